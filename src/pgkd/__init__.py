@@ -1,0 +1,1 @@
+"""Performance-guided LLM knowledge distillation for text classification."""

@@ -1,0 +1,108 @@
+"""Every error that pgkd raises on purpose.
+
+The whole tree, with what a caller can do about each::
+
+    PgkdError                   catch this one to catch them all
+    ├── ConfigError             a setting is wrong: change pgkd.yaml or the option
+    ├── DataError               the rows are wrong: `.problems` lists every one of them
+    ├── MissingExtraError       a job needs an extra: run the `pip install` it names
+    ├── WeightsError            weights are not at hand
+    │   ├── WeightsOfflineError     PGKD_OFFLINE=1 forbids the download
+    │   └── WeightsIntegrityError   the bytes are not the pinned ones
+    ├── StudentError            a student cannot be fitted, saved or loaded
+    ├── TeacherError            the teacher gave no reply
+    │   ├── TeacherAuthError        the key is missing or refused: do not retry
+    │   ├── TeacherRequestError     the request itself was refused: do not retry
+    │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
+    │   └── TeacherUnavailableError network or server trouble: retry
+    └── RunError                a run folder is missing, foreign or damaged
+
+A message says what happened, to which row or call, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class PgkdError(Exception):
+    """Base of all errors that pgkd raises on purpose."""
+
+
+class ConfigError(PgkdError):
+    """A setting is unknown, out of bounds or contradicts another one."""
+
+
+class DataError(PgkdError):
+    """The rows cannot be used as they are.
+
+    Attributes:
+        problems: every problem that was found, one sentence each, with row numbers.
+    """
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n  - ".join((message, *self.problems)))
+
+
+class MissingExtraError(PgkdError):
+    """A job needs packages that a plain install leaves out.
+
+    Attributes:
+        extra: the name of the extra that brings them.
+    """
+
+    def __init__(self, job: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{job} needs the extra '{extra}'. Run: pip install 'pgkd[{extra}]'")
+
+
+class WeightsError(PgkdError):
+    """Model weights could not be found or fetched."""
+
+
+class WeightsOfflineError(WeightsError):
+    """Weights are missing and PGKD_OFFLINE=1 forbids fetching them."""
+
+
+class WeightsIntegrityError(WeightsError):
+    """Fetched bytes differ from the pinned SHA-256; they are not used."""
+
+
+class StudentError(PgkdError):
+    """A student cannot be fitted on these rows, saved or loaded."""
+
+
+class TeacherError(PgkdError):
+    """The teacher gave no reply to a request."""
+
+
+class TeacherAuthError(TeacherError):
+    """The key is missing or the provider refuses it; a retry cannot help."""
+
+
+class TeacherRequestError(TeacherError):
+    """The provider refuses this request as it stands; a retry cannot help."""
+
+
+class TeacherRateLimitError(TeacherError):
+    """The provider asks to slow down.
+
+    Attributes:
+        retry_after: seconds the provider asks to wait, or None where it does not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class TeacherUnavailableError(TeacherError):
+    """The network or the provider's server failed; a retry may help."""
+
+
+class RunError(PgkdError):
+    """A run folder is missing, belongs to something else or is damaged."""

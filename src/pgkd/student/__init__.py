@@ -1,0 +1,1 @@
+"""The classifiers that a user owns in the end."""

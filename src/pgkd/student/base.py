@@ -1,0 +1,83 @@
+"""The contract of a student: fit, predict_proba, save, load."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Student(ABC):
+    """A classifier small enough to own.
+
+    A student is made for a fixed tuple of classes; column ``i`` of its probabilities is
+    ``classes[i]``, also where no row of that class was seen.
+
+    Attributes:
+        kind: name of the student in configs and saved folders.
+        classes: class names in column order.
+    """
+
+    kind: ClassVar[str]
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def fit(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        sample_weight: NDArray[np.float64] | None = None,
+    ) -> Self:
+        """Train from scratch on n texts; earlier training is forgotten.
+
+        Args:
+            texts: n texts.
+            labels: n class names.
+            sample_weight: shape (n,), non-negative; None weighs all rows alike.
+
+        Raises:
+            StudentError: lengths differ, a label is unknown or only one class has rows.
+        """
+
+    @abstractmethod
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Class probabilities, shape (n, n_classes); every row sums to one.
+
+        Raises:
+            StudentError: the student was not fitted.
+        """
+
+    @abstractmethod
+    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+        """Choose hyper-parameters by cross-validation on these rows, and keep them.
+
+        The loop calls it once, at round 0: re-choosing every round makes rounds look harmful that
+        are not. A student without anything to choose returns itself.
+        """
+
+    @abstractmethod
+    def clone(self) -> Self:
+        """An unfitted student with the same classes and hyper-parameters."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write everything that `load` needs into a folder, made if absent. Never a pickle."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            StudentError: the folder is not a saved student of this kind.
+        """
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable class of each text."""
+        return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]

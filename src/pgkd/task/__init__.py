@@ -1,0 +1,1 @@
+"""What is classified: the classes, the rows, how they are read, checked and split."""

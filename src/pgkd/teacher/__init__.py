@@ -1,0 +1,1 @@
+"""The LLMs to learn from, behind one method."""

@@ -1,0 +1,119 @@
+"""The contract of a teacher: one method, from a `Request` to a `Reply`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "refusal", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the reply is drawn. Providers that lack a setting ignore it."""
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_tokens: int = 1024
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a teacher.
+
+    Attributes:
+        messages: the conversation, static parts first so that prefix caches hit.
+        schema: JSON schema that the reply's text has to satisfy, or None for free text.
+        sampling: how the reply is drawn.
+        purpose: what it is for (``"write"``, ``"repair"``, ``"label"``); for the journal only.
+    """
+
+    messages: tuple[Message, ...]
+    schema: dict[str, Any] | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    purpose: str = "write"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for a JSON line."""
+        return asdict(self)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of everything that shapes the reply: two requests with one key ask the same."""
+        content = {k: v for k, v in self.to_json().items() if k != "purpose"}
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a teacher answered. The text is untrusted.
+
+    Attributes:
+        text: the answer as it came; whether it fits the schema is the reader's to check.
+        model: the model that answered, as the provider names it.
+        input_tokens: tokens of the prompt, None where the provider does not say.
+        output_tokens: tokens of the answer, None where the provider does not say.
+        seconds: wall time of the call.
+        finish_reason: ``"length"`` means that the text is cut off.
+    """
+
+    text: str
+    model: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float = 0.0
+    finish_reason: FinishReason = "stop"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for a JSON line."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Reply:
+        """Rebuild from `to_json`'s data."""
+        return cls(**data)
+
+
+class Teacher(ABC):
+    """An LLM to learn from. A plug-in implements `complete`, and `close` if it holds anything."""
+
+    name: str = "teacher"
+
+    @abstractmethod
+    def complete(self, request: Request) -> Reply:
+        """Answer one request.
+
+        Raises:
+            TeacherError: no reply came; the subclass says whether a retry may help.
+        """
+
+    def close(self) -> None:  # noqa: B027  (most teachers hold nothing)
+        """Release what the teacher holds: a model in memory, a connection pool."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,1 @@
+"""Pinned model weights: where they come from and where they are kept."""
