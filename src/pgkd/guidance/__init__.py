@@ -1,1 +1,19 @@
 """What the teacher is told: the report, the mined rows, and who needs how many texts."""
+
+from pgkd.guidance.asking import Ask, LengthTarget, Writing
+from pgkd.guidance.base import Assessment, Guide
+from pgkd.guidance.classification import Asking, ClassificationGuide
+from pgkd.guidance.paper import PaperAsking
+from pgkd.guidance.targeted import TargetedAsking
+
+__all__ = [
+    "Ask",
+    "Asking",
+    "Assessment",
+    "ClassificationGuide",
+    "Guide",
+    "LengthTarget",
+    "PaperAsking",
+    "TargetedAsking",
+    "Writing",
+]

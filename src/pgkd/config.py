@@ -1,0 +1,198 @@
+"""Every setting of a run: bounded, described, and refused when unknown.
+
+The YAML file, the command line's options and the Python API all end here. `Config.from_yaml`
+reads, `Config.to_yaml` writes the file that a run folder keeps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pgkd.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class DataConfig(_Section):
+    """Which rows, and how they are split. No setting here names a test file: the loop has none."""
+
+    train: Path | None = Field(default=None, description="labelled rows, any readable format")
+    validation: Path | None = Field(default=None, description="validation rows, used as they are")
+    text_column: str = Field(default="text", min_length=1, description="column that holds the text")
+    label_column: str = Field(
+        default="label", min_length=1, description="column that holds the class"
+    )
+    classes: Path | None = Field(
+        default=None, description="YAML list of classes; default: from the rows"
+    )
+    validation_fraction: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="share of the rows held out where no validation file is given",
+    )
+    limit: int | None = Field(default=None, ge=2, description="use this many rows, drawn at random")
+    on_conflict: Literal["error", "drop"] = Field(
+        default="error",
+        description="a text with two labels, or in both files: refuse, or drop the row",
+    )
+
+
+class StudentConfig(_Section):
+    """The classifier that is trained."""
+
+    kind: Literal["encoder", "linear"] = Field(default="encoder", description="which student")
+    encoder: str = Field(
+        default="all-minilm-l6-v2", description="weights by name, hub name, or a folder"
+    )
+    recipe: Literal["frozen", "finetune"] = Field(
+        default="frozen", description="encoder only: train a head on frozen features, or all of it"
+    )
+    max_length: int = Field(
+        default=128, ge=8, le=8192, description="tokens of a text that are read"
+    )
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all cores")
+
+
+class TeacherConfig(_Section):
+    """The LLM that writes. Keys come from the environment and are never written anywhere."""
+
+    provider: str = Field(
+        default="local", description="local, openai, fake or an installed plug-in"
+    )
+    model: str | None = Field(default=None, description="model name, or the path of a GGUF file")
+    base_url: str | None = Field(default=None, description="openai: another compatible endpoint")
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", description="openai: variable that holds the key"
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="local: CPU threads; default: all cores"
+    )
+    context: int = Field(default=4096, ge=512, description="local: tokens of context")
+    temperature: float = Field(default=0.8, ge=0, le=2, description="randomness of what it writes")
+    top_p: float = Field(default=0.95, gt=0, le=1, description="nucleus sampling")
+    max_tokens: int | None = Field(
+        default=None, ge=16, description="bound of one reply; default: from what is asked"
+    )
+
+
+class GuidanceConfig(_Section):
+    """What the teacher is told, and who decides what it writes."""
+
+    mode: Literal["targeted", "paper"] = Field(
+        default="targeted",
+        description="pgkd allocates small requests, or the paper's one prompt a round",
+    )
+    folds: int = Field(default=5, ge=2, le=50, description="folds of the out-of-fold predictions")
+    floor_share: float = Field(
+        default=0.67,
+        ge=0,
+        le=1,
+        description="share of the whole budget spread evenly over all classes",
+    )
+    texts_per_request: int = Field(
+        default=4, ge=1, le=50, description="targeted: texts of one request"
+    )
+    shown_examples: int = Field(
+        default=4, ge=1, le=20, description="targeted: real rows shown of a class"
+    )
+    few_shot: int = Field(default=16, ge=0, description="paper: labelled examples in the prompt")
+    mined: int = Field(
+        default=16, ge=0, description="paper: correct, wrong and hard rows, each this many"
+    )
+    instructions: str = Field(
+        default="", max_length=4000, description="what else the teacher should know"
+    )
+
+
+class CurationConfig(_Section):
+    """What is kept of what the teacher writes."""
+
+    near_duplicate: float = Field(
+        default=0.9,
+        gt=0.5,
+        le=1,
+        description="texts at least this similar (edit ratio) are duplicates",
+    )
+    max_words: int | None = Field(default=None, ge=3, description="longer texts are dropped")
+    repairs: int = Field(
+        default=1, ge=0, le=5, description="times that invalid items are asked for again"
+    )
+
+
+class Config(_Section):
+    """All settings of a distillation run."""
+
+    data: DataConfig = DataConfig()
+    student: StudentConfig = StudentConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    guidance: GuidanceConfig = GuidanceConfig()
+    curation: CurationConfig = CurationConfig()
+    rounds: int = Field(
+        default=10, ge=0, le=1000, description="rounds at most; 0 trains the student alone"
+    )
+    samples: int = Field(default=32, ge=1, le=100_000, description="new texts asked for a round")
+    patience: int = Field(
+        default=5, ge=1, description="stop after this many rounds without a better loss"
+    )
+    written_weight: float = Field(
+        default=1.0, gt=0, le=10, description="weight of a written text against a real row's 1"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
+    out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Config:
+        """Check plain data.
+
+        Raises:
+            ConfigError: lists every unknown or out-of-bounds setting.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise ConfigError("These settings are wrong:\n  - " + "\n  - ".join(lines)) from None
+
+    @classmethod
+    def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Config:
+        """Read a pgkd.yaml; paths in it are relative to the file.
+
+        Args:
+            path: the file.
+            overrides: settings that win over the file's, nested like it.
+
+        Raises:
+            ConfigError: the file is missing, not YAML, or a setting is wrong.
+        """
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"Cannot read settings from {path}: {error}") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path} holds no mapping of settings. See: pgkd init DATA")
+        for section, key in (("data", "train"), ("data", "validation"), ("data", "classes")):
+            values = data.get(section)
+            if isinstance(values, dict) and isinstance(values.get(key), str):
+                values[key] = str(path.parent / values[key])
+        return cls.parse(merge(data, overrides or {}))
+
+    def to_yaml(self) -> str:
+        """The settings as YAML text."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings of `base`, replaced by those of `over`."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = merge(below, value) if nested and isinstance(below, dict) else value
+    return merged

@@ -1,0 +1,114 @@
+"""Hooks: what a run tells whoever listens. Subclass `Hooks` and override what you need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.distill.stopping import Verdict
+    from pgkd.guidance.asking import Ask
+    from pgkd.guidance.base import Assessment
+    from pgkd.teacher.base import Reply
+
+StopReason = Literal["rounds", "patience", "nothing usable", "interrupted", "teacher failed"]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One finished round.
+
+    Attributes:
+        number: 0 is the student without the teacher.
+        asked: texts asked for.
+        kept: texts that entered the training set.
+        written: texts in the training set by now.
+        assessment: what is known of the round's student.
+        verdict: what the stop rule said.
+    """
+
+    number: int
+    asked: int
+    kept: int
+    written: int
+    assessment: Assessment
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        rounds: every finished round, round 0 first.
+        best: number of the round whose student was kept.
+        stopped_by: why the loop ended.
+        detail: more about it, such as the teacher's error.
+    """
+
+    rounds: tuple[Round, ...]
+    best: int
+    stopped_by: StopReason
+    detail: str = ""
+
+
+class Hooks:
+    """Empty hooks, called in the order of the methods below."""
+
+    def on_run_start(self, rounds: int) -> None:
+        """Training of round 0 begins; at most `rounds` rounds follow."""
+
+    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+        """The teacher is about to be asked."""
+
+    def on_reply(self, ask: Ask, reply: Reply) -> None:
+        """A reply has been written to disk and is about to be read."""
+
+    def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
+        """A reply has been read; so many of its texts were kept and dropped."""
+
+    def on_training(self, number: int) -> None:
+        """The student of round `number` is about to be trained and assessed."""
+
+    def on_round_end(self, finished: Round) -> None:
+        """A round has been judged and saved."""
+
+    def on_run_end(self, outcome: Outcome) -> None:
+        """The run is over, for whatever reason."""
+
+
+class HookList(Hooks):
+    """Calls several hooks in order."""
+
+    def __init__(self, hooks: Sequence[Hooks]) -> None:
+        self._hooks = tuple(hooks)
+
+    def on_run_start(self, rounds: int) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_run_start(rounds)
+
+    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_round_start(number, asks)
+
+    def on_reply(self, ask: Ask, reply: Reply) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_reply(ask, reply)
+
+    def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_curated(ask, kept, dropped)
+
+    def on_training(self, number: int) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_training(number)
+
+    def on_round_end(self, finished: Round) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_round_end(finished)
+
+    def on_run_end(self, outcome: Outcome) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_run_end(outcome)

@@ -1,0 +1,99 @@
+"""The journal: a hook that writes down what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from pgkd.distill.events import Hooks, Outcome, Round
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.distill.store import RunFolder
+    from pgkd.guidance.asking import Ask
+    from pgkd.teacher.base import Reply
+
+
+class Journal(Hooks):
+    """Writes ``journal.jsonl``, ``suspects.jsonl`` and ``result.json`` of a run folder."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._rounds: list[dict[str, Any]] = []
+        self._suspected: set[str] = set()
+
+    def on_run_start(self, rounds: int) -> None:
+        """Note the start."""
+        self._run.log("run started", rounds=rounds)
+
+    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+        """Note every ask with its reasons: this is where the budget went."""
+        planned = [
+            {
+                "id": a.id,
+                "labels": a.labels if len(a.labels) == 1 else "all",
+                "count": a.count,
+                "reasons": a.reasons,
+                "shown": [row.id for row in a.shown],
+            }
+            for a in asks
+        ]
+        self._run.log("round started", round=number, asks=planned)
+
+    def on_reply(self, ask: Ask, reply: Reply) -> None:
+        """Note what the reply cost."""
+        self._run.log(
+            "reply",
+            id=ask.id,
+            input_tokens=reply.input_tokens,
+            output_tokens=reply.output_tokens,
+            finish_reason=reply.finish_reason,
+            seconds=reply.seconds,
+        )
+
+    def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
+        """Note how many texts passed."""
+        self._run.log("curated", id=ask.id, kept=kept, dropped=dropped)
+
+    def on_round_end(self, finished: Round) -> None:
+        """Note the round, and rows whose label is newly suspected."""
+        record = round_record(finished)
+        self._rounds.append(record)
+        self._run.log("round ended", **record)
+        mined = finished.assessment.mined
+        new = [row for row in mined.suspects if row.example.id not in self._suspected]
+        self._suspected.update(row.example.id for row in new)
+        self._run.record_suspects(new, finished.number)
+
+    def on_run_end(self, outcome: Outcome) -> None:
+        """Note the end, and write the result."""
+        end = {"best": outcome.best, "stopped_by": outcome.stopped_by, "detail": outcome.detail}
+        reasons = Counter(str(line["reason"]) for line in self._run.read_lines("dropped.jsonl"))
+        self._run.log("run ended", **end)
+        self._run.write_json(
+            "result.json", {**end, "dropped": dict(sorted(reasons.items())), "rounds": self._rounds}
+        )
+
+
+def round_record(finished: Round) -> dict[str, Any]:
+    """A round as plain data."""
+    mined, verdict = finished.assessment.mined, finished.verdict
+    return {
+        "round": finished.number,
+        "asked": finished.asked,
+        "kept": finished.kept,
+        "written": finished.written,
+        "keep": verdict.keep,
+        "loss_change": round(verdict.change, 6),
+        "loss_change_standard_error": None
+        if verdict.standard_error == float("inf")
+        else round(verdict.standard_error, 6),
+        "mined": {
+            "correct": len(mined.correct),
+            "mistakes": len(mined.mistakes),
+            "suspects": len(mined.suspects),
+        },
+        "validation": finished.assessment.validation.to_json(),
+        "out_of_fold": finished.assessment.out_of_fold.to_json(),
+    }

@@ -1,0 +1,68 @@
+"""Algorithm 1 of PGKD (Di Palo et al., EMNLP 2024): the loop, and nothing else.
+
+The loop knows no class and no model. The guide trains, assesses and asks; the writer brings back
+what is kept of the teacher's answers; the rule judges; the run folder remembers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pgkd.distill.events import Hooks, Outcome, Round, StopReason
+from pgkd.errors import TeacherError
+
+if TYPE_CHECKING:
+    from pgkd.distill.stopping import StopRule
+    from pgkd.distill.store import RunFolder
+    from pgkd.distill.writing import Writer
+    from pgkd.guidance.base import Guide
+    from pgkd.task import Example
+
+
+def distill(
+    guide: Guide, writer: Writer, rule: StopRule, run: RunFolder, hooks: Hooks, *, rounds: int
+) -> Outcome:
+    """Run the loop and leave the best student in the run folder.
+
+    Ctrl-C and a failing teacher end the loop like any other stop: the best student so far is kept.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before the student of round 0 was there.
+    """
+    finished: list[Round] = []
+    written: list[Example] = []
+    best, stopped_by, detail = 0, "rounds", ""
+    hooks.on_run_start(rounds)
+    try:
+        for number in range(rounds + 1):
+            asked, kept = 0, []
+            if number > 0:
+                asks = guide.ask(number, finished[-1].assessment, written)
+                asked = sum(ask.count for ask in asks)
+                hooks.on_round_start(number, asks)
+                kept = writer.write(number, asks)
+                if not kept:
+                    stopped_by = "nothing usable"
+                    break
+                written += kept
+            hooks.on_training(number)
+            student = guide.train(written)
+            assessment = guide.assess(student, written)
+            verdict = rule.judge(assessment.losses)
+            if verdict.keep:
+                best = number
+            run.save_student(student, number, best=verdict.keep)
+            finished.append(Round(number, asked, len(kept), len(written), assessment, verdict))
+            hooks.on_round_end(finished[-1])
+            if verdict.stop:
+                stopped_by = "patience"
+                break
+    except KeyboardInterrupt:
+        if not finished:
+            raise
+        stopped_by = "interrupted"
+    except TeacherError as error:
+        stopped_by, detail = "teacher failed", str(error)
+    outcome = Outcome(tuple(finished), best, stopped_by, detail)
+    hooks.on_run_end(outcome)
+    return outcome

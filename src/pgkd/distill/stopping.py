@@ -1,0 +1,85 @@
+"""When to stop, and which round to keep.
+
+The paper keeps the student with the lowest validation loss and stops on patience. Two hundred
+validation rows cannot rank rounds that well: the paired standard error of a difference is as large
+as a round's gain. So rounds are compared row by row on every real row that can judge them, a round
+counts as worse only beyond a margin of one standard error (Breiman et al., 1984), and of rounds
+that are alike the later one is kept: it has seen more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the stop rule says of a round.
+
+    Attributes:
+        keep: the round's student becomes the best so far.
+        stop: patience has run out.
+        change: mean change of the loss, in nats, against the round of lowest loss before it.
+        standard_error: of that change, paired over rows.
+        waited: rounds since the loss was last improved.
+    """
+
+    keep: bool
+    stop: bool
+    change: float
+    standard_error: float
+    waited: int
+
+
+def paired_change(
+    losses: NDArray[np.float64], reference: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Mean and standard error of a change in loss.
+
+    Args:
+        losses: shape (n,), NaN where a row cannot judge.
+        reference: shape (n,), the same rows in another round.
+
+    Returns:
+        Mean and standard error over rows that judge both; (0, inf) where fewer than two do.
+    """
+    both = np.isfinite(losses) & np.isfinite(reference)
+    if both.sum() < 2:
+        return 0.0, math.inf
+    change = losses[both] - reference[both]
+    return float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum()))
+
+
+class StopRule:
+    """Judges rounds in order.
+
+    Args:
+        patience: stop after this many rounds in a row without a lower loss.
+        margin: standard errors by which a round may seem worse and still be kept.
+    """
+
+    def __init__(self, patience: int, margin: float = 1.0) -> None:
+        self._patience = patience
+        self._margin = margin
+        self._lowest: NDArray[np.float64] | None = None
+        self._waited = 0
+
+    def judge(self, losses: NDArray[np.float64]) -> Verdict:
+        """Judge the next round by its losses, shape (n,); the first one is always kept."""
+        if self._lowest is None:
+            self._lowest = losses
+            return Verdict(keep=True, stop=False, change=0.0, standard_error=0.0, waited=0)
+        change, error = paired_change(losses, self._lowest)
+        if change < 0:
+            self._lowest, self._waited = losses, 0
+        else:
+            self._waited += 1
+        keep = change <= self._margin * error
+        return Verdict(keep, self._waited >= self._patience, change, error, self._waited)

@@ -1,0 +1,122 @@
+"""A question to the teacher: its id, its schema, its sampling, and the rows that it shows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+
+from pgkd.teacher.base import Message, Request, Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.task.example import Example
+
+_SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
+_TOKENS_A_WORD = 2.0  # generous: an answer that is cut off costs a second call
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to the teacher, and what is needed to read its answer.
+
+    Attributes:
+        id: unique in the run, ``r2-0005``.
+        request: what is sent.
+        labels: the only classes that the answer may use.
+        count: texts asked for.
+        shown: real rows in the prompt, numbered from 1 as the prompt numbers them.
+        reasons: why it is asked, for the log.
+    """
+
+    id: str
+    request: Request
+    labels: tuple[str, ...]
+    count: int
+    shown: tuple[Example, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LengthTarget:
+    """Words of a usual text, from the 10th to the 90th percentile of the real rows."""
+
+    shortest: int
+    longest: int
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> LengthTarget:
+        """Measure real texts."""
+        low, high = np.percentile([len(text.split()) for text in texts], [10, 90])
+        return cls(max(1, int(low)), max(3, int(np.ceil(high))))
+
+
+def samples_schema(labels: Sequence[str], count: int) -> dict[str, Any]:
+    """JSON schema of an answer: exactly `count` samples with a class from the list."""
+    sample = {
+        "type": "object",
+        "properties": {
+            "label": {"type": "string", "enum": list(labels)},
+            "text": {"type": "string"},
+        },
+        "required": ["label", "text"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "samples": {"type": "array", "items": sample, "minItems": count, "maxItems": count},
+            "doubtful": {"type": "array", "items": {"type": "integer"}},
+        },
+        "required": ["samples", "doubtful"],
+        "additionalProperties": False,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How texts are asked for, the same in every request of a run.
+
+    Attributes:
+        length: words of a usual text.
+        temperature: randomness of the answer.
+        top_p: nucleus sampling.
+        max_tokens: bound of an answer; None derives it from what is asked.
+        seed: the run's; every request draws its own from it and its id.
+        instructions: what the user adds to every prompt.
+    """
+
+    length: LengthTarget
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_tokens: int | None = None
+    seed: int = 0
+    instructions: str = ""
+
+    def request(
+        self, number: str, system: str, user: str, labels: Sequence[str], count: int
+    ) -> Request:
+        """A request to write `count` texts of these classes."""
+        sampling = Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens or answer_tokens(count, self.length),
+            seed=crc32(f"{self.seed}/{number}".encode()) >> 1,  # fits a signed 32-bit integer
+        )
+        messages = (Message("system", system), Message("user", user))
+        return Request(messages, samples_schema(labels, count), sampling)
+
+
+def answer_tokens(count: int, length: LengthTarget) -> int:
+    """Tokens that an answer may take: each text, its label and punctuation, with room to spare."""
+    return 96 + count * (32 + math.ceil(_TOKENS_A_WORD * length.longest))
+
+
+def shorten(text: str) -> str:
+    """A text as a prompt shows it: one line, and its first words where it is long."""
+    words = text.split()
+    return " ".join(words[:_SHOWN_WORDS]) + (" …" if len(words) > _SHOWN_WORDS else "")

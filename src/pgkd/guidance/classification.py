@@ -1,0 +1,100 @@
+"""The guide of a classification task: trains, assesses, and asks in one of the two ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pgkd.evaluation import evaluate, row_log_losses
+from pgkd.guidance.base import Assessment
+from pgkd.guidance.crossval import out_of_fold
+from pgkd.guidance.mining import mine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.guidance.asking import Ask
+    from pgkd.student.base import Student
+    from pgkd.task import Example, Task
+
+_ENOUGH_VALIDATION_ROWS = 1000  # from here on the validation rows alone can rank rounds
+
+
+class Asking(Protocol):
+    """One of the ways to ask."""
+
+    def ask(self, number: int, assessment: Assessment, written: Sequence[Example]) -> Sequence[Ask]:
+        """The requests of a round."""
+
+
+class ClassificationGuide:
+    """Joins a task, a student and a way to ask.
+
+    Args:
+        task: the classes and the rows.
+        student: supplies kind and hyper-parameters, already tuned; never trained itself.
+        asking: the way to ask.
+        folds: shape (n_train,), the fold of every training row.
+        written_weight: sample weight of a written text.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        student: Student,
+        asking: Asking,
+        *,
+        folds: NDArray[np.int64],
+        written_weight: float = 1.0,
+    ) -> None:
+        self._task = task
+        self._student = student
+        self._asking = asking
+        self._folds = folds
+        self._written_weight = written_weight
+
+    def train(self, written: Sequence[Example]) -> Student:
+        """A fresh student on the real rows and the written texts."""
+        rows = [*self._task.train, *written]
+        weights = np.array([1.0 if row.is_real else self._written_weight for row in rows])
+        return self._student.clone().fit(
+            [row.text for row in rows], [row.label for row in rows], weights
+        )
+
+    def assess(self, student: Student, written: Sequence[Example]) -> Assessment:
+        """Judge a student on the validation rows, and its kind on the training rows."""
+        task, classes = self._task, self._task.taxonomy.names
+        validation = student.predict_proba([row.text for row in task.validation])
+        honest = out_of_fold(
+            self._student, task.train, written, self._folds, written_weight=self._written_weight
+        )
+        gold = [row.label for row in task.train]
+        judged = honest.testable
+        losses = _losses(validation, task.validation, task)
+        if len(task.validation) < _ENOUGH_VALIDATION_ROWS:
+            folded = _losses(honest.probabilities, task.train, task)
+            losses = np.concatenate([losses, np.where(judged, folded, np.nan)])
+        return Assessment(
+            validation=evaluate(validation, [row.label for row in task.validation], classes),
+            out_of_fold=evaluate(
+                honest.probabilities[judged],
+                [label for label, use in zip(gold, judged, strict=True) if use],
+                classes,
+            ),
+            mined=mine(task.train, honest.probabilities, classes, trusted=judged),
+            losses=losses,
+        )
+
+    def ask(self, number: int, assessment: Assessment, written: Sequence[Example]) -> Sequence[Ask]:
+        """The requests of round `number`."""
+        return self._asking.ask(number, assessment, written)
+
+
+def _losses(
+    probabilities: NDArray[np.float64], rows: Sequence[Example], task: Task
+) -> NDArray[np.float64]:
+    index = task.taxonomy.index
+    return row_log_losses(probabilities, np.array([index[row.label] for row in rows]))

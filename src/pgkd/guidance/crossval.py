@@ -1,0 +1,88 @@
+"""Honest predictions for the user's own rows: out of fold, and aware of parents.
+
+A student fits its few hundred training rows almost perfectly, so its mistakes on them say little.
+Out-of-fold predictions show the mistakes it would make on new rows. Written texts echo the rows
+that the teacher was shown; a row held out therefore takes along every text whose prompt showed it,
+else the loss of a fold flatters the round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.student.base import Student
+    from pgkd.task.example import Example
+
+_SURVIVING_SHARE = 0.5  # of a class's texts: with fewer in its fold, a row cannot judge them
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions of students that saw neither the row nor a text written from a look at it.
+
+    Attributes:
+        probabilities: shape (n_real, n_classes).
+        testable: shape (n_real,). False where the fold could not show what the full student would
+            do: no row and no text of the class was left, or over half of its texts had to go
+            along with the rows held out. Such rows see the harm of a text and never its use.
+    """
+
+    probabilities: NDArray[np.float64]
+    testable: NDArray[np.bool_]
+
+
+def out_of_fold(
+    student: Student,
+    real: Sequence[Example],
+    written: Sequence[Example],
+    folds: NDArray[np.int64],
+    *,
+    written_weight: float = 1.0,
+) -> OutOfFold:
+    """Cross-validate a student over the real rows, parent-aware.
+
+    Args:
+        student: supplies the hyper-parameters; it is cloned, not changed.
+        real: n_real rows of the user.
+        written: texts of the teacher; they train and are never predicted.
+        folds: shape (n_real,), the fold that holds out each row; the same in every round, so that
+            rounds can be compared row by row.
+        written_weight: sample weight of a written text; a real row weighs 1.
+    """
+    probabilities = np.zeros((len(real), len(student.classes)))
+    testable = np.ones(len(real), dtype=bool)
+    texts_of = Counter(example.label for example in written)
+    for held, training, texts in _folds(real, written, folds):
+        rows = [*training, *texts]
+        weights = np.array([1.0] * len(training) + [written_weight] * len(texts))
+        fitted = student.clone().fit([r.text for r in rows], [r.label for r in rows], weights)
+        probabilities[held] = fitted.predict_proba([real[i].text for i in held])
+        known = {row.label for row in rows}
+        left = Counter(text.label for text in texts)
+        for i in held:
+            label = real[i].label
+            enough = left[label] >= _SURVIVING_SHARE * texts_of[label]
+            testable[i] = label in known and enough
+    return OutOfFold(probabilities, testable)
+
+
+def _folds(
+    real: Sequence[Example], written: Sequence[Example], folds: NDArray[np.int64]
+) -> Iterator[tuple[list[int], list[Example], list[Example]]]:
+    """Yield for every fold: held-out indices, training rows, texts without a held-out parent."""
+    for fold in np.unique(folds):
+        held = [int(i) for i in np.flatnonzero(folds == fold)]
+        hidden = {real[i].id for i in held}
+        training = [row for row in real if row.id not in hidden]
+        texts = [t for t in written if t.origin and hidden.isdisjoint(t.origin.parents)]
+        if len({row.label for row in (*training, *texts)}) > 1:
+            yield held, training, texts

@@ -1,0 +1,170 @@
+"""The targeted way to ask: small requests, each for one class or one side of a confused pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgkd.guidance.allocation import Need, Quota, allocate
+from pgkd.guidance.asking import Ask, shorten
+from pgkd.teacher.prompts import render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.guidance.asking import Writing
+    from pgkd.guidance.base import Assessment
+    from pgkd.guidance.mining import ConfusedPair
+    from pgkd.task import Example, Taxonomy
+
+_NEIGHBOURS = 3  # similar classes named in a request without a rival
+_EARLIER = 6  # of the teacher's own texts that a request repeats
+_THEIRS = 3  # real rows of the rival
+_STYLE = 3  # real rows of other classes, shown for their tone where the class has none
+
+
+class TargetedAsking:
+    """pgkd allocates the round's budget; the teacher sees what each request needs, and no more.
+
+    Args:
+        taxonomy: the classes.
+        real: training rows of the user.
+        writing: how texts are asked for.
+        samples: texts of a round.
+        rounds: rounds planned, which with `samples` sets the floor.
+        floor_share: share of the budget that builds the even floor.
+        per_request: most texts of one request.
+        shown_examples: real rows of the class that a request shows, where there are so many.
+    """
+
+    def __init__(
+        self,
+        taxonomy: Taxonomy,
+        real: Sequence[Example],
+        writing: Writing,
+        *,
+        samples: int,
+        rounds: int,
+        floor_share: float,
+        per_request: int,
+        shown_examples: int,
+    ) -> None:
+        self._taxonomy = taxonomy
+        self._writing = writing
+        self._samples = samples
+        self._planned = samples * rounds
+        self._floor_share = floor_share
+        self._per_request = per_request
+        self._shown_examples = shown_examples
+        self._rows_of: dict[str, list[Example]] = {name: [] for name in taxonomy.names}
+        for row in real:
+            self._rows_of[row.label].append(row)
+        self._shown: Counter[str] = Counter()
+        self._asked_pairs: Counter[tuple[str, str]] = Counter()
+        self._rng = np.random.default_rng(writing.seed)
+
+    def ask(
+        self, number: int, assessment: Assessment, written: Sequence[Example]
+    ) -> tuple[Ask, ...]:
+        """The requests of a round."""
+        pairs = {(pair.gold, pair.predicted): pair for pair in assessment.mined.pairs}
+        quotas = allocate(
+            self._needs(assessment, written),
+            {names: len(pair.rows) for names, pair in pairs.items()},
+            budget=self._samples,
+            planned=self._planned,
+            floor_share=self._floor_share,
+            per_request=self._per_request,
+            asked_pairs=self._asked_pairs,
+        )
+        for quota in quotas:
+            if quota.rival:
+                self._asked_pairs[quota.label, quota.rival] += quota.count
+        suspects = {row.example.id for row in assessment.mined.suspects}
+        return tuple(
+            self._request(f"r{number}-{i:04d}", quota, assessment, pairs, suspects, written)
+            for i, quota in enumerate(quotas, start=1)
+        )
+
+    def _needs(self, assessment: Assessment, written: Sequence[Example]) -> list[Need]:
+        f1 = {c.name: c.f1 for c in assessment.out_of_fold.per_class if c.support}
+        texts = Counter(text.label for text in written)
+        return [
+            Need(name, len(self._rows_of[name]), texts[name], f1.get(name))
+            for name in self._taxonomy.names
+        ]
+
+    def _request(
+        self,
+        number: str,
+        quota: Quota,
+        assessment: Assessment,
+        pairs: dict[tuple[str, str], ConfusedPair],
+        suspects: set[str],
+        written: Sequence[Example],
+    ) -> Ask:
+        pair = pairs.get((quota.label, quota.rival)) if quota.rival else None
+        mistaken = [row.example for row in pair.rows[:3]] if pair else []
+        own = self._pick(self._rows_of[quota.label], self._shown_examples, suspects, mistaken)
+        theirs = self._pick(self._rows_of[quota.rival], _THEIRS, suspects) if quota.rival else []
+        style = [] if own else self._style(quota.label)
+        support = {c.name: c.support for c in assessment.out_of_fold.per_class}
+        user = render(
+            "targeted_user",
+            target=self._taxonomy[quota.label],
+            rival=self._taxonomy[quota.rival] if quota.rival else None,
+            own=[shorten(row.text) for row in own],
+            theirs=[shorten(row.text) for row in theirs],
+            mistaken=[shorten(row.text) for row in mistaken],
+            style=[shorten(row.text) for row in style],
+            judged=support.get(quota.label, 0),
+            neighbours=self._neighbours(quota.label, assessment),
+            earlier=[shorten(t.text) for t in written if t.label == quota.label][-_EARLIER:],
+            count=quota.count,
+            shortest=self._writing.length.shortest,
+            longest=self._writing.length.longest,
+        )
+        system = render("targeted_system", instructions=self._writing.instructions)
+        request = self._writing.request(number, system, user, (quota.label,), quota.count)
+        # The numbered rows first: `doubtful` answers by these numbers.
+        shown = {row.id: row for row in (*own, *theirs, *mistaken, *style)}
+        return Ask(
+            number, request, (quota.label,), quota.count, tuple(shown.values()), (quota.reason,)
+        )
+
+    def _pick(
+        self,
+        rows: Sequence[Example],
+        n: int,
+        suspects: set[str],
+        apart: Sequence[Example] = (),
+    ) -> list[Example]:
+        """Rows to show: sound ones first, then those shown least often.
+
+        Rows in `apart` already stand elsewhere in the prompt and come last.
+        """
+        elsewhere = {row.id for row in apart}
+        ranked = sorted(
+            rows, key=lambda r: (r.id in suspects, r.id in elsewhere, self._shown[r.id])
+        )
+        chosen = ranked[:n]
+        self._shown.update(row.id for row in chosen)
+        return chosen
+
+    def _style(self, label: str) -> list[Example]:
+        """Rows of other classes: all that a never-seen class can be shown of the task's tone."""
+        others = [row for name, rows in self._rows_of.items() if name != label for row in rows]
+        chosen = self._rng.choice(len(others), size=min(_STYLE, len(others)), replace=False)
+        return [others[i] for i in sorted(chosen)]
+
+    def _neighbours(self, label: str, assessment: Assessment) -> tuple[str, ...]:
+        """The classes that this one is confused with most, in either direction."""
+        counts: Counter[str] = Counter()
+        for pair in assessment.mined.pairs:
+            if pair.gold == label:
+                counts[pair.predicted] += len(pair.rows)
+            elif pair.predicted == label:
+                counts[pair.gold] += len(pair.rows)
+        return tuple(name for name, _ in counts.most_common(_NEIGHBOURS))
