@@ -1,1 +1,34 @@
 """The command line, one file a command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pgkd.cli import distill, doctor, evaluate, init, models, predict, show
+from pgkd.errors import PgkdError
+
+app = typer.Typer(
+    name="pgkd",
+    help="Own a small text classifier, taught by an LLM where it is weak.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(init.init)
+app.command()(distill.distill)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(show.show)
+app.command()(doctor.doctor)
+app.add_typer(models.app, name="models", help="Find, fetch and locate model weights.")
+
+
+def main() -> None:
+    """Run the command line; an error that pgkd raised on purpose is told without a traceback."""
+    try:
+        app()
+    except PgkdError as error:
+        print(f"pgkd: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -39,7 +39,8 @@ class Distiller:
 
     Args:
         config: all settings; default: the defaults.
-        teacher: asked instead of the one that the config describes.
+        teacher: a `Teacher` to ask instead of the one that the config describes, or the name of
+            a provider.
         hooks: told what happens.
         settings: single settings that win over `config`'s, nested like it, e.g. ``rounds=3`` or
             ``student={"kind": "linear"}``.
@@ -62,13 +63,14 @@ class Distiller:
         self,
         config: Config | None = None,
         *,
-        teacher: Teacher | None = None,
+        teacher: Teacher | str | None = None,
         hooks: Sequence[Hooks] = (),
         **settings: Any,
     ) -> None:
-        base = (config or Config()).model_dump()
-        self.config = Config.parse(merge(base, settings))
-        self._teacher = teacher
+        if isinstance(teacher, str):
+            settings = merge(settings, {"teacher": {"provider": teacher}})
+        self.config = Config.parse(merge((config or Config()).model_dump(), settings))
+        self._teacher = None if isinstance(teacher, str) else teacher
         self._hooks = tuple(hooks)
 
     def fit(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgkd.distill.events import Hooks, Outcome, Round, StopReason
+from pgkd.distill.events import Hooks, Outcome, Round
 from pgkd.errors import TeacherError
 
 if TYPE_CHECKING:
+    from pgkd.distill.events import StopReason
     from pgkd.distill.stopping import StopRule
     from pgkd.distill.store import RunFolder
     from pgkd.distill.writing import Writer
@@ -31,7 +32,8 @@ def distill(
     """
     finished: list[Round] = []
     written: list[Example] = []
-    best, stopped_by, detail = 0, "rounds", ""
+    stopped_by: StopReason = "rounds"
+    best, detail = 0, ""
     hooks.on_run_start(rounds)
     try:
         for number in range(rounds + 1):

@@ -1,0 +1,120 @@
+"""What `pgkd distill` shows while it runs: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pgkd.cli.console import print_rows
+from pgkd.distill import Hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from pgkd.distill import Outcome, Round
+    from pgkd.guidance import Ask
+
+_WHY = {
+    "rounds": "all rounds were run",
+    "patience": "the loss stopped improving",
+    "nothing usable": "the teacher wrote nothing usable",
+    "interrupted": "interrupted",
+    "teacher failed": "the teacher failed",
+}
+
+
+class RunDisplay(Hooks):
+    """Shows a run on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._bar = self._progress.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def on_training(self, number: int) -> None:
+        """Say that the student trains."""
+        self._progress.update(self._bar, description=f"round {number}: training", total=None)
+
+    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+        """Begin to count requests."""
+        self._progress.reset(
+            self._bar, total=len(asks), description=f"round {number}: the teacher writes"
+        )
+        if not self._console.is_terminal:
+            self._console.print(f"round {number}: {len(asks)} requests to the teacher")
+
+    def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
+        """Count a request."""
+        self._progress.advance(self._bar)
+
+    def on_round_end(self, finished: Round) -> None:
+        """Print the round's line."""
+        self._console.print(round_line(finished))
+
+    def summary(self, path: Path, outcome: Outcome) -> None:
+        """Print how the run ended: round 0, the best and the last round side by side."""
+        rounds = outcome.rounds
+        if not rounds:
+            return
+        why = _WHY[outcome.stopped_by] + (f": {outcome.detail}" if outcome.detail else "")
+        self._console.print(f"\nStopped after round {rounds[-1].number}: {why}.")
+        shown = {
+            "student alone (round 0)": rounds[0],
+            f"best (round {outcome.best})": rounds[outcome.best],
+            f"last (round {rounds[-1].number})": rounds[-1],
+        }
+        print_rows(
+            "On the validation rows",
+            ("", "texts", "accuracy", "macro F1", "log loss"),
+            [(name, *_figures(finished)) for name, finished in shown.items()],
+        )
+        suspects = len(rounds[-1].assessment.mined.suspects)
+        if suspects:
+            self._console.print(
+                f"{suspects} training rows have a doubtful label: see {path / 'suspects.jsonl'}"
+            )
+        self._console.print(f"Run folder: {path}\nNext: pgkd show {path}")
+        self._console.print(f"      pgkd evaluate {path} --data TEST_FILE")
+
+
+def _figures(finished: Round) -> tuple[str, ...]:
+    metrics = finished.assessment.validation
+    return (
+        str(finished.written),
+        f"{metrics.accuracy:.3f}",
+        f"{metrics.macro_f1:.3f}",
+        f"{metrics.log_loss:.3f}",
+    )
+
+
+def round_line(finished: Round) -> str:
+    """A round in one line."""
+    _, accuracy, macro_f1, log_loss = _figures(finished)
+    line = f"round {finished.number}: "
+    if finished.number:
+        line += f"kept {finished.kept} of {finished.asked} texts; "
+    line += f"validation accuracy {accuracy}, macro F1 {macro_f1}, log loss {log_loss}"
+    if finished.number:
+        verdict = finished.verdict
+        line += f"; loss {verdict.change:+.3f} ± {verdict.standard_error:.3f}"
+        line += ", kept as best" if verdict.keep else ", not kept"
+    return line

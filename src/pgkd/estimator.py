@@ -1,0 +1,131 @@
+"""`PGKDClassifier`: the loop as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from pgkd.config import Config
+from pgkd.distill import Distiller
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from pgkd.distill import Outcome
+    from pgkd.student import Student
+    from pgkd.teacher import Teacher
+
+
+class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A text classifier taught by an LLM where it is weak.
+
+    `fit` takes raw texts, so it needs no vectorizer before it and stands alone or last in a
+    `Pipeline`. Method: Di Palo et al., EMNLP 2024.
+
+    Args:
+        teacher: ``"local"``, ``"openai"``, ``"fake"``, or a `Teacher`.
+        teacher_model: the model's name, or a GGUF path; None takes the provider's default.
+        student: ``"encoder"`` or ``"linear"``.
+        encoder: weights of the encoder student.
+        rounds: rounds at most; 0 trains the student alone.
+        samples: texts asked for a round.
+        patience: stop after this many rounds without a better loss.
+        mode: ``"targeted"`` or ``"paper"``.
+        validation_fraction: share of the rows that judges the rounds.
+        classes: all classes, where some have no row in `y`.
+        out: run folder to keep; None keeps none.
+        random_state: seed of everything random.
+
+    Attributes:
+        classes_: shape (n_classes,), the class names in column order.
+        student_: the trained student.
+        outcome_: how the loop ended, round by round.
+    """
+
+    classes_: NDArray[np.str_]
+    student_: Student
+    outcome_: Outcome
+
+    def __init__(
+        self,
+        teacher: str | Teacher = "local",
+        *,
+        teacher_model: str | None = None,
+        student: str = "encoder",
+        encoder: str = "all-minilm-l6-v2",
+        rounds: int = 10,
+        samples: int = 32,
+        patience: int = 5,
+        mode: str = "targeted",
+        validation_fraction: float = 0.2,
+        classes: Sequence[str] | None = None,
+        out: str | Path | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.teacher = teacher
+        self.teacher_model = teacher_model
+        self.student = student
+        self.encoder = encoder
+        self.rounds = rounds
+        self.samples = samples
+        self.patience = patience
+        self.mode = mode
+        self.validation_fraction = validation_fraction
+        self.classes = classes
+        self.out = out
+        self.random_state = random_state
+
+    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:  # noqa: N803
+        """Run the loop.
+
+        Args:
+            X: n texts.
+            y: n class names.
+
+        Raises:
+            DataError: lists everything that is wrong with the rows.
+            ConfigError: a parameter is out of bounds.
+        """
+        if self.out is not None:
+            return self._fit_into(Path(self.out), X, y)
+        with TemporaryDirectory(prefix="pgkd-") as folder:
+            return self._fit_into(Path(folder) / "run", X, y)
+
+    def _fit_into(self, out: Path, texts: Sequence[str], labels: ArrayLike) -> Self:
+        config = Config.parse(
+            {
+                "data": {"validation_fraction": self.validation_fraction},
+                "student": {"kind": self.student, "encoder": self.encoder},
+                "teacher": {"model": self.teacher_model},
+                "guidance": {"mode": self.mode},
+                "rounds": self.rounds,
+                "samples": self.samples,
+                "patience": self.patience,
+                "seed": self.random_state,
+                "out": out,
+            }
+        )
+        distiller = Distiller(config, teacher=self.teacher).fit(
+            [str(text) for text in texts],
+            [str(label) for label in np.asarray(labels)],
+            classes=self.classes,
+        )
+        self.student_, self.outcome_ = distiller.student_, distiller.outcome_
+        self.classes_ = np.array(self.student_.classes)
+        return self
+
+    def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:  # noqa: N803
+        """Class probabilities, shape (n, n_classes)."""
+        check_is_fitted(self, "student_")
+        return self.student_.predict_proba([str(text) for text in X])
+
+    def predict(self, X: Sequence[str]) -> NDArray[np.str_]:  # noqa: N803
+        """The most probable class of each text, shape (n,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
