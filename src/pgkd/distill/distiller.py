@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pgkd.teacher import Teacher
 
 _PACKAGES = (
-    "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "torch", "transformers",
-    "tokenizers", "xllamacpp", "openai",
+    "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "datasets", "pyarrow", "torch",
+    "transformers", "tokenizers", "xllamacpp", "openai",
 )  # fmt: skip
 
 

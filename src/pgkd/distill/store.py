@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import RunError
 from pgkd.student import load_student
-from pgkd.task import Example
+from pgkd.task import Example, LabelClass, Taxonomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -186,6 +186,11 @@ class RunFolder:
                 for row in rows
             ),
         )
+
+    def taxonomy(self) -> Taxonomy:
+        """The classes of the run's task."""
+        classes = self.read_json("task.json")["classes"]
+        return Taxonomy(tuple(LabelClass(**fields) for fields in classes))
 
     def kept(self) -> tuple[Example, ...]:
         """The texts of the teacher that were kept."""

@@ -1,0 +1,49 @@
+# Two commands are all it takes on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN ?= runs/helpdesk
+
+.PHONY: help setup demo test test-slow check lock bench-round0 bench-distill clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# The marker is newer than what it was made from, so a changed pin installs again.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+setup: $(READY)  ## environment and model weights (about 1.2 GB, once)
+	$(BIN)/pgkd models pull
+
+demo: setup  ## an LLM teaches a small classifier on this machine
+	rm -rf $(RUN)
+	PGKD_OFFLINE=1 $(BIN)/pgkd distill --config examples/helpdesk/pgkd.yaml --out $(RUN)
+	PGKD_OFFLINE=1 $(BIN)/pgkd evaluate $(RUN) --data examples/helpdesk/test.csv --teacher-rows 40
+	@echo
+	@echo "What next:"
+	@echo "  $(BIN)/pgkd show $(RUN)                     what was asked, kept and dropped, and why"
+	@echo "  $(BIN)/pgkd predict $(RUN) \"my vpn drops\"   classify a text"
+	@echo "  $(BIN)/pgkd init YOUR.csv                          then: $(BIN)/pgkd distill"
+
+test: setup  ## all tests but the slow ones
+	PGKD_OFFLINE=1 $(BIN)/python -m pytest
+
+test-slow: setup  ## the slow ones
+	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## style, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(READY)  ## write what is installed now into constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+clean:  ## remove the environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,208 @@
+"""`pgkd evaluate`: judge a run on rows that it has never seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pgkd.distill import RunFolder
+    from pgkd.student import Student
+
+Option = typer.Option
+
+_MEASURES = ("accuracy", "macro_f1", "weighted_f1", "log_loss", "ece")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder, or the folder of a saved student.")],
+    data: Annotated[Path, Option(help="Labelled rows that the run has not seen.")],
+    text_column: Annotated[str, Option(help="Column of the text.")] = "text",
+    label_column: Annotated[str, Option(help="Column of the class.")] = "label",
+    teacher_rows: Annotated[
+        int, Option(min=0, help="Let the teacher alone classify so many rows, drawn at random.")
+    ] = 0,
+    seed: Annotated[int, Option(help="Seed of the intervals and of the teacher's rows.")] = 0,
+    per_class: Annotated[bool, Option(help="Print the figures of every class.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Compare the student before, after and at the last round, with 95% intervals."""
+    from pgkd.cli.console import console, print_json
+    from pgkd.task import read_rows
+
+    students = _students(run)
+    classes = next(iter(students.values())).classes
+    texts, labels = read_rows(data, text_column, label_column, classes=classes)
+    report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
+    with console(stderr=True).status("evaluating"):
+        probabilities = {name: s.predict_proba(texts) for name, s in students.items()}
+        report["students"] = {
+            name: _judge(p, labels, classes, seed) for name, p in probabilities.items()
+        }
+        if {"before", "after"} <= probabilities.keys():
+            report["after_minus_before"] = _difference(probabilities, labels, classes, seed)
+    if teacher_rows:
+        report["teacher"] = _teacher(run, texts, labels, teacher_rows, seed)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, per_class=per_class)
+
+
+def _students(path: Path) -> dict[str, Student]:
+    """The student before (round 0), after (best), and the last one where it is another."""
+    from pgkd.distill import RunFolder
+    from pgkd.student import load_student
+
+    if (path / "student.json").is_file():
+        return {"after": load_student(path)}
+    run = RunFolder.open(path)
+    students = {"before": run.student("first"), "after": run.student("best")}
+    result = run.read_json("result.json") if (path / "result.json").is_file() else {"rounds": []}
+    if result["rounds"] and result["best"] != result["rounds"][-1]["round"]:
+        students["last"] = run.student("last")
+    return students
+
+
+def _judge(
+    probabilities: NDArray[np.float64], labels: Sequence[str], classes: Sequence[str], seed: int
+) -> dict[str, Any]:
+    from pgkd.evaluation import bootstrap_intervals, evaluate
+
+    metrics = evaluate(probabilities, labels, classes).to_json()
+    intervals = bootstrap_intervals(probabilities, labels, classes, seed=seed)
+    return {**metrics, "intervals": {name: list(pair) for name, pair in intervals.items()}}
+
+
+def _difference(
+    probabilities: dict[str, NDArray[np.float64]],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+) -> dict[str, Any]:
+    from pgkd.evaluation import compare
+
+    found = compare(probabilities["before"], probabilities["after"], labels, classes, seed=seed)
+    return {
+        name: {"difference": d.difference, "interval": [d.low, d.high]} for name, d in found.items()
+    }
+
+
+def _teacher(
+    path: Path, texts: Sequence[str], labels: Sequence[str], n: int, seed: int
+) -> dict[str, Any]:
+    """What the teacher alone gets right, asked for the class of some rows."""
+    import time
+
+    import numpy as np
+    from rich.progress import Progress
+
+    from pgkd.cli.console import console
+    from pgkd.config import Config
+    from pgkd.distill import RunFolder
+    from pgkd.distill.distiller import teacher_of
+    from pgkd.teacher import label_texts
+
+    run = RunFolder.open(path)
+    config = Config.from_yaml(run.path / "config.yaml")
+    rng = np.random.default_rng(seed)
+    drawn = np.sort(rng.choice(len(texts), size=min(n, len(texts)), replace=False))
+    shell = console(stderr=True)
+    start = time.perf_counter()
+    with (
+        teacher_of(config) as teacher,
+        Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
+    ):
+        bar = progress.add_task("the teacher classifies", total=len(drawn))
+        answers = label_texts(
+            teacher,
+            [texts[i] for i in drawn],
+            run.taxonomy(),
+            progress=lambda: progress.advance(bar),
+        )
+    seconds = time.perf_counter() - start
+    gold = [labels[i] for i in drawn]
+    return _score(answers, gold, seed) | {"seconds_per_text": round(seconds / len(drawn), 3)}
+
+
+def _score(answers: Sequence[str | None], gold: Sequence[str], seed: int) -> dict[str, Any]:
+    """An answer off the list counts as wrong; nothing is put in its place."""
+    import numpy as np
+    from sklearn.metrics import f1_score
+
+    right = np.array([answer == label for answer, label in zip(answers, gold, strict=True)])
+    given = [answer if answer is not None else "" for answer in answers]
+    draws = np.random.default_rng(seed).integers(0, len(gold), (1000, len(gold)))
+    low, high = np.percentile(right[draws].mean(axis=1), [2.5, 97.5])
+    macro = f1_score(gold, given, labels=sorted(set(gold)), average="macro", zero_division=0.0)
+    return {
+        "n": len(gold),
+        "accuracy": float(right.mean()),
+        "macro_f1": float(macro),
+        "intervals": {"accuracy": [float(low), float(high)]},
+        "invalid": sum(answer is None for answer in answers),
+    }
+
+
+def _print(report: dict[str, Any], *, per_class: bool) -> None:
+    from pgkd.cli.console import console, print_rows
+
+    names = {
+        "before": "student before (real rows only)",
+        "after": "student after (kept as best)",
+        "last": "student of the last round",
+    }
+    rows = [
+        (names[name], *(_cell(figures, measure) for measure in _MEASURES))
+        for name, figures in report["students"].items()
+    ]
+    if teacher := report.get("teacher"):
+        label = f"teacher alone ({teacher['n']} rows)"
+        rows.append((label, *(_cell(teacher, measure) for measure in _MEASURES)))
+    header = ("", "accuracy", "macro F1", "weighted F1", "log loss", "calibration error")
+    print_rows(f"{report['rows']} rows of {report['data']}, 95% intervals", header, rows)
+    shell = console()
+    for name, found in report.get("after_minus_before", {}).items():
+        low, high = found["interval"]
+        shell.print(
+            f"{name.replace('_', ' ')}, after minus before: {found['difference']:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
+        )
+    if per_class:
+        _print_classes(report["students"])
+
+
+def _cell(figures: dict[str, Any], measure: str) -> str:
+    if measure not in figures:
+        return "–"
+    text = f"{figures[measure]:.3f}"
+    interval = figures["intervals"].get(measure)
+    return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else text
+
+
+def _print_classes(students: dict[str, dict[str, Any]]) -> None:
+    from pgkd.cli.console import print_rows
+
+    after = students["after"]["per_class"]
+    before = students.get("before", students["after"])["per_class"]
+    rows = [
+        (
+            new["name"],
+            f"{old['f1']:.2f}",
+            f"{new['f1']:.2f}",
+            f"{new['precision']:.2f}",
+            f"{new['recall']:.2f}",
+            str(new["support"]),
+        )
+        for old, new in zip(before, after, strict=True)
+    ]
+    rows.sort(key=lambda row: float(row[1]) - float(row[2]))
+    header = ("class", "F1 before", "F1 after", "precision", "recall", "rows")
+    print_rows("Per class, largest gain first", header, rows)

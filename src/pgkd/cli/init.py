@@ -1,0 +1,114 @@
+"""`pgkd init`: write a commented pgkd.yaml for a file of labelled rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pgkd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pgkd.task import Task
+
+Option = typer.Option
+
+_TEMPLATE = """\
+# Settings of `pgkd distill`. Every one is optional; what is commented out shows the default.
+# Paths are relative to this file.
+
+data:
+  train: {train}
+  text_column: {text_column}
+  label_column: {label_column}
+  # validation: validation.csv     # used as it is; default: split off the training rows
+  # validation_fraction: 0.2
+  classes: {classes}
+  # limit: 1000                    # use so many rows, drawn at random
+  # on_conflict: error             # or drop: rows that contradict each other
+
+student:
+  kind: encoder                    # or linear: TF-IDF and logistic regression
+  # encoder: all-minilm-l6-v2      # a name of `pgkd models list`, a hub name or a folder
+  # recipe: frozen                 # or finetune: slower, trains the whole encoder
+
+teacher:
+  provider: local                  # or openai: any compatible endpoint, key from the environment
+  # model: null                    # local: path of a GGUF file; openai: name of the model
+  # base_url: null                 # openai: http://localhost:11434/v1 for Ollama, and so on
+  # threads: null                  # local: CPU threads; fewer can be faster on a busy machine
+
+guidance:
+  mode: targeted                   # or paper: the paper's one prompt a round
+  # instructions: ""               # what the teacher should know about your texts
+
+rounds: 10                         # at most; the stop rule may end the run before
+samples: 32                        # texts asked for a round
+# patience: 5
+# seed: 0
+"""
+
+_CLASSES_HEAD = """\
+# The classes. A description helps the teacher most where names mislead or classes are alike.
+# A class may be listed that no row has yet: the teacher writes for it.
+"""
+
+
+def init(
+    data: Annotated[Path, typer.Argument(help="Labelled rows: CSV, TSV, JSONL, Parquet, .gz.")],
+    text_column: Annotated[str, Option(help="Column of the text.")] = "text",
+    label_column: Annotated[str, Option(help="Column of the class.")] = "label",
+    out: Annotated[Path, Option(help="File to write.")] = Path("pgkd.yaml"),
+    force: Annotated[bool, Option(help="Replace files that are there.")] = False,
+) -> None:
+    """Write pgkd.yaml and classes.yaml for a file of labelled rows, after checking them."""
+    from pgkd.cli.console import console
+    from pgkd.task import load_task
+
+    classes = out.with_name("classes.yaml")
+    for path in (out, classes):
+        if path.exists() and not force:
+            raise ConfigError(f"{path} is there already. Use --force to replace it, or --out.")
+    task = load_task(
+        train=data, text_column=text_column, label_column=label_column, on_conflict="drop"
+    )
+    classes.write_text(_classes_yaml(task), encoding="utf-8")
+    out.write_text(
+        _TEMPLATE.format(
+            train=_relative(data, out.parent),
+            text_column=_quoted(text_column),
+            label_column=_quoted(label_column),
+            classes=classes.name,
+        ),
+        encoding="utf-8",
+    )
+    shell = console()
+    for warning in task.warnings:
+        shell.print(f"warning: {warning}")
+    rows = len(task.train) + len(task.validation)
+    shell.print(f"{rows} rows, {len(task.taxonomy)} classes.")
+    shell.print(f"Wrote {out} and {classes}. Describe the classes, then: pgkd distill --config {out}")
+
+
+def _classes_yaml(task: Task) -> str:
+    """The class list, each with its number of rows as a comment and an empty description."""
+    counts = Counter(row.label for row in (*task.train, *task.validation))
+    lines = [
+        f"- name: {_quoted(name)}  # {counts[name]} rows\n  description: ''\n"
+        for name in task.taxonomy.names
+    ]
+    return _CLASSES_HEAD + "".join(lines)
+
+
+def _quoted(value: str) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)  # a JSON string is a YAML string
+
+
+def _relative(path: Path, folder: Path) -> str:
+    import os
+
+    return _quoted(os.path.relpath(path, folder or "."))

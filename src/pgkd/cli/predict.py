@@ -1,0 +1,126 @@
+"""`pgkd predict`: classify one text, or a file of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pgkd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TextIO
+
+    from pgkd.student import Student
+
+Option = typer.Option
+_BATCH = 1024  # texts between two updates of the bar
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder, or the folder of a saved student.")],
+    text: Annotated[str | None, typer.Argument(help="One text to classify.")] = None,
+    data: Annotated[Path | None, Option(help="File of texts; labels are not needed.")] = None,
+    out: Annotated[Path | None, Option(help="CSV or JSONL file to write.")] = None,
+    text_column: Annotated[str, Option(help="Column of the text.")] = "text",
+    which: Annotated[str, Option(help="Student of the run: best, first or last.")] = "best",
+    top: Annotated[int, Option(min=1, help="Classes to tell for one text.")] = 3,
+    as_json: Annotated[bool, Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Classify one text, or every text of a file into another file."""
+    if (text is None) == (data is None):
+        raise ConfigError("Give either one text or --data FILE.")
+    student = load(run, which)
+    if text is not None:
+        _one(student, text, top, as_json=as_json)
+        return
+    assert data is not None
+    if out is None:
+        raise ConfigError("Give --out FILE (.csv or .jsonl) for the answers.")
+    if out.suffix not in {".csv", ".jsonl"}:
+        raise ConfigError(f"{out}: answers are written as .csv or .jsonl.")
+    from pgkd.task import read_texts
+
+    _file(student, read_texts(data, text_column), out)
+
+
+def load(path: Path, which: str) -> Student:
+    """The student of a run folder, or of a folder that was saved alone."""
+    from pgkd.distill import RunFolder
+    from pgkd.student import load_student
+
+    if (path / "student.json").is_file():
+        return load_student(path)
+    return RunFolder.open(path).student(which)
+
+
+def _one(student: Student, text: str, top: int, *, as_json: bool) -> None:
+    from pgkd.cli.console import print_json, print_rows
+
+    probabilities = student.predict_proba([text])[0]
+    best = probabilities.argsort(kind="stable")[::-1][:top]
+    ranked = [(student.classes[i], round(float(probabilities[i]), 6)) for i in best]
+    if as_json:
+        print_json([{"label": name, "probability": p} for name, p in ranked])
+    else:
+        print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in ranked])
+
+
+def _file(student: Student, texts: Sequence[str], out: Path) -> None:
+    """Answers to a file that appears only when it is whole."""
+    from rich.progress import Progress
+
+    from pgkd.cli.console import console
+
+    shell = console(stderr=True)
+    partial = out.with_name(out.name + ".partial")
+    with (
+        partial.open("w", encoding="utf-8", newline="") as file,
+        Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
+    ):
+        write = _writer(file, out.suffix)
+        bar = progress.add_task("classifying", total=len(texts))
+        for answers in _answers(student, texts):
+            for answer in answers:
+                write(answer)
+            progress.advance(bar, len(answers))
+    partial.replace(out)
+    shell.print(f"{len(texts)} texts classified into {out}")
+
+
+def _answers(student: Student, texts: Sequence[str]) -> Iterator[list[tuple[str, str, float]]]:
+    for start in range(0, len(texts), _BATCH):
+        batch = texts[start : start + _BATCH]
+        probabilities = student.predict_proba(batch)
+        yield [
+            (text, student.classes[int(row.argmax())], round(float(row.max()), 6))
+            for text, row in zip(batch, probabilities, strict=True)
+        ]
+
+
+def _writer(file: TextIO, suffix: str) -> Any:
+    if suffix == ".jsonl":
+
+        def line(answer: tuple[str, str, float]) -> None:
+            record = dict(zip(("text", "label", "probability"), answer, strict=True))
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+        return line
+    table = csv.writer(file)
+    table.writerow(("text", "label", "probability"))
+
+    def row(answer: tuple[str, str, float]) -> None:
+        text, label, probability = answer
+        table.writerow((_harmless(text), _harmless(label), probability))
+
+    return row
+
+
+def _harmless(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell

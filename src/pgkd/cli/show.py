@@ -1,0 +1,173 @@
+"""`pgkd show`: look into a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pgkd.distill import RunFolder
+
+Option = typer.Option
+
+
+def show(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    round_: Annotated[int | None, Option("--round", help="Only this round's texts.")] = None,
+    label: Annotated[str | None, Option("--class", help="Only this class.")] = None,
+    examples: Annotated[int, Option(min=0, help="Texts to show, kept and dropped each.")] = 5,
+    prompts: Annotated[bool, Option(help="Print the prompts that were sent.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show the rounds, what was asked and why, what was kept and dropped, and doubtful labels."""
+    from pgkd.cli.console import print_json
+    from pgkd.distill import RunFolder
+
+    folder = RunFolder.open(run)
+    content = _gather(folder, round_, label)
+    if as_json:
+        print_json(content)
+        return
+    _rounds(content["rounds"])
+    _asks(content["asks"])
+    _texts("Kept", content["kept"], examples)
+    _dropped(content["dropped"], examples)
+    _suspects(content["suspects"], examples)
+    if prompts:
+        _prompts(folder, round_)
+
+
+def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[str, Any]:
+    """All of a run that matches, as plain data; a run that was cut short has what it has."""
+    journal = list(folder.read_lines("journal.jsonl"))
+
+    def fits(request: str, name: str | None) -> bool:
+        in_round = number is None or request.startswith(f"r{number}-")
+        return in_round and (label is None or name == label)
+
+    asks = [
+        {"round": line["round"], **ask}
+        for line in journal
+        if line["event"] == "round started"
+        for ask in line["asks"]
+        if fits(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
+    ]
+    return {
+        "rounds": [line for line in journal if line["event"] == "round ended"],
+        "asks": asks,
+        "kept": [
+            line
+            for line in folder.read_lines("examples.jsonl")
+            if fits(line["origin"]["request"], line["label"])
+        ],
+        "dropped": [
+            line
+            for line in folder.read_lines("dropped.jsonl")
+            if fits(line["request"], line.get("label"))
+        ],
+        "suspects": [
+            line
+            for line in folder.read_lines("suspects.jsonl")
+            if label is None or line["label"] == label
+        ],
+    }
+
+
+def _rounds(rounds: list[dict[str, Any]]) -> None:
+    from pgkd.cli.console import print_rows
+
+    rows = []
+    for line in rounds:
+        metrics = line["validation"]
+        change, error = line["loss_change"], line["loss_change_standard_error"] or 0.0
+        rows.append(
+            (
+                str(line["round"]),
+                f"{line['kept']} of {line['asked']}",
+                f"{metrics['accuracy']:.3f}",
+                f"{metrics['macro_f1']:.3f}",
+                f"{metrics['log_loss']:.3f}",
+                f"{change:+.3f} ± {error:.3f}" if line["round"] else "",
+                "kept" if line["keep"] else "",
+            )
+        )
+    header = ("round", "texts kept", "accuracy", "macro F1", "log loss", "loss change", "student")
+    print_rows("Rounds (on the validation rows)", header, rows)
+
+
+def _asks(asks: list[dict[str, Any]]) -> None:
+    from pgkd.cli.console import print_rows
+
+    if not asks:
+        return
+    rows = [
+        (
+            ask["id"],
+            "the teacher's choice" if ask["labels"] == "all" else ask["labels"][0],
+            str(ask["count"]),
+            "; ".join(ask["reasons"]),
+        )
+        for ask in asks
+    ]
+    print_rows("Asked of the teacher", ("request", "class", "texts", "why"), rows)
+
+
+def _texts(title: str, texts: list[dict[str, Any]], n: int) -> None:
+    from pgkd.cli.console import clean, console
+
+    shell = console()
+    shell.print(f"\n{title}: {len(texts)} texts" + (", the last ones:" if n and texts else ""))
+    for line in texts[-n:] if n else ():
+        shell.print("  ", clean(line["label"]), " │ ", clean(line["text"], 160), sep="")
+
+
+def _dropped(dropped: list[dict[str, Any]], n: int) -> None:
+    from pgkd.cli.console import clean, console
+
+    shell = console()
+    reasons = Counter(line["reason"] for line in dropped)
+    shell.print(f"\nDropped: {len(dropped)}")
+    for reason, count in reasons.most_common():
+        shell.print(f"  {count:4d}  {reason}")
+        for line in [line for line in dropped if line["reason"] == reason][: min(n, 2)]:
+            text = line.get("text") or line.get("raw") or ""
+            shell.print("        ", clean(str(text), 120), sep="")
+            shell.print("          ", clean(line["detail"], 140), sep="")
+
+
+def _suspects(suspects: list[dict[str, Any]], n: int) -> None:
+    from pgkd.cli.console import clean, console
+
+    if not suspects:
+        return
+    shell = console()
+    shell.print(f"\nRows whose label is doubtful: {len(suspects)} (all in suspects.jsonl)")
+    for line in suspects[:n]:
+        other = f", rather {line['suggested']}" if "suggested" in line else ""
+        doubt = f"  {line['id']}: {line['label']}{other} ({line['by']}) │ "
+        shell.print(clean(doubt), " ", clean(line["text"], 110), sep="")
+
+
+def _prompts(folder: RunFolder, number: int | None) -> None:
+    from pgkd.cli.console import console
+
+    shell = console()
+    for line in folder.read_lines("calls.jsonl"):
+        if number is not None and not line["call"].startswith(f"r{number}-"):
+            continue
+        shell.rule(line["call"], align="left")
+        for message in line["request"]["messages"]:
+            shell.print(f"[{message['role']}]")
+            shell.print(_multiline(message["content"]))
+        answer = line["reply"]["text"] if line["reply"] else str(line.get("failure"))
+        shell.print("[reply]")
+        shell.print(_multiline(answer))
+
+
+def _multiline(text: str) -> str:
+    from pgkd.cli.console import clean
+
+    return "\n".join(clean(line).plain for line in text.splitlines())
