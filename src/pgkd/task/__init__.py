@@ -1,1 +1,24 @@
 """What is classified: the classes, the rows, how they are read, checked and split."""
+
+from pgkd.task.classes import read_taxonomy
+from pgkd.task.example import Example, Origin
+from pgkd.task.loading import Task, load_task, read_rows, task_from_arrays
+from pgkd.task.reading import read_texts
+from pgkd.task.splitting import limit_rows, stratified_folds, stratified_split
+from pgkd.task.taxonomy import LabelClass, Taxonomy
+
+__all__ = [
+    "Example",
+    "LabelClass",
+    "Origin",
+    "Task",
+    "Taxonomy",
+    "limit_rows",
+    "load_task",
+    "read_rows",
+    "read_taxonomy",
+    "read_texts",
+    "stratified_folds",
+    "stratified_split",
+    "task_from_arrays",
+]

@@ -1,0 +1,74 @@
+"""The run folder: appended lines last, whole files replace whole files, best is a copy."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgkd.distill.store import RunFolder, without_times
+from pgkd.errors import RunError
+from pgkd.student import make_student
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pgkd.student import Student
+
+
+def fitted(start: int) -> Student:
+    texts, labels = make_rows(4, start=start)
+    return make_student("linear", sorted(set(labels)), seed=0).fit(texts, labels)
+
+
+def test_a_run_never_mixes_with_another(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path / "run").write_text("config.yaml", "{}")
+    with pytest.raises(RunError, match="never mixes"):
+        RunFolder.create(tmp_path / "run")
+
+
+def test_any_folder_is_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_lines_are_synced_before_append_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bytes] = []
+    path = tmp_path / "run" / "calls.jsonl"
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
+    RunFolder.create(tmp_path / "run").append("calls.jsonl", [{"a": "ü"}])
+    assert [json.loads(content) for content in synced] == [{"a": "ü"}]
+
+
+def test_a_lone_surrogate_of_a_reply_does_not_lose_the_line(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.append("calls.jsonl", [{"text": "broken \ud800 emoji"}])
+    assert len(list(run.read_lines("calls.jsonl"))) == 1
+
+
+def test_best_is_a_copy_that_later_rounds_do_not_change(tmp_path: Path) -> None:
+    """The trap: a 'best model' that is a reference to the one still in training."""
+    run = RunFolder.create(tmp_path / "run")
+    texts, _ = make_rows(3, start=20)
+    first, second = fitted(0), fitted(50)
+    run.save_student(first, 0, best=True)
+    run.save_student(second, 1, best=False)
+    best, last = run.student("best"), run.student("last")
+    assert (best.predict_proba(texts) == first.predict_proba(texts)).all()
+    assert (last.predict_proba(texts) == second.predict_proba(texts)).all()
+    assert (best.predict_proba(texts) != last.predict_proba(texts)).any()
+
+
+def test_an_absent_student_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no student 'best'"):
+        RunFolder.create(tmp_path / "run").student()
+
+
+def test_without_times_goes_to_any_depth() -> None:
+    record = {"time": 1, "a": [{"seconds": 2, "b": 3}]}
+    assert without_times(record) == {"a": [{"b": 3}]}
