@@ -1,1 +1,19 @@
 """What is kept of what the teacher wrote; every drop has a reason."""
+
+from pgkd.curation.curator import Curation, Curator
+from pgkd.curation.parsing import Limits, Parsed, parse_samples
+from pgkd.curation.reasons import Drop, Fault, Reason, Sample
+from pgkd.curation.repair import repair_request
+
+__all__ = [
+    "Curation",
+    "Curator",
+    "Drop",
+    "Fault",
+    "Limits",
+    "Parsed",
+    "Reason",
+    "Sample",
+    "parse_samples",
+    "repair_request",
+]

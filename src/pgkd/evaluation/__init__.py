@@ -1,1 +1,21 @@
-"""How good a student is: metrics with their uncertainty."""
+"""Metrics, calibration, and how sure one can be of them."""
+
+from pgkd.evaluation.intervals import Difference, bootstrap_intervals, compare
+from pgkd.evaluation.metrics import (
+    ClassMetrics,
+    Metrics,
+    calibration_error,
+    evaluate,
+    row_log_losses,
+)
+
+__all__ = [
+    "ClassMetrics",
+    "Difference",
+    "Metrics",
+    "bootstrap_intervals",
+    "calibration_error",
+    "compare",
+    "evaluate",
+    "row_log_losses",
+]

@@ -1,0 +1,125 @@
+"""Keeps new, honest, bounded texts: no duplicates, no copies, no validation rows, no runaways.
+
+What the student thinks of a text is not asked: keeping only what it agrees with lost about half of
+the gain in our prototype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgkd.curation.reasons import Drop, Reason, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.task.example import Example
+
+_LONGEST = 2.0  # times the 99th percentile of real texts' words, where no bound is given
+_LEAST_BOUND = 24  # words that are always allowed, however short the real texts
+_REPEATED_SHARE = 0.3  # of a text's word triples that repeat an earlier one: a runaway
+
+
+@dataclass(frozen=True)
+class Curation:
+    """What became of the samples of a reply."""
+
+    kept: tuple[Sample, ...]
+    dropped: tuple[Drop, ...]
+
+
+class Curator:
+    """Judges the texts of a run; what it keeps, it remembers.
+
+    Args:
+        real: training rows of the user.
+        validation: validation rows; a text near one of them would flatter every later round.
+        near_duplicate: texts of at least this similarity (1 - normalised edit distance of their
+            letters and digits) count as the same.
+        max_words: longer texts are dropped; None derives a bound from the real rows.
+    """
+
+    def __init__(
+        self,
+        real: Sequence[Example],
+        validation: Sequence[Example],
+        *,
+        near_duplicate: float = 0.9,
+        max_words: int | None = None,
+    ) -> None:
+        self._cutoff = 100 * near_duplicate
+        self._max_words = max_words or _word_bound([row.text for row in real])
+        self._validation = [_letters(row.text) for row in validation]
+        self._real = [_letters(row.text) for row in real]
+        self._kept: list[str] = []
+
+    def curate(self, samples: Sequence[Sample], shown: Sequence[str] = ()) -> Curation:
+        """Sort samples into kept and dropped.
+
+        Args:
+            samples: valid samples of one reply.
+            shown: texts that the prompt showed.
+        """
+        examples = [_letters(text) for text in shown]
+        kept, dropped = [], []
+        for sample in samples:
+            drop = self._fault(sample, examples)
+            if drop is None:
+                kept.append(sample)
+                self._kept.append(_letters(sample.text))
+            else:
+                dropped.append(drop)
+        return Curation(tuple(kept), tuple(dropped))
+
+    def _fault(self, sample: Sample, shown: Sequence[str]) -> Drop | None:
+        """The first reason to drop a sample, the cheap and the grave ones first."""
+        words = sample.text.split()
+        if share := runaway_share(words):
+            return Drop(sample, Reason.RUNAWAY, f"{share:.0%} of its word triples are repeated")
+        if len(words) > self._max_words:
+            detail = f"{len(words)} words, at most {self._max_words} are kept"
+            return Drop(sample, Reason.TOO_LONG, detail)
+        letters = _letters(sample.text)
+        against = (
+            (Reason.CONTAMINATION, self._validation),
+            (Reason.COPY, shown),
+            (Reason.REAL_DUPLICATE, self._real),
+            (Reason.DUPLICATE, self._kept),
+        )
+        for reason, texts in against:
+            if (found := self._nearest(letters, texts)) is not None:
+                twin, similarity = found
+                return Drop(sample, reason, f"{similarity:.0f}% like: {twin[:200]}")
+        return None
+
+    def _nearest(self, letters: str, texts: Sequence[str]) -> tuple[str, float] | None:
+        """The most similar text, if it reaches the cutoff."""
+        from rapidfuzz import fuzz, process
+
+        found = process.extractOne(letters, texts, scorer=fuzz.ratio, score_cutoff=self._cutoff)
+        return None if found is None else (found[0], found[1])
+
+
+def runaway_share(words: Sequence[str]) -> float:
+    """Share of word triples that repeat an earlier one, where that makes a runaway; else 0."""
+    triples = [tuple(word.casefold() for word in words[i : i + 3]) for i in range(len(words) - 2)]
+    if len(triples) < 6:
+        return 0.0
+    repeated = sum(count - 1 for count in Counter(triples).values())
+    share = repeated / len(triples)
+    return share if share >= _REPEATED_SHARE else 0.0
+
+
+def _word_bound(texts: Sequence[str]) -> int:
+    usual = float(np.percentile([len(text.split()) for text in texts], 99)) if texts else 0.0
+    return max(_LEAST_BOUND, math.ceil(_LONGEST * usual))
+
+
+def _letters(text: str) -> str:
+    """A text without case and punctuation: what is compared."""
+    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())

@@ -1,0 +1,154 @@
+"""From an untrusted reply to samples. Nothing in a reply is believed, and nothing in it raises."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgkd.curation.reasons import Fault, Reason, Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_RAW = 500  # characters of a faulty item that are kept for reading
+_DECODER = json.JSONDecoder()
+_PLACEHOLDER = re.compile(r"\[[A-Za-z][^\]\d]{0,40}\]|\{\{?[A-Za-z_ ]{1,40}\}\}?|<[a-z_ ]{2,40}>", re.I)
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co"}
+_JOINERS = {"\u200c", "\u200d"}  # Persian words and joined emoji are spelt with them
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of what is read.
+
+    Attributes:
+        reply_characters: longer replies are refused unread.
+        text_characters: longer texts are a fault.
+        items: more items than these are ignored.
+    """
+
+    reply_characters: int = 1_000_000
+    text_characters: int = 20_000
+    items: int = 1_000
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What a reply held.
+
+    Attributes:
+        samples: valid ones, in their order.
+        faults: what is no sample, with its reason.
+        doubtful: numbers of shown examples whose label the teacher doubts.
+    """
+
+    samples: tuple[Sample, ...]
+    faults: tuple[Fault, ...]
+    doubtful: tuple[int, ...] = ()
+
+
+def parse_samples(reply: str, allowed: Sequence[str], limits: Limits | None = None) -> Parsed:
+    """Read a reply of the shape ``{"samples": [{"label", "text"}], "doubtful": [...]}``.
+
+    A reply that is cut off still gives the samples before the cut. A label off the list is a
+    fault: no other label is put in its place.
+
+    Args:
+        reply: the teacher's text.
+        allowed: the classes that were asked for.
+        limits: bounds of what is read.
+    """
+    limits = limits or Limits()
+    if len(reply) > limits.reply_characters:
+        detail = f"the reply has {len(reply)} characters, {limits.reply_characters} are read"
+        return Parsed((), (Fault(None, Reason.TOO_LARGE, detail, reply[:_RAW]),))
+    items, doubtful, fault = _items(reply)
+    samples: list[Sample] = []
+    faults: list[Fault] = []
+    for position, item in enumerate(items[: limits.items]):
+        read = _sample(item, position, allowed, limits)
+        (samples if isinstance(read, Sample) else faults).append(read)  # type: ignore[arg-type]
+    if fault is not None:
+        faults.append(fault)
+    return Parsed(tuple(samples), tuple(faults), doubtful)
+
+
+def normalise(text: str) -> str:
+    """One line in Unicode's composed form, without control or invisible characters."""
+    composed = unicodedata.normalize("NFC", text)
+    visible = "".join(
+        " " if unicodedata.category(c) in _INVISIBLE and c not in _JOINERS else c for c in composed
+    )
+    return " ".join(visible.split())
+
+
+def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
+    """Items of a reply, doubted numbers, and what is wrong with the reply as a whole."""
+    start = reply.find("{")
+    bracket = reply.find("[")
+    if 0 <= bracket and (start < 0 or bracket < start):
+        start = bracket  # a bare list of samples
+    if start < 0:
+        return [], (), Fault(None, Reason.NO_JSON, "the reply holds no JSON", reply[:_RAW])
+    try:
+        data, _ = _DECODER.raw_decode(reply, start)
+    except (ValueError, RecursionError):
+        salvaged = list(_salvage(reply, start))
+        detail = f"the JSON breaks off or is damaged after {len(salvaged)} samples"
+        return salvaged, (), Fault(None, Reason.CUT_OFF, detail, reply[-_RAW:])
+    samples = data.get("samples") if isinstance(data, dict) else data
+    if not isinstance(samples, list):
+        detail = 'the JSON has no list "samples"'
+        return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
+    numbers = data.get("doubtful") if isinstance(data, dict) else None
+    return samples, _numbers(numbers), None
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        return ()
+    found = [n for n in value if isinstance(n, int) and not isinstance(n, bool) and 0 < n < 10_000]
+    return tuple(sorted(set(found)))
+
+
+def _salvage(reply: str, start: int) -> Iterator[Any]:
+    """Whole flat objects of damaged JSON, each read once: linear, whatever comes."""
+    for match in re.finditer(r"\{[^{}]*\}", reply[start:]):
+        try:
+            item = json.loads(match.group())
+        except (ValueError, RecursionError):
+            continue
+        if "text" in item or "label" in item:
+            yield item
+
+
+def _sample(item: Any, position: int, allowed: Sequence[str], limits: Limits) -> Sample | Fault:
+    def fault(reason: Reason, detail: str) -> Fault:
+        return Fault(position, reason, detail, _raw(item))
+
+    if not isinstance(item, dict):
+        return fault(Reason.WRONG_TYPE, "a sample has to be an object with label and text")
+    label, text = item.get("label"), item.get("text")
+    if not isinstance(label, str) or not isinstance(text, str):
+        return fault(Reason.WRONG_TYPE, "label and text have to be strings")
+    if label not in allowed:
+        asked = f"'{allowed[0]}'" if len(allowed) == 1 else "a class of the list"
+        return fault(Reason.OFF_LIST, f"the label is '{label[:80]}' and not {asked}")
+    if len(text) > limits.text_characters:
+        return fault(Reason.TOO_LONG, f"the text has {len(text)} characters")
+    text = normalise(text)
+    if not any(c.isalnum() for c in text) or text.casefold() == label.casefold():
+        return fault(Reason.EMPTY, "the text is empty or only repeats the label")
+    if hole := _PLACEHOLDER.search(text):
+        return fault(Reason.PLACEHOLDER, f"the text holds the placeholder {hole.group()}")
+    return Sample(text, label, position)
+
+
+def _raw(item: Any) -> str:
+    try:
+        return json.dumps(item, ensure_ascii=False)[:_RAW]
+    except (ValueError, RecursionError):
+        return repr(type(item))

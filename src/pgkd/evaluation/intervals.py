@@ -1,0 +1,133 @@
+"""How sure one can be of a figure: bootstrap over the rows (Efron & Tibshirani, 1993)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgkd.evaluation.metrics import (
+    calibration_error,
+    class_scores,
+    confusion_matrix,
+    macro_f1,
+    row_log_losses,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A change of a figure, with its interval.
+
+    Attributes:
+        difference: the second figure minus the first.
+        low: lower end of the interval.
+        high: upper end of the interval.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+
+def bootstrap_intervals(
+    probabilities: NDArray[np.float64],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of accuracy, F1s, log loss and calibration error.
+
+    Args:
+        probabilities: shape (n, n_classes), n at least 1.
+        labels: n class names.
+        classes: class names in column order.
+        n_resamples: times that n rows are drawn with replacement.
+        seed: of the drawing.
+        level: share of the resamples that an interval covers.
+    """
+    gold = _indices(labels, classes)
+    figures = [
+        _figures(probabilities[drawn], gold[drawn])
+        for drawn in _resamples(len(gold), n_resamples, seed)
+    ]
+    return {
+        name: _percentiles(np.array([figure[name] for figure in figures]), level)
+        for name in figures[0]
+    }
+
+
+def compare(
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Difference]:
+    """How accuracy and macro F1 change, by a paired bootstrap: both are judged on the same rows.
+
+    Args:
+        before: shape (n, n_classes), probabilities of the first student.
+        after: shape (n, n_classes), of the second one.
+        labels: n class names.
+        classes: class names in column order.
+        n_resamples: times that n rows are drawn with replacement.
+        seed: of the drawing.
+        level: share of the resamples that an interval covers.
+    """
+    gold = _indices(labels, classes)
+    first, second = before.argmax(axis=1), after.argmax(axis=1)
+
+    def change(rows: NDArray[np.int64]) -> tuple[float, float]:
+        old = confusion_matrix(gold[rows], first[rows], len(classes))
+        new = confusion_matrix(gold[rows], second[rows], len(classes))
+        accuracy = (np.trace(new) - np.trace(old)) / len(rows)
+        return float(accuracy), macro_f1(new) - macro_f1(old)
+
+    found = change(np.arange(len(gold)))
+    drawn = np.array([change(rows) for rows in _resamples(len(gold), n_resamples, seed)])
+    return {
+        name: Difference(found[i], *_percentiles(drawn[:, i], level))
+        for i, name in enumerate(("accuracy", "macro_f1"))
+    }
+
+
+def _indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    index = {name: i for i, name in enumerate(classes)}
+    return np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def _resamples(n: int, times: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    rng = np.random.default_rng(seed)
+    for _ in range(times):
+        yield rng.integers(0, n, n)
+
+
+def _figures(probabilities: NDArray[np.float64], gold: NDArray[np.int64]) -> dict[str, float]:
+    confusion = confusion_matrix(gold, probabilities.argmax(axis=1), probabilities.shape[1])
+    n = len(gold)
+    return {
+        "accuracy": float(np.trace(confusion) / n),
+        "macro_f1": macro_f1(confusion),
+        "weighted_f1": float((class_scores(confusion)[2] * confusion.sum(axis=1)).sum() / n),
+        "log_loss": float(row_log_losses(probabilities, gold).mean()),
+        "ece": calibration_error(probabilities, gold),
+    }
+
+
+def _percentiles(figures: NDArray[np.float64], level: float) -> tuple[float, float]:
+    tail = 50 * (1 - level)
+    low, high = np.percentile(figures, [tail, 100 - tail])
+    return float(low), float(high)
