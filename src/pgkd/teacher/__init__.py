@@ -1,1 +1,24 @@
 """The LLMs to learn from, behind one method."""
+
+from pgkd.teacher.base import Message, Reply, Request, Sampling, Teacher
+from pgkd.teacher.fake import FakeTeacher
+from pgkd.teacher.labelling import label_texts
+from pgkd.teacher.local import LocalTeacher
+from pgkd.teacher.openai import OpenAITeacher
+from pgkd.teacher.recorded import RecordedTeacher
+from pgkd.teacher.registry import make_teacher, providers
+
+__all__ = [
+    "FakeTeacher",
+    "LocalTeacher",
+    "Message",
+    "OpenAITeacher",
+    "RecordedTeacher",
+    "Reply",
+    "Request",
+    "Sampling",
+    "Teacher",
+    "label_texts",
+    "make_teacher",
+    "providers",
+]

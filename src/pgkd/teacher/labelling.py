@@ -1,0 +1,71 @@
+"""The teacher as a classifier: zero-shot, with the class list as an enum."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from pgkd.teacher.base import Message, Request, Sampling
+from pgkd.teacher.prompts import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pgkd.task.taxonomy import Taxonomy
+    from pgkd.teacher.base import Reply, Teacher
+
+_TEXT_WORDS = 300  # of a text that is shown: the context of a local teacher is small
+
+
+def label_texts(
+    teacher: Teacher,
+    texts: Sequence[str],
+    taxonomy: Taxonomy,
+    *,
+    progress: Callable[[], object] = lambda: None,
+) -> list[str | None]:
+    """Let a teacher classify texts, one request each.
+
+    Args:
+        teacher: who is asked.
+        texts: n texts.
+        taxonomy: the classes.
+        progress: called after every text.
+
+    Returns:
+        n class names; None where the answer is not a class of the list. Nothing is put in its
+        place: a wrong answer is an answer.
+
+    Raises:
+        TeacherError: a call gave no reply.
+    """
+    answers = []
+    for text in texts:
+        answers.append(_label_of(teacher.complete(label_request(text, taxonomy)), taxonomy))
+        progress()
+    return answers
+
+
+def label_request(text: str, taxonomy: Taxonomy) -> Request:
+    """The request that classifies one text; the class list comes first, for prefix caches."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"label": {"type": "string", "enum": list(taxonomy.names)}},
+        "required": ["label"],
+        "additionalProperties": False,
+    }
+    shown = " ".join(text.split()[:_TEXT_WORDS])
+    messages = (
+        Message("system", render("label_system", taxonomy=taxonomy)),
+        Message("user", render("label_user", text=shown)),
+    )
+    return Request(messages, schema, Sampling(temperature=0.0, max_tokens=96, seed=0), "label")
+
+
+def _label_of(reply: Reply, taxonomy: Taxonomy) -> str | None:
+    try:
+        answer = json.loads(reply.text)
+    except (ValueError, RecursionError):
+        return None
+    label = answer.get("label") if isinstance(answer, dict) else None
+    return label if isinstance(label, str) and label in taxonomy.index else None

@@ -1,0 +1,191 @@
+"""A teacher on this machine: a GGUF model in this process, through llama.cpp."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgkd.errors import ConfigError, TeacherRequestError, TeacherUnavailableError
+from pgkd.extras import require
+from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
+from pgkd.weights import DEFAULT_TEACHER, ensure, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_POLL = 0.2  # seconds between two looks for Ctrl-C
+_LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
+_FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+class LocalTeacher(Teacher):
+    """Runs a GGUF model; it is loaded at the first request.
+
+    Replies of the same request and seed are alike, yet not always byte for byte: a prompt whose
+    beginning was cached is computed in other portions. `RecordedTeacher` repeats a run exactly.
+
+    Args:
+        model: a name of `pgkd models list`, or the path of a GGUF file; None takes the default.
+        threads: CPU threads; None takes all cores. On a busy machine fewer can be faster.
+        context: tokens of prompt and reply together.
+
+    Raises:
+        ConfigError: the model is neither a known name nor a file.
+        MissingExtraError: the extra ``local`` is not installed.
+    """
+
+    name = "local"
+
+    def __init__(
+        self, model: str | None = None, *, threads: int | None = None, context: int = 4096
+    ) -> None:
+        self._model = model or DEFAULT_TEACHER
+        self._threads = threads or os.cpu_count() or 1
+        self._context = context
+        self._server: Any = None
+        self._cancelled = threading.Event()
+        self._caller: threading.Thread | None = None
+        if find(self._model) is None and not Path(self._model).is_file():
+            raise ConfigError(
+                f"The local teacher's model '{self._model}' is neither a name of "
+                "`pgkd models list` nor a GGUF file."
+            )
+        require("xllamacpp", extra="local", job="The local teacher")
+
+    def complete(self, request: Request) -> Reply:
+        """Answer one request; Ctrl-C is heard while the model writes.
+
+        Raises:
+            TeacherRequestError: the request does not fit into the context.
+            TeacherUnavailableError: the model cannot be loaded or run.
+        """
+        server = self._load()
+        start = time.perf_counter()
+        chunks: list[dict[str, Any]] = []
+        self._call(server, _payload(request), chunks)
+        return _reply(chunks, Path(self._model).name, time.perf_counter() - start)
+
+    def close(self) -> None:
+        """Stop a running call and free the model."""
+        self._cancelled.set()
+        if self._caller is not None:
+            self._caller.join()
+        self._server = None
+
+    def _load(self) -> Any:
+        if self._server is None:
+            llama = require("xllamacpp", extra="local", job="The local teacher")
+            path = ensure(self._model)
+            params = llama.CommonParams()
+            params.model.path = str(path)
+            params.n_ctx = self._context
+            params.n_parallel = 1
+            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
+            params.warmup = False
+            params.verbosity = -1
+            # llama.cpp also listens on a port of the loopback interface: nobody knows this key.
+            params.api_keys = [secrets.token_hex(16)]
+            params.ui = False
+            try:
+                self._server = llama.Server(params)
+            except RuntimeError as error:
+                raise TeacherUnavailableError(f"{path} cannot be loaded: {error}") from error
+        return self._server
+
+    def _call(self, server: Any, payload: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
+        """Run a call in a thread, for Python hears Ctrl-C only between its own instructions."""
+        failures: list[Exception] = []
+        self._cancelled.clear()
+        written = 0
+
+        def receive(chunk: dict[str, Any]) -> bool:
+            nonlocal written
+            chunks.append(chunk)
+            written += len(_delta(chunk))
+            return self._cancelled.is_set() or written > _LONGEST_REPLY  # True ends the call
+
+        def run() -> None:
+            try:
+                answer = server.handle_chat_completions(payload, receive)
+            except Exception as error:  # noqa: BLE001  (told to the caller's thread below)
+                failures.append(error)
+            else:
+                if isinstance(answer, dict):
+                    chunks.append(answer)
+
+        self._caller = threading.Thread(target=run, name="pgkd-local-teacher", daemon=True)
+        self._caller.start()
+        with self._cancelling():
+            while self._caller.is_alive():
+                self._caller.join(_POLL)
+        if failures:
+            raise TeacherUnavailableError(f"The local model failed: {failures[0]}")
+
+    @contextlib.contextmanager
+    def _cancelling(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._cancelled.set()
+            raise
+
+
+def _payload(request: Request) -> dict[str, Any]:
+    sampling = request.sampling
+    payload: dict[str, Any] = {
+        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "cache_prompt": True,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if sampling.seed is not None:
+        payload["seed"] = sampling.seed
+    if request.schema is not None:
+        schema = {"name": "answer", "schema": request.schema}
+        payload["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return payload
+
+
+def _delta(chunk: dict[str, Any]) -> str:
+    choices = chunk.get("choices") or [{}]
+    return (choices[0].get("delta") or {}).get("content") or ""
+
+
+def _reply(chunks: list[dict[str, Any]], model: str, seconds: float) -> Reply:
+    finish: FinishReason = "other"
+    usage: dict[str, Any] = {}
+    for chunk in chunks:
+        if error := chunk.get("error"):
+            raise _error(error)
+        usage = chunk.get("usage") or usage
+        for choice in chunk.get("choices") or ():
+            if reason := choice.get("finish_reason"):
+                finish = _FINISH.get(reason, "other")
+    return Reply(
+        text="".join(_delta(chunk) for chunk in chunks),
+        model=model,
+        input_tokens=usage.get("prompt_tokens"),
+        output_tokens=usage.get("completion_tokens"),
+        seconds=round(seconds, 3),
+        finish_reason=finish,
+    )
+
+
+def _error(error: dict[str, Any]) -> TeacherRequestError | TeacherUnavailableError:
+    if error.get("type") == "exceed_context_size_error":
+        return TeacherRequestError(
+            f"The prompt has {error.get('n_prompt_tokens')} tokens and the local teacher's context "
+            f"{error.get('n_ctx')}: raise teacher.context, or show fewer examples."
+        )
+    message = str(error.get("message", error))
+    if error.get("code") == 400:
+        return TeacherRequestError(f"The local model refuses the request: {message}")
+    return TeacherUnavailableError(f"The local model failed: {message}")

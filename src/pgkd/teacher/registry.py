@@ -1,0 +1,55 @@
+"""Providers by name: pgkd's own, and those that installed packages bring.
+
+A package adds one with an entry point of the group ``pgkd.teachers``; it names a callable that
+takes the provider's settings as keyword arguments and returns a `Teacher`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from pgkd.errors import ConfigError
+from pgkd.teacher.fake import FakeTeacher
+from pgkd.teacher.local import LocalTeacher
+from pgkd.teacher.openai import OpenAITeacher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pgkd.teacher.base import Teacher
+
+_GROUP = "pgkd.teachers"
+_OWN: dict[str, Callable[..., Teacher]] = {
+    "fake": FakeTeacher,
+    "local": LocalTeacher,
+    "openai": OpenAITeacher,
+}
+
+
+def providers() -> tuple[str, ...]:
+    """Names of all providers that are at hand."""
+    return tuple(sorted({*_OWN, *(point.name for point in entry_points(group=_GROUP))}))
+
+
+def make_teacher(provider: str, **settings: Any) -> Teacher:
+    """Make a teacher by its provider's name.
+
+    Args:
+        provider: one of `providers()`.
+        settings: the provider's own, such as ``model``.
+
+    Raises:
+        ConfigError: there is no such provider, or it does not take a setting.
+    """
+    maker = _OWN.get(provider)
+    if maker is None:
+        for point in entry_points(group=_GROUP, name=provider):
+            maker = point.load()
+    if maker is None:
+        known = ", ".join(providers())
+        raise ConfigError(f"There is no teacher provider '{provider}'. There are: {known}.")
+    try:
+        return maker(**settings)
+    except TypeError as error:
+        raise ConfigError(f"Teacher provider '{provider}': {error}") from error
