@@ -77,7 +77,9 @@ def test_every_budget_is_spent_exactly(data: st.DataObject) -> None:
     f1 = st.one_of(st.none(), st.floats(0, 1))
     count = st.integers(0, 60)
     needs = [Need(n, data.draw(count), data.draw(count), data.draw(f1)) for n in labels]
-    pair = st.tuples(st.sampled_from(labels), st.sampled_from(labels)).filter(lambda p: p[0] != p[1])
+    pair = st.tuples(st.sampled_from(labels), st.sampled_from(labels)).filter(
+        lambda p: p[0] != p[1]
+    )
     confusions = data.draw(st.dictionaries(pair, st.integers(1, 30), max_size=8))
     budget, per_request = data.draw(st.integers(1, 80)), data.draw(st.integers(1, 9))
     quotas = allocate(

@@ -25,9 +25,7 @@ class Spy(Student):
         self.classes = tuple(classes)
         self._log = log
 
-    def fit(
-        self, texts: Sequence[str], labels: Sequence[str], sample_weight: Any = None
-    ) -> Self:
+    def fit(self, texts: Sequence[str], labels: Sequence[str], sample_weight: Any = None) -> Self:
         self._trained = (set(texts), list(sample_weight))
         return self
 

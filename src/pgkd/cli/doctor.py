@@ -18,8 +18,9 @@ _EXTRAS = {
 
 
 def doctor(
-    teacher: Annotated[str, Option(help="Provider to ask for one sentence; 'none' asks none.")]
-    = "local",
+    teacher: Annotated[
+        str, Option(help="Provider to ask for one sentence; 'none' asks none.")
+    ] = "local",
     teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
     base_url: Annotated[str | None, Option(help="OpenAI-compatible endpoint.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,

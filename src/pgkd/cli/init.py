@@ -89,7 +89,9 @@ def init(
         shell.print(f"warning: {warning}")
     rows = len(task.train) + len(task.validation)
     shell.print(f"{rows} rows, {len(task.taxonomy)} classes.")
-    shell.print(f"Wrote {out} and {classes}. Describe the classes, then: pgkd distill --config {out}")
+    shell.print(
+        f"Wrote {out} and {classes}. Describe the classes, then: pgkd distill --config {out}"
+    )
 
 
 def _classes_yaml(task: Task) -> str:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _RAW = 500  # characters of a faulty item that are kept for reading
 _DECODER = json.JSONDecoder()
-_PLACEHOLDER = re.compile(r"\[[A-Za-z][^\]\d]{0,40}\]|\{\{?[A-Za-z_ ]{1,40}\}\}?|<[a-z_ ]{2,40}>", re.I)
+_PLACEHOLDER = re.compile(
+    r"\[[A-Za-z][^\]\d]{0,40}\]|\{\{?[A-Za-z_ ]{1,40}\}\}?|<[a-z_ ]{2,40}>", re.I
+)
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co"}
 _JOINERS = {"\u200c", "\u200d"}  # Persian words and joined emoji are spelt with them
 

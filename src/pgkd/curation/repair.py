@@ -44,9 +44,7 @@ def repair_request(
     sampling = original.sampling
     if sampling.seed is not None:
         sampling = replace(sampling, seed=(sampling.seed + 1) % 2**31)
-    return replace(
-        original, messages=messages, schema=schema, sampling=sampling, purpose="repair"
-    )
+    return replace(original, messages=messages, schema=schema, sampling=sampling, purpose="repair")
 
 
 def _told(fault: Fault) -> str:

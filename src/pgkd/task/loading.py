@@ -255,9 +255,7 @@ def _disjoint(
         return [row for row in rows if _key(row.text) not in where]
     for row in both:
         twin = where[_key(row.text)]
-        problems.add(
-            "texts in both files", f"{_where(row)} has the same text as {_where(twin)}"
-        )
+        problems.add("texts in both files", f"{_where(row)} has the same text as {_where(twin)}")
     return rows
 
 

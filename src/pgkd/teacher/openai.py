@@ -108,9 +108,7 @@ class OpenAITeacher(Teacher):
             input_tokens=usage.prompt_tokens if usage else None,
             output_tokens=usage.completion_tokens if usage else None,
             seconds=round(seconds, 3),
-            finish_reason="refusal"
-            if refused
-            else _FINISH.get(choices[0].finish_reason, "other"),
+            finish_reason="refusal" if refused else _FINISH.get(choices[0].finish_reason, "other"),
         )
 
     def _told(self, error: Any) -> TeacherError:

@@ -1,0 +1,138 @@
+"""Fine-tuning of the whole encoder, begun from a linear probe.
+
+LP-FT (Kumar et al., ICLR 2022): a random head drags the pretrained features away in the first
+steps; a head fitted on the frozen features first does not. Every epoch is used: with a few hundred
+rows no validation rows can be spared to choose one.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pgkd.extras import require
+from pgkd.student.features import Encoder, mean_pool, padded
+from pgkd.student.head import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_JOB = "Fine-tuning"
+
+
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """How long and how fast the encoder is trained."""
+
+    epochs: int = 5
+    batch_size: int = 16
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    warmup: float = 0.1  # share of the steps
+    clip: float = 1.0  # norm of the gradient
+
+
+def fine_tune(
+    encoder: Encoder,
+    head: Head,
+    texts: Sequence[str],
+    gold: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    *,
+    seed: int,
+    recipe: FineTuning | None = None,
+) -> tuple[Encoder, Head]:
+    """Train a copy of an encoder and its head together.
+
+    Args:
+        encoder: where training starts; it is not changed.
+        head: fitted on the encoder's features.
+        texts: n texts.
+        gold: shape (n,), class indices.
+        weights: shape (n,), the weight of each row's loss.
+        seed: of the order of the rows and of dropout.
+        recipe: how long and how fast.
+
+    Returns:
+        The trained encoder and head.
+    """
+    torch = require("torch", extra="train", job=_JOB)
+    recipe = recipe or FineTuning()
+    seen = np.flatnonzero(~np.isneginf(head.bias))  # classes without rows have nothing to learn
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = copy.deepcopy(encoder.model)
+        layer = _layer(torch, head, seen)
+        optimiser, schedule = _optimiser(torch, model, layer, recipe, n_rows=len(texts))
+        column = np.full(len(head.bias), -1)
+        column[seen] = np.arange(len(seen))
+        targets = torch.tensor(column[gold])
+        row_weights = torch.tensor(weights, dtype=torch.float32)
+        ids = encoder.tokens(texts)
+        model.train()
+        for batch in batches(ids, recipe, seed):
+            inputs, mask = padded(
+                torch,
+                [ids[i] for i in batch],
+                rows=len(batch),
+                length=max(len(ids[i]) for i in batch),
+                pad=encoder.tokenizer.pad_token_id or 0,
+            )
+            logits = layer(mean_pool(torch, model, inputs, mask))
+            losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
+            loss = (losses * row_weights[batch]).sum() / row_weights[batch].sum().clamp_min(1e-8)
+            optimiser.zero_grad()
+            loss.backward()
+            parameters = [*model.parameters(), *layer.parameters()]
+            torch.nn.utils.clip_grad_norm_(parameters, recipe.clip)
+            optimiser.step()
+            schedule.step()
+    tuned = Encoder(model, encoder.tokenizer, max_length=encoder.max_length, source=None)
+    return tuned, _head(head, layer, seen)
+
+
+def batches(rows: Sequence[Any], recipe: FineTuning, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Row indices of every batch of every epoch, in a new random order each epoch."""
+    rng = np.random.default_rng(seed)
+    for _ in range(recipe.epochs):
+        order = rng.permutation(len(rows))
+        for start in range(0, len(rows), recipe.batch_size):
+            yield order[start : start + recipe.batch_size]
+
+
+def _layer(torch: Any, head: Head, seen: NDArray[np.int64]) -> Any:
+    """The head as a torch layer, over the classes that have rows."""
+    layer = torch.nn.Linear(head.weights.shape[1], len(seen))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(head.weights[seen]))
+        layer.bias.copy_(torch.tensor(head.bias[seen]))
+    return layer
+
+
+def _head(before: Head, layer: Any, seen: NDArray[np.int64]) -> Head:
+    weights, bias = np.zeros_like(before.weights), np.full_like(before.bias, -np.inf)
+    weights[seen] = layer.weight.detach().numpy()
+    bias[seen] = layer.bias.detach().numpy()
+    return Head(weights, bias)
+
+
+def _optimiser(
+    torch: Any, model: Any, layer: Any, recipe: FineTuning, *, n_rows: int
+) -> tuple[Any, Any]:
+    """AdamW with a linear warm-up and a linear decay to zero."""
+    parameters = [*model.parameters(), *layer.parameters()]
+    optimiser = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = recipe.epochs * -(-n_rows // recipe.batch_size)
+    warm = max(1, round(recipe.warmup * steps))
+
+    def factor(step: int) -> float:
+        return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)

@@ -1,0 +1,171 @@
+"""Multinomial logistic regression over all classes of a task, seen or not.
+
+The linear head of both students. scikit-learn fits it; what is kept are two arrays, which predict
+without it and are saved without a pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pgkd.errors import StudentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_UNSEEN = 1e-5  # probability of a class without rows: no row of it can be predicted, or divide by 0
+_MAX_ITER = 2000
+_FOLDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSettings:
+    """Hyper-parameters, by scikit-learn's names.
+
+    Attributes:
+        C: inverse strength of the L2 penalty.
+        class_weight: ``"balanced"`` weighs a row by the rarity of its class.
+    """
+
+    C: float
+    class_weight: Literal["balanced"] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the keyword arguments of the constructor."""
+        return asdict(self)
+
+
+def grid(*strengths: float) -> tuple[HeadSettings, ...]:
+    """Each C, unbalanced and balanced."""
+    return tuple(HeadSettings(C, weight) for C in strengths for weight in (None, "balanced"))
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted head.
+
+    Attributes:
+        weights: shape (n_classes, n_features).
+        bias: shape (n_classes,); -inf where a class had no row.
+    """
+
+    weights: NDArray[np.float64]
+    bias: NDArray[np.float64]
+
+    def predict_proba(self, features: Any) -> NDArray[np.float64]:
+        """Class probabilities of features, dense or sparse, shape (n, n_classes)."""
+        logits = np.asarray(features @ self.weights.T) + self.bias
+        logits -= logits.max(axis=1, keepdims=True)
+        probabilities = np.exp(logits)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        unseen = np.isneginf(self.bias)
+        if unseen.any():
+            probabilities *= 1 - _UNSEEN * unseen.sum()
+            probabilities[:, unseen] = _UNSEEN
+        return probabilities
+
+
+def fit_head(
+    features: Any,
+    labels: Sequence[str],
+    classes: Sequence[str],
+    settings: HeadSettings,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> Head:
+    """Fit multinomial logistic regression (lbfgs).
+
+    Args:
+        features: shape (n, n_features), dense or sparse.
+        labels: n class names.
+        classes: class names in column order.
+        settings: hyper-parameters.
+        sample_weight: shape (n,), or None.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    index = {name: i for i, name in enumerate(classes)}
+    gold = np.array([index[label] for label in labels])
+    # One thread: sums over several depend on how many cores there are, in the last digit.
+    with threadpool_limits(limits=1):
+        model = LogisticRegression(**settings.to_json(), max_iter=_MAX_ITER)
+        model.fit(features, gold, sample_weight)
+    weights = np.zeros((len(classes), features.shape[1]))
+    bias = np.full(len(classes), -np.inf)
+    if len(model.classes_) == 2:  # scikit-learn keeps one row of weights for two classes
+        first, second = model.classes_
+        weights[first], weights[second] = -model.coef_[0] / 2, model.coef_[0] / 2
+        bias[first], bias[second] = -model.intercept_[0] / 2, model.intercept_[0] / 2
+    else:
+        weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+    return Head(weights, bias)
+
+
+def check_rows(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    sample_weight: NDArray[np.float64] | None,
+) -> None:
+    """Refuse rows that no student can be fitted on.
+
+    Raises:
+        StudentError: lengths differ, a label is unknown, a weight is negative or no number, or
+            only one class has rows.
+    """
+    if len(texts) != len(labels):
+        raise StudentError(f"{len(texts)} texts, but {len(labels)} labels.")
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        raise StudentError(f"Labels that are no class of this student: {', '.join(unknown[:5])}.")
+    if len(set(labels)) < 2:
+        raise StudentError("A student needs rows of at least two classes.")
+    if sample_weight is not None:
+        if len(sample_weight) != len(labels):
+            raise StudentError(f"{len(labels)} rows, but {len(sample_weight)} weights.")
+        if not np.all(np.isfinite(sample_weight)) or np.any(np.asarray(sample_weight) < 0):
+            raise StudentError("Sample weights have to be numbers of at least 0.")
+
+
+def tune_head(
+    candidates: Sequence[HeadSettings],
+    features: Any,
+    labels: Sequence[str],
+    classes: Sequence[str],
+    *,
+    seed: int,
+) -> HeadSettings:
+    """Choose hyper-parameters by the log loss of stratified cross-validation.
+
+    Log loss, for it uses all of a prediction: accuracy on a few hundred rows cannot tell the
+    candidates apart.
+
+    Args:
+        candidates: what to choose from; ties go to the first.
+        features: shape (n, n_features), dense or sparse.
+        labels: n class names.
+        classes: class names in column order.
+        seed: of the folds.
+    """
+    from pgkd.task.splitting import stratified_folds
+
+    index = {name: i for i, name in enumerate(classes)}
+    gold = np.array([index[label] for label in labels])
+    folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
+    losses = np.zeros(len(candidates))
+    for fold in np.unique(folds):
+        training, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        held = held[np.isin(gold[held], gold[training])]  # an unseen class says nothing here
+        if len(set(gold[training])) < 2 or not len(held):
+            continue
+        known = [labels[i] for i in training]
+        for i, settings in enumerate(candidates):
+            fitted = fit_head(features[training], known, classes, settings)
+            given = fitted.predict_proba(features[held])[np.arange(len(held)), gold[held]]
+            losses[i] -= np.log(np.maximum(given, 1e-6)).sum()
+    return candidates[int(losses.argmin())]

@@ -1,0 +1,51 @@
+"""Students by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgkd.errors import StudentError
+from pgkd.student.encoder import EncoderStudent
+from pgkd.student.linear import LinearStudent
+from pgkd.student.saving import read_description
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pgkd.student.base import Student
+
+_STUDENTS: dict[str, type[EncoderStudent] | type[LinearStudent]] = {
+    EncoderStudent.kind: EncoderStudent,
+    LinearStudent.kind: LinearStudent,
+}
+
+
+def make_student(kind: str, classes: Sequence[str], *, seed: int = 0, **settings: Any) -> Student:
+    """An unfitted student.
+
+    Args:
+        kind: ``"encoder"`` or ``"linear"``.
+        classes: class names in column order.
+        seed: of everything random in its training.
+        settings: the student's own.
+
+    Raises:
+        StudentError: there is no such student.
+    """
+    return _of_kind(kind)(classes, seed=seed, **settings)
+
+
+def load_student(folder: Path) -> Student:
+    """Read a student of any kind from the folder that its `save` wrote.
+
+    Raises:
+        StudentError: the folder is no saved student.
+    """
+    return _of_kind(str(read_description(folder).get("kind"))).load(folder)
+
+
+def _of_kind(kind: str) -> type[EncoderStudent] | type[LinearStudent]:
+    if kind not in _STUDENTS:
+        raise StudentError(f"There is no student '{kind}'. There are: {', '.join(_STUDENTS)}.")
+    return _STUDENTS[kind]
