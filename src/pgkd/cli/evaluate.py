@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pgkd.distill import RunFolder
     from pgkd.student import Student
 
 Option = typer.Option

@@ -91,7 +91,7 @@ def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
     """Items of a reply, doubted numbers, and what is wrong with the reply as a whole."""
     start = reply.find("{")
     bracket = reply.find("[")
-    if 0 <= bracket and (start < 0 or bracket < start):
+    if bracket >= 0 and (start < 0 or bracket < start):
         start = bracket  # a bare list of samples
     if start < 0:
         return [], (), Fault(None, Reason.NO_JSON, "the reply holds no JSON", reply[:_RAW])

@@ -24,6 +24,9 @@ from pgkd.teacher import make_teacher
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pgkd.guidance import Asking
     from pgkd.student import Student
     from pgkd.teacher import Teacher
@@ -204,13 +207,13 @@ def guide_of(config: Config, task: Task) -> ClassificationGuide:
     return ClassificationGuide(
         task,
         student,
-        _asking(config, task),
+        _asking(config, task, folds),
         folds=folds,
         written_weight=config.written_weight,
     )
 
 
-def _asking(config: Config, task: Task) -> Asking:
+def _asking(config: Config, task: Task, folds: NDArray[np.int64]) -> Asking:
     guidance, teacher = config.guidance, config.teacher
     writing = Writing(
         LengthTarget.of([row.text for row in task.train]),
@@ -226,7 +229,7 @@ def _asking(config: Config, task: Task) -> Asking:
             samples=config.samples, few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     return TargetedAsking(
-        task.taxonomy, task.train, writing,
+        task.taxonomy, task.train, folds, writing,
         samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
         per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
     )  # fmt: skip

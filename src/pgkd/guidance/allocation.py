@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_SMALLEST = 2  # texts of a request: one alone does not pay for the reading of its prompt
+_SMALLEST = 3  # texts of a floor: fewer do not pay for the reading of their prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,12 @@ def allocate(
         asked_pairs: texts that were already asked for each confused pair, which then wait.
     """
     floor = max(_SMALLEST, int(floor_share * planned / len(needs)))
-    quotas = _take(_floor(needs, floor, per_request), math.ceil(floor_share * budget))
+    quotas = _take(_floor(needs, floor, per_request), floor_share * budget, budget)
     rest = budget - _total(quotas)
-    quotas += _take(_pairs(confusions, asked_pairs or {}, per_request), rest // 2)
+    quotas += _take(_pairs(confusions, asked_pairs or {}, per_request), rest / 2, rest)
     # The weak classes take all that is left, in further turns if need be, so nothing is unspent.
     while (rest := budget - _total(quotas)) > 0:
-        quotas += _take(_weak(needs, quotas, per_request), rest)
+        quotas += _take(_weak(needs, quotas, per_request), rest, rest)
     return tuple(quotas)
 
 
@@ -87,14 +87,13 @@ def _total(quotas: Sequence[Quota]) -> int:
     return sum(quota.count for quota in quotas)
 
 
-def _take(quotas: Iterator[Quota], budget: int) -> list[Quota]:
-    """The first quotas that fit; the last one is cut to what is left."""
+def _take(quotas: Iterator[Quota], share: float, budget: int) -> list[Quota]:
+    """The first quotas that make up a share; only the budget itself cuts the last one short."""
     taken: list[Quota] = []
     for quota in quotas:
-        left = budget - _total(taken)
-        if left <= 0:
+        if (total := _total(taken)) >= share:
             break
-        count = min(quota.count, left)
+        count = min(quota.count, budget - total)
         taken.append(Quota(quota.label, quota.rival, count, quota.reason))
     return taken
 

@@ -73,9 +73,9 @@ class ClassificationGuide:
         )
         gold = [row.label for row in task.train]
         judged = honest.testable
-        losses = _losses(validation, task.validation, task)
+        losses = self._losses(validation, task.validation)
         if len(task.validation) < _ENOUGH_VALIDATION_ROWS:
-            folded = _losses(honest.probabilities, task.train, task)
+            folded = self._losses(honest.probabilities, task.train)
             losses = np.concatenate([losses, np.where(judged, folded, np.nan)])
         return Assessment(
             validation=evaluate(validation, [row.label for row in task.validation], classes),
@@ -92,9 +92,18 @@ class ClassificationGuide:
         """The requests of round `number`."""
         return self._asking.ask(number, assessment, written)
 
+    def _losses(
+        self, probabilities: NDArray[np.float64], rows: Sequence[Example]
+    ) -> NDArray[np.float64]:
+        """Losses among the classes that a validation row stands for, and the row's own.
 
-def _losses(
-    probabilities: NDArray[np.float64], rows: Sequence[Example], task: Task
-) -> NDArray[np.float64]:
-    index = task.taxonomy.index
-    return row_log_losses(probabilities, np.array([index[row.label] for row in rows]))
+        Texts of a class that no held-out row has can only seem to harm: probability moves to the
+        class, and nobody is there to gain from it.
+        """
+        index = self._task.taxonomy.index
+        gold = np.array([index[row.label] for row in rows], dtype=np.int64)
+        judged = np.zeros(probabilities.shape, dtype=bool)
+        judged[:, sorted({index[row.label] for row in self._task.validation})] = True
+        judged[np.arange(len(rows)), gold] = True
+        among = np.where(judged, probabilities, 0.0)
+        return row_log_losses(among / among.sum(axis=1, keepdims=True), gold)

@@ -14,6 +14,8 @@ from pgkd.teacher.prompts import render
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from pgkd.guidance.asking import Writing
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.mining import ConfusedPair
@@ -31,6 +33,9 @@ class TargetedAsking:
     Args:
         taxonomy: the classes.
         real: training rows of the user.
+        folds: shape (n_real,), the fold of each row. The rows of one prompt come from as few
+            folds as can be: then few of a class's texts are hidden with a fold that is held out,
+            and cross-validation can judge the rest.
         writing: how texts are asked for.
         samples: texts of a round.
         rounds: rounds planned, which with `samples` sets the floor.
@@ -43,6 +48,7 @@ class TargetedAsking:
         self,
         taxonomy: Taxonomy,
         real: Sequence[Example],
+        folds: NDArray[np.int64],
         writing: Writing,
         *,
         samples: int,
@@ -61,6 +67,8 @@ class TargetedAsking:
         self._rows_of: dict[str, list[Example]] = {name: [] for name in taxonomy.names}
         for row in real:
             self._rows_of[row.label].append(row)
+        self._fold_of = {row.id: int(fold) for row, fold in zip(real, folds, strict=True)}
+        self._n_folds = int(folds.max()) + 1
         self._shown: Counter[str] = Counter()
         self._asked_pairs: Counter[tuple[str, str]] = Counter()
         self._rng = np.random.default_rng(writing.seed)
@@ -141,15 +149,24 @@ class TargetedAsking:
         suspects: set[str],
         apart: Sequence[Example] = (),
     ) -> list[Example]:
-        """Rows to show: sound ones first, then those shown least often.
+        """Rows to show: sound ones first, then those shown least often, of few folds.
 
-        Rows in `apart` already stand elsewhere in the prompt and come last.
+        Rows in `apart` already stand elsewhere in the prompt: they come last, and set the fold.
         """
+        if not rows:
+            return []
         elsewhere = {row.id for row in apart}
-        ranked = sorted(
-            rows, key=lambda r: (r.id in suspects, r.id in elsewhere, self._shown[r.id])
-        )
-        chosen = ranked[:n]
+
+        def worst(row: Example) -> tuple[bool, bool]:
+            return row.id in suspects, row.id in elsewhere
+
+        first = apart[0] if apart else min(rows, key=lambda r: (worst(r), self._shown[r.id]))
+        fold = self._fold_of[first.id]
+
+        def rank(row: Example) -> tuple[tuple[bool, bool], int, int]:
+            return worst(row), (self._fold_of[row.id] - fold) % self._n_folds, self._shown[row.id]
+
+        chosen = sorted(rows, key=rank)[:n]
         self._shown.update(row.id for row in chosen)
         return chosen
 

@@ -50,7 +50,10 @@ class Encoder:
         self._cache: dict[str, NDArray[np.float32]] = {}
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Mean-pooled features of unit length, shape (n, hidden size) (Reimers & Gurevych, 2019)."""
+        """Mean-pooled features of unit length, shape (n, hidden size).
+
+        Pooling after Sentence-BERT (Reimers & Gurevych, EMNLP 2019).
+        """
         missing = list(dict.fromkeys(text for text in texts if text not in self._cache))
         fresh = dict(self._embed(missing))
         rows = [fresh[text] if text in fresh else self._cache[text] for text in texts]

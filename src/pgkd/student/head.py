@@ -6,6 +6,7 @@ without it and are saved without a pickle.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,7 +93,8 @@ def fit_head(
     index = {name: i for i, name in enumerate(classes)}
     gold = np.array([index[label] for label in labels])
     # One thread: sums over several depend on how many cores there are, in the last digit.
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model = LogisticRegression(**settings.to_json(), max_iter=_MAX_ITER)
         model.fit(features, gold, sample_weight)
     weights = np.zeros((len(classes), features.shape[1]))

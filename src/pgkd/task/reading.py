@@ -11,7 +11,6 @@ import gzip
 import io
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import DataError
@@ -20,6 +19,7 @@ from pgkd.task.problems import Problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     Records = Iterator[tuple[int, dict[str, Any]]]
 

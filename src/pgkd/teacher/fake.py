@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     Answer = str | Reply | Exception
 
 _FILLERS = (
-    "today again please about really still never after before since another whole morning evening "
-    "quickly somehow maybe simply suddenly twice meanwhile nearby later almost"
-).split()
+    *("today", "again", "please", "about", "really", "still", "never", "after", "before", "since"),
+    *("another", "whole", "morning", "evening", "quickly", "somehow", "maybe", "simply", "later"),
+)
 
 
 class FakeTeacher(Teacher):
