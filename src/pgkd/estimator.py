@@ -128,4 +128,4 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Sequence[str]) -> NDArray[np.str_]:  # noqa: N803
         """The most probable class of each text, shape (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])

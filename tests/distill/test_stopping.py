@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,13 +11,16 @@ from hypothesis import strategies as st
 
 from pgkd.distill.stopping import StopRule, paired_change
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 RNG = np.random.default_rng(0)
 BASE = RNG.uniform(0.2, 2.0, 400)
 
 
-def shifted(by: float, spread: float = 0.2) -> np.ndarray:
+def shifted(by: float, spread: float = 0.2) -> NDArray[np.float64]:
     noise = np.random.default_rng(1).normal(0, spread, len(BASE))
-    return BASE + by + noise - noise.mean()
+    return np.asarray(BASE + by + noise - noise.mean())
 
 
 def test_round_zero_is_always_a_candidate() -> None:

@@ -96,7 +96,7 @@ def mine(
     rows = [
         MinedRow(real[i], classes[int(p.argmax())], float(p.max()), suspect=bool(doubt))
         for i, p, doubt in zip(
-            np.flatnonzero(trusted), probabilities[trusted], doubtful, strict=True
+            np.flatnonzero(trusted).tolist(), probabilities[trusted], doubtful, strict=True
         )
     ]
     rows.sort(key=lambda row: -row.confidence)

@@ -92,9 +92,9 @@ class Encoder:
         for length, group in sorted(by_length.items()):
             for start in range(0, len(group), _BATCH):
                 batch = group[start : start + _BATCH]
-                ids = [ids for _, ids in batch]
+                rows = [ids for _, ids in batch]
                 pad = self.tokenizer.pad_token_id or 0
-                inputs, mask = padded(torch, ids, rows=_BATCH, length=length, pad=pad)
+                inputs, mask = padded(torch, rows, rows=_BATCH, length=length, pad=pad)
                 with torch.inference_mode():
                     pooled = mean_pool(torch, self.model, inputs, mask)
                 yield from zip((text for text, _ in batch), pooled.numpy(), strict=False)

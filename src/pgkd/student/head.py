@@ -165,7 +165,7 @@ def tune_head(
         held = held[np.isin(gold[held], gold[training])]  # an unseen class says nothing here
         if len(set(gold[training])) < 2 or not len(held):
             continue
-        known = [labels[i] for i in training]
+        known = [labels[i] for i in training.tolist()]
         for i, settings in enumerate(candidates):
             fitted = fit_head(features[training], known, classes, settings)
             given = fitted.predict_proba(features[held])[np.arange(len(held)), gold[held]]

@@ -70,7 +70,7 @@ def _proportional(
 ) -> NDArray[np.int64]:
     """Split `total` in proportion to `sizes` by largest remainder, none above its `upper`."""
     exact = sizes * (total / sizes.sum())
-    counts = np.minimum(np.floor(exact).astype(np.int64), upper)
+    counts: NDArray[np.int64] = np.minimum(np.floor(exact).astype(np.int64), upper)
     while counts.sum() < min(total, upper.sum()):
         open_ = counts < upper
         # Ties go to the larger class, which can spare a row.

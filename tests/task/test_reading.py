@@ -1,0 +1,188 @@
+"""Reading: every format, round trips of arbitrary texts, and problems told with their rows."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pgkd.errors import DataError
+from pgkd.task.problems import Problems
+from pgkd.task.reading import read_records, read_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROWS = [("it's broken, again", "a"), ('he said "no"', "b"), ("two\nlines", "a"), ("ünï 漢字", "b")]
+
+
+def as_csv(rows: list[tuple[str, str]], delimiter: str = ",") -> bytes:
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter=delimiter).writerows([("text", "label"), *rows])
+    return out.getvalue().encode()
+
+
+def as_jsonl(rows: list[tuple[str, str]]) -> bytes:
+    lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+    return "\n".join(lines).encode()
+
+
+def as_parquet(rows: list[tuple[str, str]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    out = io.BytesIO()
+    table = pyarrow.table({"text": [t for t, _ in rows], "label": [name for _, name in rows]})
+    pyarrow.parquet.write_table(table, out)
+    return out.getvalue()
+
+
+WRITERS: dict[str, Callable[[list[tuple[str, str]]], bytes]] = {
+    "csv": as_csv,
+    "tsv": lambda rows: as_csv(rows, "\t"),
+    "jsonl": as_jsonl,
+    "parquet": as_parquet,
+}
+
+
+def read(path: Path) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    problems = Problems()
+    records = read_records(path, problems)
+    return [(record["text"], record["label"]) for _, record in records], problems.sentences()
+
+
+@pytest.mark.parametrize("gzipped", [False, True])
+@pytest.mark.parametrize("kind", sorted(WRITERS))
+def test_every_format_is_read_plain_and_gzipped(tmp_path: Path, kind: str, gzipped: bool) -> None:
+    data = WRITERS[kind](ROWS)
+    path = tmp_path / (f"rows.{kind}.gz" if gzipped else f"rows.{kind}")
+    path.write_bytes(gzip.compress(data) if gzipped else data)
+    assert read(path) == (ROWS, ())
+
+
+def test_a_datasets_folder_is_read_and_class_numbers_get_their_names(tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
+    )
+    rows = {"text": ["x", "y"], "label": [1, 0]}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "set")
+    assert read(tmp_path / "set") == ([("x", "yes"), ("y", "no")], ())
+
+
+def test_a_datasets_folder_of_several_splits_has_to_be_narrowed(tmp_path: Path) -> None:
+    import datasets
+
+    split = datasets.Dataset.from_dict({"text": ["x"], "label": ["a"]})
+    datasets.DatasetDict({"train": split, "test": split}).save_to_disk(tmp_path / "set")
+    with pytest.raises(DataError, match="several splits"):
+        read(tmp_path / "set")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), min_size=1),
+            st.sampled_from("ab"),
+        ),
+        min_size=1,
+    )
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_arbitrary_texts_come_back_as_they_were(
+    tmp_path: Path, kind: str, rows: list[tuple[str, str]]
+) -> None:
+    path = tmp_path / f"rows.{kind}"
+    path.write_bytes(WRITERS[kind](rows))
+    assert read(path) == (rows, ())
+
+
+@given(data=st.binary(max_size=300), kind=st.sampled_from(["csv", "tsv", "jsonl"]))
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_arbitrary_bytes_give_rows_or_problems_and_nothing_else(
+    tmp_path: Path, data: bytes, kind: str
+) -> None:
+    path = tmp_path / f"rows.{kind}"
+    path.write_bytes(data)
+    read_records(path, Problems())
+
+
+def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "excel.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + as_csv(ROWS))
+    assert read(path)[0] == ROWS
+
+
+def test_another_encoding_is_told_with_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("text,label\nok,a\ncafé,b\nnaïve,b\n".encode("latin-1"))
+    problems = read(path)[1]
+    assert ["line 3" in problems[0], "line 4" in problems[1]] == [True, True]
+    assert "not UTF-8" in problems[0]
+
+
+def test_rows_of_another_length_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nfine,a\none, two, three,a\nlonely\n", encoding="utf-8")
+    rows, problems = read(path)
+    assert rows == [("fine", "a")]
+    assert "row 2 has 4 fields, the header 2" in problems[0]
+    assert "row 3 has 1 field" in problems[1]
+
+
+def test_an_unclosed_quote_is_told_and_does_not_raise(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text,label\nfine,a\n"open,b\n', encoding="utf-8")
+    rows, problems = read(path)
+    assert rows == [("fine", "a")]
+    assert "unexpected end of data" in problems[0]
+
+
+def test_bad_json_lines_are_told_and_the_others_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "x", "label": "a"}\n{oops\n[1]\n', encoding="utf-8")
+    rows, problems = read(path)
+    assert rows == [("x", "a")]
+    assert "row 2 is no JSON" in problems[0]
+    assert "row 3 is no JSON object" in problems[1]
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.gz"])
+def test_an_unknown_format_is_refused_with_those_that_are_known(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=r"\.csv, \.tsv, \.jsonl, \.parquet"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.parquet"])
+def test_a_damaged_file_is_an_error_that_says_so(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not what the name says")
+    with pytest.raises(DataError, match="is not a whole"):
+        read(tmp_path / name)
+
+
+def test_a_missing_file_is_an_error_that_says_so() -> None:
+    with pytest.raises(DataError, match="There is no file nowhere.csv"):
+        read(Path("nowhere.csv"))
+
+
+def test_texts_to_predict_need_no_label(tmp_path: Path) -> None:
+    (tmp_path / "texts.csv").write_text("body\nfirst\nsecond\n", encoding="utf-8")
+    (tmp_path / "texts.txt").write_text("first\n\nsecond\n", encoding="utf-8")
+    assert read_texts(tmp_path / "texts.csv", "body") == ["first", "second"]
+    assert read_texts(tmp_path / "texts.txt") == ["first", "second"]
+    with pytest.raises(DataError, match="no column 'text'; it has 'body'"):
+        read_texts(tmp_path / "texts.csv")
