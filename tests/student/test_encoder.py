@@ -1,0 +1,133 @@
+"""The encoder student: its cache, its fine-tuning, and the traps that peers fell into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pgkd.errors import StudentError
+from pgkd.student.encoder import EncoderStudent
+from pgkd.student.features import Encoder, load_encoder
+from pgkd.student.finetune import FineTuning, batches, fine_tune
+from pgkd.student.head import HeadSettings, fit_head
+from pgkd.weights import cached
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXTS, LABELS = make_rows(8)
+CLASSES = tuple(sorted(set(LABELS)))
+GOLD = np.array([CLASSES.index(label) for label in LABELS])
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Path) -> Encoder:
+    """The tiny encoder, with an empty cache of its own."""
+    load_encoder.cache_clear()
+    return load_encoder(str(tiny_encoder), 32)
+
+
+def test_a_text_is_embedded_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    embed = encoder._embed
+    monkeypatch.setattr(encoder, "_embed", lambda texts: asked.extend(texts) or embed(texts))
+    first = encoder.features([*TEXTS, *TEXTS])
+    again = encoder.features(TEXTS)
+    assert asked == TEXTS
+    assert (first[: len(TEXTS)] == again).all()
+
+
+def test_features_have_unit_length_and_ignore_padding(encoder: Encoder) -> None:
+    import torch
+
+    features = encoder.features(TEXTS)
+    assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
+    ids = encoder.tokenizer(TEXTS[0], return_tensors="pt")
+    with torch.inference_mode():
+        hidden = encoder.model(**ids).last_hidden_state[0].mean(0)
+    assert features[0] == pytest.approx((hidden / hidden.norm()).numpy(), abs=1e-5)
+
+
+def test_features_are_the_same_to_the_bit_whatever_is_asked_beside(tiny_encoder: Path) -> None:
+    """The trap: features that differ by batch, by order, or by what was cached before."""
+    found = []
+    for order in (TEXTS, TEXTS[::-1], [*TEXTS[5:], *TEXTS[:5]]):
+        load_encoder.cache_clear()
+        encoder = load_encoder(str(tiny_encoder), 32)
+        encoder.features(order[:3])
+        found.append(dict(zip(order, encoder.features(order), strict=True)))
+    for text in TEXTS:
+        assert (found[0][text] == found[1][text]).all()
+        assert (found[0][text] == found[2][text]).all()
+
+
+def test_long_texts_are_cut_and_not_refused(encoder: Encoder) -> None:
+    assert encoder.features(["word " * 5000]).shape == (1, 32)
+
+
+def test_the_number_of_threads_changes_nothing(tiny_encoder: Path) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        load_encoder.cache_clear()
+        student = EncoderStudent(CLASSES, encoder=str(tiny_encoder), threads=threads)
+        found.append(student.fit(TEXTS, LABELS).predict_proba(TEXTS))
+    torch.set_num_threads(before)
+    assert (found[0] == found[1]).all()
+
+
+def test_the_training_order_is_shuffled_anew_every_epoch() -> None:
+    """The trap: a training loader that never shuffles."""
+    recipe = FineTuning(epochs=3, batch_size=4)
+    order = np.concatenate(list(batches(range(32), recipe, seed=0))).reshape(3, 32)
+    assert (np.sort(order, axis=1) == np.arange(32)).all()
+    assert len({tuple(epoch) for epoch in (*order, np.arange(32))}) == 4
+
+
+def fine_tuned(encoder: Encoder) -> tuple[Encoder, Any, Any]:
+    head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
+    tuned, new = fine_tune(encoder, head, TEXTS, GOLD, np.ones(len(TEXTS)), seed=0)
+    return tuned, head, new
+
+
+def test_fine_tuning_trains_a_copy_and_leaves_the_base_alone(encoder: Encoder) -> None:
+    """The trap: a shallow copy of the state dict, which changes under you."""
+    before = {name: p.clone() for name, p in encoder.model.state_dict().items()}
+    tuned, _, _ = fine_tuned(encoder)
+    after = encoder.model.state_dict()
+    assert all((before[name] == after[name]).all() for name in before)
+    changed = [n for n, p in tuned.model.state_dict().items() if (p != before[n]).any()]
+    assert any("query" in name for name in changed)
+    assert any("word_embeddings" in name for name in changed)
+
+
+def test_fine_tuning_fits_better_than_its_linear_probe(encoder: Encoder) -> None:
+    tuned, head, new = fine_tuned(encoder)
+
+    def loss(probabilities: Any) -> float:
+        return float(-np.log(probabilities[np.arange(len(GOLD)), GOLD]).mean())
+
+    probe = loss(head.predict_proba(encoder.features(TEXTS)))
+    assert loss(new.predict_proba(tuned.features(TEXTS))) < probe
+
+
+def test_an_encoder_that_is_nowhere_is_an_error_that_says_what_to_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGKD_OFFLINE", "1")
+    with pytest.raises(StudentError, match="no/such-encoder.* cannot be loaded.*pgkd models list"):
+        load_encoder("no/such-encoder", 32)
+
+
+@pytest.mark.weights
+def test_the_real_encoder_knows_meaning() -> None:
+    if cached("all-minilm-l6-v2") is None:
+        pytest.skip("the weights all-minilm-l6-v2 are not here: pgkd models pull")
+    texts = ["my card was stolen", "someone took my credit card", "the weather is nice"]
+    features = load_encoder("all-minilm-l6-v2", 32).features(texts)
+    assert features[0] @ features[1] > features[0] @ features[2] + 0.3
