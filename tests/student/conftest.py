@@ -22,7 +22,10 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-encoder")
     texts, _ = make_rows(60)
     words = sorted({word for text in texts for word in text.lower().replace(":", " ").split()})
-    pieces = [*"abcdefghijklmnopqrstuvwxyz0123456789:,.", *(f"##{c}" for c in "abcdefghi0123456789")]
+    pieces = [
+        *"abcdefghijklmnopqrstuvwxyz0123456789:,.",
+        *(f"##{c}" for c in "abcdefghi0123456789"),
+    ]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = dict.fromkeys([*special, *pieces, *words])
     pieces_of = BertWordPieceTokenizer(vocab={piece: i for i, piece in enumerate(vocabulary)})

@@ -91,7 +91,9 @@ def test_a_datasets_folder_of_several_splits_has_to_be_narrowed(tmp_path: Path) 
 @given(
     rows=st.lists(
         st.tuples(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), min_size=1),
+            st.text(
+                st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), min_size=1
+            ),
             st.sampled_from("ab"),
         ),
         min_size=1,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgkd.errors import ConfigError, TeacherRequestError, TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
 from pgkd.weights import DEFAULT_TEACHER, ensure, find
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _POLL = 0.2  # seconds between two looks for Ctrl-C
 _LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
@@ -72,9 +68,7 @@ class LocalTeacher(Teacher):
 
     def close(self) -> None:
         """Stop a running call and free the model."""
-        self._cancelled.set()
-        if self._caller is not None:
-            self._caller.join()
+        self._end_call()
         self._server = None
 
     def _load(self) -> Any:
@@ -99,15 +93,16 @@ class LocalTeacher(Teacher):
 
     def _call(self, server: Any, payload: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
         """Run a call in a thread, for Python hears Ctrl-C only between its own instructions."""
+        self._end_call()
         failures: list[Exception] = []
-        self._cancelled.clear()
+        cancelled = self._cancelled = threading.Event()
         written = 0
 
         def receive(chunk: dict[str, Any]) -> bool:
             nonlocal written
             chunks.append(chunk)
             written += len(_delta(chunk))
-            return self._cancelled.is_set() or written > _LONGEST_REPLY  # True ends the call
+            return cancelled.is_set() or written > _LONGEST_REPLY  # True ends the call
 
         def run() -> None:
             try:
@@ -120,19 +115,21 @@ class LocalTeacher(Teacher):
 
         self._caller = threading.Thread(target=run, name="pgkd-local-teacher", daemon=True)
         self._caller.start()
-        with self._cancelling():
+        try:
             while self._caller.is_alive():
                 self._caller.join(_POLL)
+        except BaseException:
+            cancelled.set()
+            raise
         if failures:
             raise TeacherUnavailableError(f"The local model failed: {failures[0]}")
 
-    @contextlib.contextmanager
-    def _cancelling(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
+    def _end_call(self) -> None:
+        """Break off a call that Ctrl-C left running; it ends with its next token."""
+        if self._caller is not None:
             self._cancelled.set()
-            raise
+            self._caller.join()
+            self._caller = None
 
 
 def _payload(request: Request) -> dict[str, Any]:

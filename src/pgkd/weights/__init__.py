@@ -1,14 +1,14 @@
 """Pinned model weights: where they come from and where they are kept."""
 
 from pgkd.weights.cache import cached, models_folder
-from pgkd.weights.catalogue import (
+from pgkd.weights.fetch import ensure, pull
+from pgkd.weights.pins import (
     DEFAULT_STUDENT,
     DEFAULT_TEACHER,
     Weights,
     catalogue,
     find,
 )
-from pgkd.weights.fetch import ensure, pull
 
 __all__ = [
     "DEFAULT_STUDENT",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pgkd.weights.catalogue import Weights, WeightsFile
+    from pgkd.weights.pins import Weights, WeightsFile
 
 _VERIFIED = "verified.json"
 _BLOCK = 1 << 20
@@ -43,7 +43,7 @@ def path_of(weights: Weights) -> Path:
 
 def cached(name: str) -> Path | None:
     """The path of weights that are here and whole, or None."""
-    from pgkd.weights.catalogue import find
+    from pgkd.weights.pins import find
 
     weights = find(name)
     if weights is None or not all(verified(weights, file) for file in weights.files):

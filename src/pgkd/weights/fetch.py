@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pgkd.errors import WeightsError, WeightsIntegrityError, WeightsOfflineError
 from pgkd.weights.cache import cached, folder_of, models_folder, path_of, sha256_of, verified
-from pgkd.weights.catalogue import Weights, WeightsFile, catalogue, find
+from pgkd.weights.pins import Weights, WeightsFile, catalogue, find
 from pgkd.weights.sources import from_hub, from_mirror, hub_url
 
 if TYPE_CHECKING:

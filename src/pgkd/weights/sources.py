@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from pgkd.weights.catalogue import Part, Weights, WeightsFile
+    from pgkd.weights.pins import Part, Weights, WeightsFile
 
     Progress = Callable[[int], object]
 

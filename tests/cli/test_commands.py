@@ -1,0 +1,239 @@
+"""Every command, as a user runs it, with the teacher that needs no model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pgkd.cli import app
+from pgkd.errors import ConfigError, DataError, PgkdError, WeightsError
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write(path: Path, per_class: int, start: int = 0) -> Path:
+    texts, labels = make_rows(per_class, start=start)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("text", "label"))
+        table.writerows(zip(texts, labels, strict=True))
+    return path
+
+
+def run(*arguments: Any, code: int = 0) -> str:
+    """Standard output of a command; a pgkd error is raised, as `main` would tell it."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "train.csv", 10)
+    write(folder / "test.csv", 6, start=40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path) -> Path:
+    """A finished run of two rounds."""
+    distil(data, data / "run")
+    return data / "run"
+
+
+def distil(data: Path, out: Path, *more: Any) -> str:
+    return run(
+        "distill", "--train", data / "train.csv", "--teacher", "fake", "--student", "linear",
+        "--rounds", 2, "--samples", 6, "--out", out, *more,
+    )  # fmt: skip
+
+
+def test_distill_shows_round_zero_best_and_last(data: Path, tmp_path: Path) -> None:
+    printed = distil(data, tmp_path / "run")
+    for part in ("student alone (round 0)", "best (round", "last (round 2)"):
+        assert part in printed
+
+
+def test_distill_tells_a_program_in_json(data: Path, tmp_path: Path) -> None:
+    result = json.loads(distil(data, tmp_path / "run", "--json"))
+    assert result["stopped_by"] == "rounds"
+    assert [r["round"] for r in result["rounds"]] == [0, 1, 2]
+    assert result["rounds"][0]["validation"]["n"] == 8
+
+
+def test_distill_refuses_a_used_folder_before_anything_else(finished: Path, data: Path) -> None:
+    with pytest.raises(PgkdError, match="never mixes"):
+        distil(data, finished)
+
+
+def test_distill_reads_settings_and_options_win(data: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "pgkd.yaml"
+    settings.write_text(
+        f"data: {{train: {data / 'train.csv'}}}\nteacher: {{provider: fake}}\n"
+        "student: {kind: linear}\nrounds: 7\nsamples: 4\n",
+        encoding="utf-8",
+    )
+    run("distill", "--config", settings, "--rounds", 1, "--out", tmp_path / "run", "--json")
+    kept = (tmp_path / "run/config.yaml").read_text()
+    assert "rounds: 1\n" in kept
+    assert "samples: 4\n" in kept
+
+
+def test_distill_tells_all_that_is_wrong_before_any_call(tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("text,label\n,a\nx,\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        run("distill", "--train", tmp_path / "bad.csv", "--teacher", "fake", "--out", tmp_path / "r")
+    assert len(caught.value.problems) >= 2
+    assert not (tmp_path / "r").exists()
+
+
+def test_distill_refuses_a_setting_out_of_bounds(data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"rounds: .*greater than or equal to 0"):
+        run("distill", "--train", data / "train.csv", "--rounds", -1)
+
+
+def test_evaluate_compares_before_and_after(finished: Path, data: Path) -> None:
+    printed = run("evaluate", finished, "--data", data / "test.csv", "--per-class")
+    for part in ("student before", "student after", "paired bootstrap", "F1 before", "billing"):
+        assert part in printed
+
+
+def test_evaluate_in_json_has_intervals_and_the_teacher(finished: Path, data: Path) -> None:
+    report = json.loads(
+        run("evaluate", finished, "--data", data / "test.csv", "--teacher-rows", 5, "--json")
+    )
+    after = report["students"]["after"]
+    low, high = after["intervals"]["accuracy"]
+    assert low <= after["accuracy"] <= high
+    assert {"accuracy", "macro_f1"} == set(report["after_minus_before"])
+    assert report["teacher"]["n"] == 5
+    assert report["rows"] == 24
+
+
+def test_predict_one_text(finished: Path) -> None:
+    answer = json.loads(run("predict", finished, "refund of the invoice", "--json"))
+    assert answer[0]["label"] == "billing"
+    assert "billing" in run("predict", finished, "refund of the invoice")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_predict_a_file(finished: Path, data: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"answers.{suffix}"
+    run("predict", finished, "--data", data / "test.csv", "--out", out)
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file)) if suffix == "csv" else [json.loads(x) for x in file]
+    texts, labels = make_rows(6, start=40)
+    assert [row["text"] for row in rows] == texts
+    assert sum(r["label"] == g for r, g in zip(rows, labels, strict=True)) > len(labels) / 2
+
+
+def test_a_predicted_formula_is_no_formula_in_the_csv(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("=cmd()|refund\n", encoding="utf-8")
+    out = tmp_path / "answers.csv"
+    run("predict", finished, "--data", tmp_path / "texts.txt", "--out", out)
+    assert out.read_text(encoding="utf-8").splitlines()[1].startswith("'=cmd()")
+
+
+@pytest.mark.parametrize("arguments", [[], ["text", "--data", "x.csv"], ["--data", "x.csv"]])
+def test_predict_needs_one_text_or_a_file_with_a_place_to_write(
+    finished: Path, arguments: list[str]
+) -> None:
+    with pytest.raises(ConfigError):
+        run("predict", finished, *arguments)
+
+
+def test_show_tells_rounds_asks_texts_and_prompts(finished: Path) -> None:
+    printed = run("show", finished, "--prompts")
+    for part in ("Rounds", "Asked of the teacher", "floor: 0 of", "Kept:", "Dropped:", "[reply]"):
+        assert part in printed
+
+
+def test_show_in_json_narrows_to_a_round_and_a_class(finished: Path) -> None:
+    found = json.loads(run("show", finished, "--round", 1, "--class", "billing", "--json"))
+    assert {line["label"] for line in found["kept"]} <= {"billing"}
+    assert all(line["origin"]["round"] == 1 for line in found["kept"])
+    assert all(ask["round"] == 1 for ask in found["asks"])
+
+
+def test_show_does_no_harm_with_a_hostile_text(finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    run_folder = tmp_path / "run"
+    shutil.copytree(finished, run_folder)
+    hostile = "\x1b]0;owned\x07\x1b[2J [red]markup[/red] \u202ereversed " + "x" * 20_000
+    line = {
+        "text": hostile, "label": "billing", "id": "r1-1",
+        "origin": {"round": 1, "request": "r1-0001", "parents": []},
+    }  # fmt: skip
+    with (run_folder / "examples.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    printed = run("show", run_folder)
+    assert "[red]markup[/red]" in printed
+    assert not {"\x1b", "\x07", "\u202e"} & set(printed)
+    assert "x" * 200 not in printed
+
+
+def test_init_writes_settings_that_run(data: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "pgkd.yaml"
+    run("init", data / "train.csv", "--out", settings)
+    assert "- name: \"billing\"  # 10 rows" in (tmp_path / "classes.yaml").read_text()
+    result = run(
+        "distill", "--config", settings, "--teacher", "fake", "--student", "linear",
+        "--rounds", 1, "--samples", 4, "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    assert json.loads(result)["rounds"]
+    with pytest.raises(ConfigError, match="--force"):
+        run("init", data / "train.csv", "--out", settings)
+
+
+def test_doctor_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PGKD_CACHE", str(tmp_path))
+    found = json.loads(run("doctor", "--teacher", "fake", "--json"))
+    assert found["versions"]["pgkd"]
+    assert found["weights"]["all-minilm-l6-v2"] is None
+    assert found["teacher"]["answer"]
+    assert "pgkd models pull" in run("doctor", "--teacher", "local", code=1)
+
+
+def test_models_list_path_and_pull(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PGKD_CACHE", str(tmp_path))
+    monkeypatch.setenv("PGKD_OFFLINE", "1")
+    listed = json.loads(run("models", "list", "--json"))
+    assert {"qwen2.5-coder-1.5b", "all-minilm-l6-v2"} <= {entry["name"] for entry in listed}
+    assert "not here" in run("models", "list")
+    with pytest.raises(WeightsError, match="pgkd models pull all-minilm-l6-v2"):
+        run("models", "path", "all-minilm-l6-v2")
+    with pytest.raises(WeightsError, match="PGKD_OFFLINE=1 forbids"):
+        run("models", "pull", "all-minilm-l6-v2")
+    with pytest.raises(ConfigError, match="auto, hub or mirror"):
+        run("models", "pull", "--source", "moon")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "show", "predict"])
+def test_a_folder_that_is_no_run_is_refused(command: str, data: Path, tmp_path: Path) -> None:
+    more = {"evaluate": ["--data", data / "test.csv"], "predict": ["a text"]}.get(command, [])
+    with pytest.raises(PgkdError, match="not a run folder"):
+        run(command, tmp_path, *more)
+
+
+def test_main_tells_an_error_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pgkd.cli import main
+
+    monkeypatch.setattr("sys.argv", ["pgkd", "show", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    told = capsys.readouterr().err
+    assert told.startswith("pgkd: ")
+    assert "Traceback" not in told

@@ -1,0 +1,210 @@
+"""The openai provider against a real HTTP server on loopback that speaks its wire format."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgkd.errors import (
+    TeacherAuthError,
+    TeacherError,
+    TeacherRateLimitError,
+    TeacherRequestError,
+    TeacherUnavailableError,
+)
+from pgkd.guidance.asking import samples_schema
+from pgkd.teacher import Message, OpenAITeacher, Request, Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "sk-very-secret-1234567890"
+REQUEST = Request(
+    (Message("system", "You write."), Message("user", "Write.")),
+    samples_schema(["card"], 1),
+    Sampling(temperature=0.3, top_p=0.9, max_tokens=77, seed=5),
+)
+
+
+def completion(content: str | None = "{}", **message: Any) -> dict[str, Any]:
+    finish = message.pop("finish_reason", "stop")
+    choice = {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": content, **message},
+    }
+    usage = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
+    return {
+        "id": "c", "object": "chat.completion", "created": 1, "model": "served-model",
+        "choices": [choice], "usage": usage,
+    }  # fmt: skip
+
+
+class Server:
+    """Answers with what is queued, the last answer again and again."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, Any, dict[str, str]]] = [(200, completion(), {})]
+        self.seen: list[tuple[dict[str, str], dict[str, Any]]] = []
+        self.delay = 0.0
+
+    def answer(self, status: int, body: Any, **headers: str) -> None:
+        self.answers = [(status, body, headers)]
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.seen.append((dict(self.headers.items()), body))
+                time.sleep(outer.delay)
+                answers = outer.answers
+                status, answer, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_address[1]}/v1"
+        finally:
+            httpd.shutdown()
+            thread.join()
+            httpd.server_close()
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def teacher(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAITeacher]:
+    monkeypatch.setenv("TEST_KEY", KEY)
+    with (
+        server.running() as url,
+        OpenAITeacher("asked-model", base_url=url, api_key_env="TEST_KEY", max_retries=0) as made,
+    ):
+        yield made
+
+
+def test_a_request_goes_out_whole_and_its_reply_comes_back(
+    server: Server, teacher: OpenAITeacher
+) -> None:
+    server.answer(200, completion('{"samples": []}'))
+    reply = teacher.complete(REQUEST)
+    assert (reply.text, reply.model) == ('{"samples": []}', "served-model")
+    assert (reply.input_tokens, reply.output_tokens, reply.finish_reason) == (12, 3, "stop")
+    headers, body = server.seen[0]
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert body["messages"][1] == {"role": "user", "content": "Write."}
+    sampling = {name: body[name] for name in ("temperature", "top_p", "max_tokens", "seed")}
+    assert sampling == {"temperature": 0.3, "top_p": 0.9, "max_tokens": 77, "seed": 5}
+    assert body["response_format"]["json_schema"]["schema"] == REQUEST.schema
+
+
+@pytest.mark.parametrize(
+    ("answer", "finish"),
+    [
+        (completion("cut", finish_reason="length"), "length"),
+        (completion(None, refusal="I cannot"), "refusal"),
+        (completion("", finish_reason="content_filter"), "refusal"),
+        (completion("x", finish_reason="tool_calls"), "other"),
+    ],
+)
+def test_how_a_reply_ended_is_told(
+    server: Server, teacher: OpenAITeacher, answer: Any, finish: str
+) -> None:
+    server.answer(200, answer)
+    assert teacher.complete(REQUEST).finish_reason == finish
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, TeacherAuthError),
+        (403, TeacherAuthError),
+        (400, TeacherRequestError),
+        (404, TeacherRequestError),
+        (422, TeacherRequestError),
+        (429, TeacherRateLimitError),
+        (500, TeacherUnavailableError),
+        (503, TeacherUnavailableError),
+    ],
+)
+def test_every_refusal_has_its_error_and_none_tells_the_key(
+    server: Server, teacher: OpenAITeacher, status: int, error: type[TeacherError]
+) -> None:
+    server.answer(status, {"error": {"message": f"Incorrect API key provided: {KEY}"}})
+    with pytest.raises(error) as caught:
+        teacher.complete(REQUEST)
+    assert type(caught.value) is error
+    if status in (401, 403):
+        assert KEY not in str(caught.value)
+    assert KEY not in repr(teacher)
+
+
+def test_a_rate_limit_tells_how_long_to_wait(server: Server, teacher: OpenAITeacher) -> None:
+    server.answer(429, {"error": {"message": "slow down"}}, retry_after="7")
+    with pytest.raises(TeacherRateLimitError) as caught:
+        teacher.complete(REQUEST)
+    assert caught.value.retry_after == 7.0
+
+
+@pytest.mark.parametrize("body", [b"<html>bad gateway</html>", b"", {"choices": []}, {"odd": 1}])
+def test_an_answer_that_is_none_is_unavailability(
+    server: Server, teacher: OpenAITeacher, body: Any
+) -> None:
+    server.answer(200, body)
+    with pytest.raises(TeacherUnavailableError):
+        teacher.complete(REQUEST)
+
+
+def test_a_server_that_hangs_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.delay = 0.6
+    with (
+        server.running() as url,
+        OpenAITeacher("m", base_url=url, timeout=0.1, max_retries=0) as teacher,
+        pytest.raises(TeacherUnavailableError),
+    ):
+        teacher.complete(REQUEST)
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    with (
+        OpenAITeacher("m", base_url="http://127.0.0.1:9/v1", max_retries=0) as teacher,
+        pytest.raises(TeacherUnavailableError, match="127.0.0.1:9"),
+    ):
+        teacher.complete(REQUEST)
+
+
+def test_trouble_is_retried_as_often_as_allowed(server: Server) -> None:
+    server.answers = [(500, {}, {"retry_after": "0"}), (200, completion("fine"), {})]
+    with server.running() as url, OpenAITeacher("m", base_url=url, max_retries=1) as teacher:
+        assert teacher.complete(REQUEST).text == "fine"
+    assert len(server.seen) == 2
+
+
+def test_a_key_is_needed_unless_the_server_is_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(TeacherAuthError, match="OPENAI_API_KEY holds no key"):
+        OpenAITeacher("m")
+    OpenAITeacher("m", base_url="http://127.0.0.1:9/v1").close()
