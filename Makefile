@@ -43,7 +43,8 @@ check: $(READY)  ## style, types, import directions
 	$(BIN)/lint-imports
 
 lock: $(READY)  ## write what is installed now into constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+	( echo "# What was tested: every package of 'pgkd[dev]', pinned. Made by 'make lock'."; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' ) > constraints.txt
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -91,7 +91,9 @@ def test_distill_reads_settings_and_options_win(data: Path, tmp_path: Path) -> N
 def test_distill_tells_all_that_is_wrong_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("text,label\n,a\nx,\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        run("distill", "--train", tmp_path / "bad.csv", "--teacher", "fake", "--out", tmp_path / "r")
+        run(
+            "distill", "--train", tmp_path / "bad.csv", "--teacher", "fake", "--out", tmp_path / "r"
+        )
     assert len(caught.value.problems) >= 2
     assert not (tmp_path / "r").exists()
 
@@ -185,7 +187,7 @@ def test_show_does_no_harm_with_a_hostile_text(finished: Path, tmp_path: Path) -
 def test_init_writes_settings_that_run(data: Path, tmp_path: Path) -> None:
     settings = tmp_path / "pgkd.yaml"
     run("init", data / "train.csv", "--out", settings)
-    assert "- name: \"billing\"  # 10 rows" in (tmp_path / "classes.yaml").read_text()
+    assert '- name: "billing"  # 10 rows' in (tmp_path / "classes.yaml").read_text()
     result = run(
         "distill", "--config", settings, "--teacher", "fake", "--student", "linear",
         "--rounds", 1, "--samples", 4, "--out", tmp_path / "run", "--json",

@@ -1,8 +1,9 @@
 """What is classified: the classes, the rows, how they are read, checked and split."""
 
+from pgkd.task.assembly import Task
 from pgkd.task.classes import read_taxonomy
 from pgkd.task.example import Example, Origin
-from pgkd.task.loading import Task, load_task, read_rows, task_from_arrays
+from pgkd.task.loading import load_task, read_rows, task_from_arrays
 from pgkd.task.reading import read_texts
 from pgkd.task.splitting import limit_rows, stratified_folds, stratified_split
 from pgkd.task.taxonomy import LabelClass, Taxonomy

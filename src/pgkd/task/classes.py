@@ -28,7 +28,8 @@ def read_taxonomy(path: Path) -> Taxonomy:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"The class list {path} cannot be read: {error}") from error
+        reason = " ".join(str(error).split())  # YAML's reasons have several lines
+        raise DataError(f"The class list {path} cannot be read: {reason}") from error
     if isinstance(data, dict) and set(data) == {"classes"}:
         data = data["classes"]
     if isinstance(data, dict):
@@ -63,7 +64,9 @@ def _class(entry: Any) -> LabelClass:
     for key, value in fields.items():
         if value is not None and not isinstance(value, str):
             raise ValueError(f"{key} {value!r} is no text; put it in quotes")
-    name = (fields.get("name") or "").strip()
+    name, description, parent = (
+        (fields.get(key) or "").strip() for key in ("name", "description", "parent")
+    )
     if not name:
         raise ValueError("it has no name")
-    return LabelClass(name, fields.get("description") or "", fields.get("parent"))
+    return LabelClass(name, description, parent or None)

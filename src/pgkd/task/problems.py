@@ -15,16 +15,28 @@ class Problems:
     def __init__(self) -> None:
         self._by_kind: defaultdict[str, list[str]] = defaultdict(list)
 
-    def __bool__(self) -> bool:
-        return bool(self._by_kind)
+    def __len__(self) -> int:
+        return sum(map(len, self._by_kind.values()))
 
     def add(self, kind: str, sentence: str) -> None:
         """Note one problem; `kind` names what it is, in the plural."""
         self._by_kind[kind].append(sentence)
 
-    def count(self, kind: str) -> int:
-        """How many of one kind were noted."""
-        return len(self._by_kind.get(kind, ()))
+    def add_error(self, kind: str, error: DataError) -> None:
+        """Note what an error says, so that the search for other problems can go on."""
+        message = str(error).split("\n  - ", 1)[0]
+        for problem in error.problems:
+            self.add(kind, f"{message} {problem}")
+        if not error.problems:
+            self.add(kind, message)
+
+    def has(self, *kinds: str) -> bool:
+        """Whether a problem of one of these kinds was noted."""
+        return any(kind in self._by_kind for kind in kinds)
+
+    def is_full(self, kind: str) -> bool:
+        """Whether further problems of a kind will be counted and not told."""
+        return len(self._by_kind.get(kind, ())) >= _TOLD
 
     def sentences(self) -> tuple[str, ...]:
         """All problems, each kind cut to its first twenty and a count of the others."""

@@ -35,12 +35,12 @@ def stratified_split(
     Returns:
         Indices of the first (training) and second (validation) part, each ascending. Every class
         that has a row has one in the first part: the only row of a class trains. The second part
-        has ``round(fraction * n)`` rows, or as many as that leaves.
+        has ``round(fraction * n)`` rows and at least one, or as many as that leaves.
     """
     rng = np.random.default_rng(seed)
     groups = _groups(labels)
     sizes = np.array([len(group) for group in groups])
-    held = _proportional(sizes, round(fraction * len(labels)), upper=sizes - 1)
+    held = _proportional(sizes, max(1, round(fraction * len(labels))), upper=sizes - 1)
     second = [rng.permutation(group)[:n] for group, n in zip(groups, held, strict=True)]
     validation = np.sort(np.concatenate(second)).astype(np.int64)
     return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -1,0 +1,92 @@
+"""From cells to texts and class names; a cell that is neither is noted as a problem.
+
+Texts and names lose the space around them and are otherwise used as they were given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgkd.task.example import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pgkd.task.problems import Problems
+
+
+def examples_of(
+    cells: Iterable[tuple[int, Any, Any]], part: str, problems: Problems
+) -> list[Example]:
+    """The rows that have a text and a label; what the others lack is noted.
+
+    Args:
+        cells: row number, text and label of each row.
+        part: ``"train"`` or ``"validation"``, or empty where there is one part only. A row's id
+            is ``part:number``.
+        problems: takes what is wrong.
+    """
+    made = []
+    for number, text_cell, label_cell in cells:
+        row = place(f"{part}:{number}")
+        text = text_of(text_cell, row, problems)
+        label = label_of(label_cell, row, problems)
+        if text is not None and label is not None:
+            made.append(Example(text, label, f"{part}:{number}"))
+    return made
+
+
+def place(row_id: str) -> str:
+    """How a message names a row: ``train:17`` is 'train row 17', ``:17`` is 'row 17'."""
+    part, _, number = row_id.partition(":")
+    return f"{part} row {number}".lstrip()
+
+
+def text_of(cell: Any, row: str, problems: Problems) -> str | None:
+    """The text of a cell, or None."""
+    if _missing(cell):
+        problems.add("rows without a text", f"{row} has no text")
+    elif not isinstance(cell, str):
+        problems.add(
+            "rows with something else than a text", f"{row} has a {_type(cell)}, not a text"
+        )
+    elif _broken(cell):
+        problems.add("rows with broken characters", f"{row} has half a character in its text")
+    else:
+        return cell.strip()
+    return None
+
+
+def label_of(cell: Any, row: str, problems: Problems) -> str | None:
+    """The class name of a cell, or None. Numbers and booleans are names too."""
+    if _missing(cell):
+        problems.add("rows without a label", f"{row} has no label")
+    elif isinstance(cell, (list, tuple, set, dict, bytes)):
+        problems.add(
+            "rows with something else than a label", f"{row} has a {_type(cell)}, not one label"
+        )
+    elif _broken(str(cell)):
+        problems.add("rows with broken characters", f"{row} has half a character in its label")
+    else:
+        return str(cell).strip()
+    return None
+
+
+def _missing(cell: Any) -> bool:
+    """Whether there is nothing in a cell: null, not-a-number or only space."""
+    if isinstance(cell, str):
+        return not cell.strip()
+    return cell is None or (isinstance(cell, float) and cell != cell)
+
+
+def _broken(text: str) -> bool:
+    """Whether a text has a lone surrogate, as JSON escapes can: no file can store it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _type(cell: Any) -> str:
+    return type(cell).__name__

@@ -1,0 +1,47 @@
+"""Rows as they stand in a file, before anything is known about their meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from pgkd.task.problems import Problems
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a file holds.
+
+    Attributes:
+        columns: their names, as often as they occur.
+        records: row number, from 1 without the header, and cells of every row that can be read.
+    """
+
+    columns: tuple[str, ...]
+    records: tuple[tuple[int, dict[str, Any]], ...]
+
+    @classmethod
+    def of(cls, records: Iterable[tuple[int, dict[str, Any]]]) -> Table:
+        """A table without a header, whose columns are all that occur in a row."""
+        kept = tuple(records)
+        return cls(tuple({name: None for _, record in kept for name in record}), kept)
+
+    def cells(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """Row number and the cells of some columns, row by row; None where a row lacks one."""
+        for number, record in self.records:
+            yield (number, *(record.get(column) for column in columns))
+
+    def has(self, columns: Iterable[str], path: Path, problems: Problems) -> bool:
+        """Whether each column is there, once; if not, that is noted as a problem."""
+        found = ", ".join(f"'{name}'" for name in self.columns) or "no column"
+        wrong = [column for column in columns if self.columns.count(column) != 1]
+        for column in wrong:
+            if column in self.columns:
+                problems.add("ambiguous columns", f"{path} has several columns '{column}'")
+            else:
+                problems.add("missing columns", f"{path} has no column '{column}'; it has {found}")
+        return not wrong

@@ -1,0 +1,73 @@
+"""The same config, seed and replies give the same student, to the byte."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgkd.config import Config
+from pgkd.distill import Distiller
+from pgkd.distill.store import RunFolder, without_times
+from pgkd.teacher import FakeTeacher, RecordedTeacher, Teacher
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOURNALS = ("journal.jsonl", "calls.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl")
+
+
+def distil(config: Config, out: Path, teacher: Teacher, **settings: Any) -> RunFolder:
+    return Distiller(config, teacher=teacher, out=out, **settings).fit(*make_rows(10)).run_
+
+
+def assert_same(one: RunFolder, two: RunFolder) -> None:
+    weights = sorted(p.relative_to(one.path) for p in (one.path / "students").rglob("*.*"))
+    assert weights
+    for path in weights:
+        assert (one.path / path).read_bytes() == (two.path / path).read_bytes()
+    for name in JOURNALS:
+        left, right = (list(map(without_times, run.read_lines(name))) for run in (one, two))
+        assert left == right
+    assert one.read_json("result.json") == two.read_json("result.json")
+
+
+@pytest.mark.parametrize("mode", ["targeted", "paper"])
+def test_the_fake_teacher_twice(config: Config, tmp_path: Path, mode: str) -> None:
+    runs = [
+        distil(config, tmp_path / name, FakeTeacher(), guidance={"mode": mode})
+        for name in ("one", "two")
+    ]
+    assert_same(*runs)
+
+
+def test_a_recording_repeats_its_run(config: Config, tmp_path: Path) -> None:
+    first = distil(config, tmp_path / "first", FakeTeacher(seed=4))
+    second = distil(config, tmp_path / "second", RecordedTeacher.from_run(first.path))
+    assert_same(first, second)
+
+
+def test_an_encoder_student_twice(config: Config, tmp_path: Path, tiny_encoder: Path) -> None:
+    student = {"kind": "encoder", "encoder": str(tiny_encoder), "max_length": 32}
+    runs = [
+        distil(config, tmp_path / name, FakeTeacher(), student=student) for name in ("one", "two")
+    ]
+    assert_same(*runs)
+
+
+def test_another_seed_is_another_run(config: Config, tmp_path: Path) -> None:
+    runs = [distil(config, tmp_path / str(seed), FakeTeacher(), seed=seed) for seed in (0, 1)]
+    students = [(run.path / "students/last/head.safetensors").read_bytes() for run in runs]
+    assert students[0] != students[1]
+
+
+def test_a_key_in_the_environment_is_written_nowhere(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-in-the-environment")
+    run = distil(config, tmp_path / "run", FakeTeacher())
+    for path in run.path.rglob("*.json*"):
+        assert "sk-secret" not in path.read_text(encoding="utf-8")
+    assert json.loads((run.path / "environment.json").read_text())["python"]

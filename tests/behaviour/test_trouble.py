@@ -1,0 +1,159 @@
+"""Trouble on the way: Ctrl-C, a failing teacher, hostile replies. No work is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgkd.distill import Distiller, Hooks
+from pgkd.errors import DataError, TeacherAuthError, TeacherError, TeacherUnavailableError
+from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+
+    from pgkd.config import Config
+
+ROWS = make_rows(10)
+
+
+def distil(config: Config, teacher: Teacher, **settings: Any) -> Distiller:
+    return Distiller(config, teacher=teacher, **settings).fit(*ROWS)
+
+
+def test_ctrl_c_keeps_the_best_student_and_all_replies(config: Config) -> None:
+    fake = FakeTeacher()
+
+    class Interrupted(Teacher):
+        def complete(self, request: Request) -> Reply:
+            if len(fake.requests) == 4:
+                raise KeyboardInterrupt
+            return fake.complete(request)
+
+    done = distil(config, Interrupted(), rounds=3)
+    assert done.outcome_.stopped_by == "interrupted"
+    assert done.run_.student("best").predict(["invoice payment"])
+    assert len(list(done.run_.read_lines("calls.jsonl"))) == 4
+    assert done.run_.read_json("result.json")["stopped_by"] == "interrupted"
+
+
+def test_a_reply_is_on_disk_before_it_is_read(config: Config) -> None:
+    seen: list[tuple[str, int]] = []
+    out = config.out
+    assert out is not None
+
+    class Watch(Hooks):
+        def on_reply(self, ask: Any, reply: Reply) -> None:
+            lines = (out / "calls.jsonl").read_text(encoding="utf-8").splitlines()
+            seen.append((json.loads(lines[-1])["reply"]["text"], len(lines)))
+            assert seen[-1][0] == reply.text
+
+    distil(config, FakeTeacher(), hooks=[Watch()])
+    assert len(seen) >= 2
+
+
+def test_a_teacher_that_is_down_ends_the_run_with_what_it_has(config: Config) -> None:
+    fake = FakeTeacher()
+
+    def answer(request: Request) -> Reply | Exception:
+        return fake.complete(request) if len(fake.requests) < 1 else TeacherUnavailableError("down")
+
+    done = distil(config, FakeTeacher(answer), samples=20)
+    assert (done.outcome_.stopped_by, done.outcome_.detail) == ("teacher failed", "down")
+    failed = [c for c in done.run_.read_lines("calls.jsonl") if c["reply"] is None]
+    assert [c["failure"]["kind"] for c in failed] == ["TeacherUnavailableError"] * 3
+
+
+def test_one_failed_call_is_passed_over(config: Config) -> None:
+    done = distil(config, FakeTeacher([TeacherUnavailableError("hiccup")]))
+    assert done.outcome_.stopped_by == "rounds"
+    assert done.outcome_.rounds[-1].written > 0
+
+
+def test_a_refused_key_ends_the_run_at_the_first_call(config: Config) -> None:
+    teacher = FakeTeacher(lambda _: TeacherAuthError("refused"))
+    assert distil(config, teacher).outcome_.detail == "refused"
+    assert len(teacher.requests) == 1
+
+
+def test_bad_rows_are_refused_before_any_call(config: Config) -> None:
+    teacher = FakeTeacher()
+    with pytest.raises(DataError):
+        Distiller(config, teacher=teacher).fit(["", "x"], ["a", "b"])
+    assert teacher.requests == []
+
+
+HOSTILE = (
+    "",
+    "I cannot help with that.",
+    "{" * 5000,
+    json.dumps({"samples": "none"}),
+    json.dumps({"samples": [{"label": "no such class", "text": "hello there"}]}),
+    json.dumps({"samples": [{"label": "billing", "text": 5}], "doubtful": ["x", -1, 10**9]}),
+    json.dumps({"samples": [{"label": "billing", "text": "\ud800 \x00 \x1b[2J"}]}),
+    "x" * 3_000_000,
+)
+
+
+@pytest.mark.parametrize("mode", ["targeted", "paper"])
+def test_hostile_replies_end_the_run_cleanly_and_are_kept_for_reading(
+    config: Config, mode: str
+) -> None:
+    turn = iter(HOSTILE * 100)
+    teacher = FakeTeacher(lambda _: next(turn))
+    done = distil(config, teacher, guidance={"mode": mode})
+    assert done.outcome_.stopped_by == "nothing usable"
+    assert done.outcome_.best == 0
+    assert list(done.run_.kept()) == []
+    calls = list(done.run_.read_lines("calls.jsonl"))
+    assert len(calls) == len(teacher.requests)
+    dropped = list(done.run_.read_lines("dropped.jsonl"))
+    assert dropped
+    assert all(line["reason"] and len(line.get("raw", "")) <= 500 for line in dropped)
+
+
+def test_an_invalid_item_is_asked_for_again_and_then_dropped(config: Config) -> None:
+    bad = json.dumps({"samples": [{"label": "nonsense", "text": "hello"}], "doubtful": []})
+    teacher = FakeTeacher([bad, bad])
+    done = distil(config, teacher, rounds=1)
+    repairs = [request for request in teacher.requests if request.purpose == "repair"]
+    assert len(repairs) == 1
+    assert "nonsense" in repairs[0].messages[-1].content
+    reasons = [line["reason"] for line in done.run_.read_lines("dropped.jsonl")]
+    assert reasons.count("label not asked for") == 2
+
+
+def test_the_rows_that_the_teacher_doubts_are_listed(config: Config) -> None:
+    def answer(request: Request) -> str:
+        filled = json.loads(FakeTeacher().complete(request).text)
+        return json.dumps({**filled, "doubtful": [1, 99]})
+
+    done = distil(config, FakeTeacher(answer), rounds=1)
+    doubts = [s for s in done.run_.read_lines("suspects.jsonl") if s["by"] == "teacher"]
+    texts, labels = ROWS
+    assert doubts
+    for doubt in doubts:
+        assert labels[texts.index(doubt["text"])] == doubt["label"]
+
+
+def test_validation_rows_are_never_shown_to_the_teacher(config: Config) -> None:
+    teacher = FakeTeacher()
+    done = distil(config, teacher, guidance={"mode": "targeted"})
+    held = [row["text"] for row in done.run_.read_json("task.json")["validation"]]
+    assert held
+    for request in teacher.requests:
+        prompt = " ".join(message.content for message in request.messages)
+        assert not [text for text in held if text in prompt]
+
+
+def test_no_teacher_is_asked_where_no_rounds_are_wanted(config: Config) -> None:
+    teacher = FakeTeacher()
+    done = distil(config, teacher, rounds=0)
+    assert teacher.requests == []
+    assert done.student_.predict(["parcel courier"])
+
+
+def test_an_error_of_a_teacher_is_one_of_ours() -> None:
+    assert issubclass(TeacherUnavailableError, TeacherError)
