@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pgkd.errors import DataError
 from pgkd.task.problems import Problems
-from pgkd.task.reading import read_records, read_texts
+from pgkd.task.reading import read_table, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,8 @@ WRITERS: dict[str, Callable[[list[tuple[str, str]]], bytes]] = {
 
 def read(path: Path) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     problems = Problems()
-    records = read_records(path, problems)
-    return [(record["text"], record["label"]) for _, record in records], problems.sentences()
+    table = read_table(path, problems)
+    return [(text, label) for _, text, label in table.cells("text", "label")], problems.sentences()
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
@@ -73,9 +73,15 @@ def test_a_datasets_folder_is_read_and_class_numbers_get_their_names(tmp_path: P
     features = datasets.Features(
         {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
     )
-    rows = {"text": ["x", "y"], "label": [1, 0]}
+    rows = {"text": ["x", "y", "z", "unlabelled"], "label": [1, 0, None, -1]}
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "set")
-    assert read(tmp_path / "set") == ([("x", "yes"), ("y", "no")], ())
+    named = [("x", "yes"), ("y", "no"), ("z", None), ("unlabelled", None)]
+    assert read(tmp_path / "set") == (named, ())
+
+
+def test_a_folder_of_something_else_is_an_error_that_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no folder saved by `datasets`"):
+        read(tmp_path)
 
 
 def test_a_datasets_folder_of_several_splits_has_to_be_narrowed(tmp_path: Path) -> None:
@@ -87,13 +93,11 @@ def test_a_datasets_folder_of_several_splits_has_to_be_narrowed(tmp_path: Path) 
         read(tmp_path / "set")
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
 @given(
     rows=st.lists(
         st.tuples(
-            st.text(
-                st.characters(exclude_categories=["Cs"], exclude_characters="\r\0"), min_size=1
-            ),
+            st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
             st.sampled_from("ab"),
         ),
         min_size=1,
@@ -119,7 +123,7 @@ def test_arbitrary_bytes_give_rows_or_problems_and_nothing_else(
 ) -> None:
     path = tmp_path / f"rows.{kind}"
     path.write_bytes(data)
-    read_records(path, Problems())
+    read_table(path, Problems())
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
@@ -150,7 +154,27 @@ def test_an_unclosed_quote_is_told_and_does_not_raise(tmp_path: Path) -> None:
     path.write_text('text,label\nfine,a\n"open,b\n', encoding="utf-8")
     rows, problems = read(path)
     assert rows == [("fine", "a")]
-    assert "unexpected end of data" in problems[0]
+    assert "row 2: unexpected end of data" in problems[0]
+
+
+def test_a_broken_header_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text('text,"label\nfine,a\n', encoding="utf-8")
+    assert "the header: unexpected end of data" in read(path)[1][0]
+
+
+def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n\nfirst,a\n\nsecond,b\n\n", encoding="utf-8")
+    numbers = [number for number, _ in read_table(path, Problems()).records]
+    assert numbers == [1, 2]
+
+
+def test_a_text_may_be_longer_than_the_csv_module_allows_by_default(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [("word " * 50_000, "a")]
+    path.write_bytes(as_csv(rows))
+    assert read(path) == (rows, ())
 
 
 def test_bad_json_lines_are_told_and_the_others_read(tmp_path: Path) -> None:
@@ -176,6 +200,15 @@ def test_a_damaged_file_is_an_error_that_says_so(tmp_path: Path, name: str) -> N
         read(tmp_path / name)
 
 
+def test_a_gzip_file_cut_short_or_damaged_inside_is_an_error_that_says_so(tmp_path: Path) -> None:
+    data = gzip.compress(as_csv(ROWS))
+    damaged = data[:12] + bytes(byte ^ 0xFF for byte in data[12:20]) + data[20:]
+    for wrong in (data[:-12], damaged):
+        (tmp_path / "rows.csv.gz").write_bytes(wrong)
+        with pytest.raises(DataError, match="is not a whole gzip file"):
+            read(tmp_path / "rows.csv.gz")
+
+
 def test_a_missing_file_is_an_error_that_says_so() -> None:
     with pytest.raises(DataError, match="There is no file nowhere.csv"):
         read(Path("nowhere.csv"))
@@ -183,8 +216,32 @@ def test_a_missing_file_is_an_error_that_says_so() -> None:
 
 def test_texts_to_predict_need_no_label(tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("body\nfirst\nsecond\n", encoding="utf-8")
-    (tmp_path / "texts.txt").write_text("first\n\nsecond\n", encoding="utf-8")
     assert read_texts(tmp_path / "texts.csv", "body") == ["first", "second"]
-    assert read_texts(tmp_path / "texts.txt") == ["first", "second"]
     with pytest.raises(DataError, match="no column 'text'; it has 'body'"):
         read_texts(tmp_path / "texts.csv")
+
+
+@pytest.mark.parametrize("name", ["texts.txt", "texts.txt.gz"])
+def test_a_text_file_holds_one_text_a_line(tmp_path: Path, name: str) -> None:
+    data = "\ufefffirst\r\n\nsecond\u2028still second\n".encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert read_texts(tmp_path / name) == ["first", "second\u2028still second"]
+
+
+def test_rows_without_a_text_to_predict_are_all_told(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "x"}\n{"text": " "}\n{"text": 3}\n{}\n', encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_texts(path)
+    assert caught.value.problems == (
+        "row 2 has no text",
+        "row 4 has no text",
+        "row 3 has no text but a value of type int",
+    )
+
+
+@pytest.mark.parametrize("name", ["texts.txt", "texts.csv"])
+def test_no_texts_to_predict_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("" if name.endswith("txt") else "text\n", encoding="utf-8")
+    with pytest.raises(DataError, match="has no rows"):
+        read_texts(tmp_path / name)

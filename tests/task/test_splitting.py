@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.task import stratified_folds, stratified_split
+from pgkd.task import Example, limit_rows, stratified_folds, stratified_split
 
 some_labels = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=200)
 seeds = st.integers(0, 99)
@@ -23,7 +23,7 @@ def test_a_split_is_a_partition_that_leaves_every_class_a_training_row(
     assert sorted([*first, *second]) == list(range(len(labels)))
     assert {labels[i] for i in first} == set(labels)
     spare = len(labels) - len(set(labels))
-    assert len(second) == min(round(fraction * len(labels)), spare)
+    assert len(second) == min(max(1, round(fraction * len(labels))), spare)
 
 
 @given(some_labels, st.floats(0.05, 0.95), seeds)
@@ -60,3 +60,25 @@ def test_folds_are_even_over_all_and_within_each_class(
         mine = np.bincount(folds[[label == name for label in labels]], minlength=n_folds)
         assert mine.max() - mine.min() <= 1
     assert (folds == stratified_folds(labels, n_folds, seed)).all()
+
+
+@given(st.integers(2, 60), st.integers(2, 80), seeds)
+@settings(max_examples=60, deadline=None)
+def test_a_limit_draws_distinct_rows_in_their_order(n_rows: int, limit: int, seed: int) -> None:
+    rows = [Example(f"text {i}", "a", f"train:{i}") for i in range(n_rows)]
+    drawn = limit_rows(rows, limit, seed)
+    kept = set(drawn)
+    assert len(drawn) == min(limit, n_rows)
+    assert drawn == tuple(row for row in rows if row in kept)
+    assert drawn == limit_rows(rows, limit, seed)
+
+
+def test_a_limit_draws_every_row_equally_often() -> None:
+    rows = [Example(f"text {i}", "a" if i else "rare", f"train:{i}") for i in range(10)]
+    drawn = Counter(row.id for seed in range(600) for row in limit_rows(rows, 5, seed))
+    assert all(240 < drawn[row.id] < 360 for row in rows)  # 300 expected, 12 standard deviation
+
+
+def test_no_limit_keeps_all_rows() -> None:
+    rows = [Example(f"text {i}", "a", f"train:{i}") for i in range(3)]
+    assert limit_rows(rows, None, 0) == tuple(rows)

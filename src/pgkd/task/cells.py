@@ -48,10 +48,14 @@ def text_of(cell: Any, row: str, problems: Problems) -> str | None:
         problems.add("rows without a text", f"{row} has no text")
     elif not isinstance(cell, str):
         problems.add(
-            "rows with something else than a text", f"{row} has a {_type(cell)}, not a text"
+            "rows with something else than a text",
+            f"{row} has no text but a value of type {_type(cell)}",
         )
     elif _broken(cell):
-        problems.add("rows with broken characters", f"{row} has half a character in its text")
+        problems.add(
+            "rows with broken characters",
+            f"{row} has half a character (a lone surrogate) in its text",
+        )
     else:
         return cell.strip()
     return None
@@ -63,10 +67,14 @@ def label_of(cell: Any, row: str, problems: Problems) -> str | None:
         problems.add("rows without a label", f"{row} has no label")
     elif isinstance(cell, (list, tuple, set, dict, bytes)):
         problems.add(
-            "rows with something else than a label", f"{row} has a {_type(cell)}, not one label"
+            "rows with something else than a label",
+            f"{row} has no single label but a value of type {_type(cell)}",
         )
     elif _broken(str(cell)):
-        problems.add("rows with broken characters", f"{row} has half a character in its label")
+        problems.add(
+            "rows with broken characters",
+            f"{row} has half a character (a lone surrogate) in its label",
+        )
     else:
         return str(cell).strip()
     return None

@@ -68,9 +68,9 @@ def consistent(
             more = f" and {len(same) - 5} more" if len(same) > 5 else ""
             problems.add(CONFLICTS[0], f"the same text has several labels: {told}{more}")
     if repeated:
-        warnings.append(f"{part}: {repeated} repeated rows are left out")
+        warnings.append(f"{part}: repeated rows left out: {repeated}")
     if contradicting and drop:
-        warnings.append(f"{part}: {contradicting} rows are dropped: a text with several labels")
+        warnings.append(f"{part}: rows dropped, as their text has several labels: {contradicting}")
     return kept
 
 
@@ -86,7 +86,7 @@ def disjoint(
     held = {_key(row): row for row in validation}
     both = [row for row in train if _key(row) in held]
     if both and drop:
-        warnings.append(f"train: {len(both)} rows are dropped: their text is a validation row")
+        warnings.append(f"train: rows dropped, as their text is a validation row: {len(both)}")
     elif both:
         for row in both:
             twin = place(held[_key(row)].id)
