@@ -71,6 +71,13 @@ def test_many_problems_of_a_kind_are_counted(tmp_path: Path) -> None:
     assert "and 30 more rows without a text" in told
 
 
+def test_a_text_with_many_rows_is_told_once(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.csv", [*GOOD, *[("same", "ab"[i % 2]) for i in range(8)]])
+    told = problems_of(train=train)
+    assert told.count("the same text has several labels") == 1
+    assert "train row 15 'a' and 3 more" in told
+
+
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", [("x", "a"), ("y", "a")])
     assert "one class only: a" in problems_of(train=train)
