@@ -9,14 +9,17 @@ import pytest
 
 from pgkd.errors import StudentError
 from pgkd.student.encoder import EncoderStudent
-from pgkd.student.features import Encoder, load_encoder
+from pgkd.student.encoders import forget_encoders, load_encoder
 from pgkd.student.finetune import FineTuning, batches, fine_tune
 from pgkd.student.head import HeadSettings, fit_head
 from pgkd.weights import cached
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from pgkd.student.features import Encoder
 
 TEXTS, LABELS = make_rows(8)
 CLASSES = tuple(sorted(set(LABELS)))
@@ -26,14 +29,19 @@ GOLD = np.array([CLASSES.index(label) for label in LABELS])
 @pytest.fixture
 def encoder(tiny_encoder: Path) -> Encoder:
     """The tiny encoder, with an empty cache of its own."""
-    load_encoder.cache_clear()
+    forget_encoders()
     return load_encoder(str(tiny_encoder), 32)
 
 
 def test_a_text_is_embedded_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     embed = encoder._embed
-    monkeypatch.setattr(encoder, "_embed", lambda texts: asked.extend(texts) or embed(texts))
+
+    def spy(texts: Sequence[str]) -> Any:
+        asked.extend(texts)
+        return embed(texts)
+
+    monkeypatch.setattr(encoder, "_embed", spy)
     first = encoder.features([*TEXTS, *TEXTS])
     again = encoder.features(TEXTS)
     assert asked == TEXTS
@@ -55,7 +63,7 @@ def test_features_are_the_same_to_the_bit_whatever_is_asked_beside(tiny_encoder:
     """The trap: features that differ by batch, by order, or by what was cached before."""
     found = []
     for order in (TEXTS, TEXTS[::-1], [*TEXTS[5:], *TEXTS[:5]]):
-        load_encoder.cache_clear()
+        forget_encoders()
         encoder = load_encoder(str(tiny_encoder), 32)
         encoder.features(order[:3])
         found.append(dict(zip(order, encoder.features(order), strict=True)))
@@ -74,7 +82,7 @@ def test_the_number_of_threads_changes_nothing(tiny_encoder: Path) -> None:
     before = torch.get_num_threads()
     found = []
     for threads in (1, 2):
-        load_encoder.cache_clear()
+        forget_encoders()
         student = EncoderStudent(CLASSES, encoder=str(tiny_encoder), threads=threads)
         found.append(student.fit(TEXTS, LABELS).predict_proba(TEXTS))
     torch.set_num_threads(before)

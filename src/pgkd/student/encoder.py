@@ -14,9 +14,10 @@ from pgkd.errors import StudentError
 from pgkd.extras import require
 from pgkd.student import saving
 from pgkd.student.base import Student
-from pgkd.student.features import Encoder, load_encoder
+from pgkd.student.checks import check_classes, check_texts, usable_rows
+from pgkd.student.encoders import load_encoder, save_encoder
 from pgkd.student.finetune import fine_tune
-from pgkd.student.head import Head, HeadSettings, check_rows, fit_head, grid, tune_head
+from pgkd.student.head import Head, HeadSettings, fit_head, grid, tune_head
 from pgkd.weights import DEFAULT_STUDENT
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pgkd.student.features import Encoder
 
 _CANDIDATES = grid(3.0, 10.0, 30.0, 100.0)  # for features of unit length
 _DEFAULT = HeadSettings(C=30.0)
@@ -60,7 +63,7 @@ class EncoderStudent(Student):
     ) -> None:
         if recipe not in ("frozen", "finetune"):
             raise StudentError(f"There is no recipe '{recipe}'. There are: frozen, finetune.")
-        self.classes = tuple(classes)
+        self.classes = check_classes(classes)
         self._seed = seed
         self._source = encoder
         self._recipe: Recipe = recipe
@@ -77,14 +80,14 @@ class EncoderStudent(Student):
         sample_weight: NDArray[np.float64] | None = None,
     ) -> Self:
         """See `Student.fit`."""
-        check_rows(texts, labels, self.classes, sample_weight)
+        texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
         encoder = self._base()
         features = encoder.features(texts)
-        head = fit_head(features, labels, self.classes, self._head_settings, sample_weight)
+        head = fit_head(features, labels, self.classes, self._head_settings, weights)
         if self._recipe == "finetune":
             index = {name: i for i, name in enumerate(self.classes)}
             gold = np.array([index[label] for label in labels])
-            weights = np.ones(len(texts)) if sample_weight is None else np.asarray(sample_weight)
+            weights = weights * self._head_settings.row_weights(labels, weights)
             encoder, head = fine_tune(encoder, head, texts, gold, weights, seed=self._seed)
         self._encoder, self._head = encoder, head
         return self
@@ -93,14 +96,26 @@ class EncoderStudent(Student):
         """See `Student.predict_proba`."""
         if self._encoder is None or self._head is None:
             raise StudentError("The student is not fitted yet: call fit first.")
+        check_texts(texts)
         return self._head.predict_proba(self._encoder.features(texts))
 
     def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
         """Choose the head's hyper-parameters by cross-validation on frozen features."""
-        check_rows(texts, labels, self.classes, None)
+        texts, labels, _ = usable_rows(texts, labels, self.classes)
         features = self._base().features(texts)
-        self._head_settings = tune_head(_CANDIDATES, features, labels, self.classes, seed=seed)
+        self._head_settings = tune_head(
+            _CANDIDATES,
+            lambda rows, held: (features[rows], features[held]),
+            labels,
+            self.classes,
+            seed=seed,
+        )
         return self
+
+    @property
+    def head_settings(self) -> HeadSettings:
+        """The hyper-parameters of the head, as given or as `tune` chose them."""
+        return self._head_settings
 
     def clone(self) -> Self:
         """See `Student.clone`; the frozen encoder and its cache are shared."""
@@ -118,7 +133,7 @@ class EncoderStudent(Student):
         }
         weights = {"weights": self._head.weights, "bias": self._head.bias}
         saving.write(folder, description, weights)
-        self._encoder.save(folder / _FOLDER)
+        save_encoder(self._encoder, folder / _FOLDER)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -130,6 +145,8 @@ class EncoderStudent(Student):
             student._head = Head(weights["weights"], weights["bias"])
         except (KeyError, TypeError) as error:
             raise StudentError(f"{folder} is damaged: {error!r}") from error
+        if not (folder / _FOLDER).is_dir():  # else its path would be looked up on the hub
+            raise StudentError(f"{folder} is damaged: it has no folder '{_FOLDER}'.")
         student._encoder = load_encoder(str(folder / _FOLDER), student._max_length)
         return student
 

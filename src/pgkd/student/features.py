@@ -7,28 +7,24 @@ same arithmetic runs for every text. Students stay the same to the byte, whateve
 
 from __future__ import annotations
 
-import os
-import shutil
-from functools import lru_cache
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.errors import StudentError
 from pgkd.extras import require
-from pgkd.weights import ensure, find
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from pgkd.student.encoders import Origin
+
 _JOB = "The encoder student"
-_BATCH = 16  # rows of every batch; the last one of a length is filled up with empty rows
+_BATCH = 8  # rows of every batch; the last one of a length is filled up with empty rows
 _STEP = 8  # token lengths are rounded up to a multiple of this
 _CACHED_TEXTS = 200_000  # of the cache, about 300 MB at 384 features
-_MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 
 
 class Encoder:
@@ -38,15 +34,17 @@ class Encoder:
         model: a `transformers` model without a head.
         tokenizer: its tokenizer.
         max_length: tokens of a text that are read.
-        source: folder that holds exactly this model, or None where it was changed in memory.
+        origin: where exactly this model was loaded from, or None where it was trained in memory.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, *, max_length: int, source: Path | None) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, max_length: int, origin: Origin | None
+    ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.source = source
+        self.origin = origin
         limit = getattr(model.config, "max_position_embeddings", max_length)
-        self.max_length = min(max_length, limit)
+        self.max_length = int(min(max_length, limit, tokenizer.model_max_length))
         self._cache: dict[str, NDArray[np.float32]] = {}
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -66,20 +64,10 @@ class Encoder:
         found = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         return [list(ids) for ids in found["input_ids"]]
 
-    def save(self, folder: Path) -> None:
-        """Write model and tokenizer; unchanged files are hard-linked where that is possible."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.source is None:
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
-            return
-        for pattern in _MODEL_FILES:
-            for path in sorted(self.source.glob(pattern)):
-                _link_or_copy(path, folder / path.name)
-
     def _remember(self, fresh: dict[str, NDArray[np.float32]]) -> None:
         self._cache.update(fresh)
-        for text in list(self._cache)[: max(0, len(self._cache) - _CACHED_TEXTS)]:
+        excess = max(0, len(self._cache) - _CACHED_TEXTS)
+        for text in list(islice(self._cache, excess)):  # the oldest come first
             del self._cache[text]
 
     def _embed(self, texts: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -119,42 +107,3 @@ def mean_pool(torch: Any, model: Any, inputs: Any, mask: Any) -> Any:
     weight = mask.unsqueeze(-1).to(hidden.dtype)
     mean = (hidden * weight).sum(1) / weight.sum(1)
     return torch.nn.functional.normalize(mean, dim=1)
-
-
-@lru_cache(maxsize=4)
-def load_encoder(source: str, max_length: int) -> Encoder:
-    """Load an encoder once; students that share it share its cache.
-
-    Args:
-        source: a name of `pgkd models list`, a folder, or a name on the Hugging Face hub.
-        max_length: tokens of a text that are read.
-
-    Raises:
-        StudentError: it cannot be loaded.
-        WeightsError: known weights are not here and cannot be fetched.
-        MissingExtraError: the extra ``train`` is not installed.
-    """
-    transformers = require("transformers", extra="train", job=_JOB)
-    require("torch", extra="train", job=_JOB)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    known = find(source) is not None or Path(source).is_dir()
-    path = ensure(source) if known else source
-    here = known or os.environ.get("PGKD_OFFLINE") == "1"
-    try:
-        model = transformers.AutoModel.from_pretrained(path, local_files_only=here)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=here)
-    except (OSError, ValueError) as error:
-        raise StudentError(
-            f"The encoder '{source}' cannot be loaded: {str(error).splitlines()[0]} "
-            "Give a name of `pgkd models list`, a folder, or a hub name that can be reached."
-        ) from error
-    return Encoder(model, tokenizer, max_length=max_length, source=Path(path) if known else None)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source.resolve())
-    except OSError:
-        shutil.copy2(source, target)

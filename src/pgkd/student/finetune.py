@@ -8,6 +8,7 @@ rows no validation rows can be spared to choose one.
 from __future__ import annotations
 
 import copy
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,36 +65,43 @@ def fine_tune(
     torch = require("torch", extra="train", job=_JOB)
     recipe = recipe or FineTuning()
     seen = np.flatnonzero(~np.isneginf(head.bias))  # classes without rows have nothing to learn
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    column = np.full(len(head.bias), -1)
+    column[seen] = np.arange(len(seen))
+    targets = torch.tensor(column[gold])
+    # Mean 1 over all rows, not over a batch: else a batch of light rows pulls like one of heavy.
+    row_weights = torch.tensor(weights / weights.mean(), dtype=torch.float32)
+    ids, pad = encoder.tokens(texts), encoder.tokenizer.pad_token_id or 0
+    with _reproducible(torch, seed):
         model = copy.deepcopy(encoder.model)
         layer = _layer(torch, head, seen)
-        optimiser, schedule = _optimiser(torch, model, layer, recipe, n_rows=len(texts))
-        column = np.full(len(head.bias), -1)
-        column[seen] = np.arange(len(seen))
-        targets = torch.tensor(column[gold])
-        row_weights = torch.tensor(weights, dtype=torch.float32)
-        ids = encoder.tokens(texts)
+        parameters = [*model.parameters(), *layer.parameters()]
+        optimiser, schedule = _optimiser(torch, parameters, recipe, n_rows=len(texts))
         model.train()
         for batch in batches(ids, recipe, seed):
-            inputs, mask = padded(
-                torch,
-                [ids[i] for i in batch],
-                rows=len(batch),
-                length=max(len(ids[i]) for i in batch),
-                pad=encoder.tokenizer.pad_token_id or 0,
-            )
+            rows = [ids[i] for i in batch]
+            inputs, mask = padded(torch, rows, rows=len(rows), length=max(map(len, rows)), pad=pad)
             logits = layer(mean_pool(torch, model, inputs, mask))
             losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
-            loss = (losses * row_weights[batch]).sum() / row_weights[batch].sum().clamp_min(1e-8)
             optimiser.zero_grad()
-            loss.backward()
-            parameters = [*model.parameters(), *layer.parameters()]
+            (losses * row_weights[batch]).mean().backward()
             torch.nn.utils.clip_grad_norm_(parameters, recipe.clip)
             optimiser.step()
             schedule.step()
-    tuned = Encoder(model, encoder.tokenizer, max_length=encoder.max_length, source=None)
+    tuned = Encoder(model, encoder.tokenizer, max_length=encoder.max_length, origin=None)
     return tuned, _head(head, layer, seen)
+
+
+@contextmanager
+def _reproducible(torch: Any, seed: int) -> Iterator[None]:
+    """The same seed and number of threads give the same weights; the caller's state comes back."""
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
 
 
 def batches(rows: Sequence[Any], recipe: FineTuning, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -122,10 +130,9 @@ def _head(before: Head, layer: Any, seen: NDArray[np.int64]) -> Head:
 
 
 def _optimiser(
-    torch: Any, model: Any, layer: Any, recipe: FineTuning, *, n_rows: int
+    torch: Any, parameters: Sequence[Any], recipe: FineTuning, *, n_rows: int
 ) -> tuple[Any, Any]:
     """AdamW with a linear warm-up and a linear decay to zero."""
-    parameters = [*model.parameters(), *layer.parameters()]
     optimiser = torch.optim.AdamW(
         parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )

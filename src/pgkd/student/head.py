@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pgkd.errors import StudentError
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +33,17 @@ class HeadSettings:
 
     C: float
     class_weight: Literal["balanced"] | None = None
+
+    def row_weights(
+        self, labels: Sequence[str], sample_weight: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What `class_weight` makes of the rows, shape (n,): factors of their weights."""
+        if self.class_weight is None:
+            return np.ones(len(labels))
+        names, column = np.unique(np.array(labels, dtype=object), return_inverse=True)
+        of_class = np.bincount(column, weights=sample_weight, minlength=len(names))
+        factors: NDArray[np.float64] = sample_weight.sum() / (len(names) * of_class)
+        return factors[column]
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the keyword arguments of the constructor."""
@@ -108,35 +117,9 @@ def fit_head(
     return Head(weights, bias)
 
 
-def check_rows(
-    texts: Sequence[str],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    sample_weight: NDArray[np.float64] | None,
-) -> None:
-    """Refuse rows that no student can be fitted on.
-
-    Raises:
-        StudentError: lengths differ, a label is unknown, a weight is negative or no number, or
-            only one class has rows.
-    """
-    if len(texts) != len(labels):
-        raise StudentError(f"{len(texts)} texts, but {len(labels)} labels.")
-    unknown = sorted(set(labels) - set(classes))
-    if unknown:
-        raise StudentError(f"Labels that are no class of this student: {', '.join(unknown[:5])}.")
-    if len(set(labels)) < 2:
-        raise StudentError("A student needs rows of at least two classes.")
-    if sample_weight is not None:
-        if len(sample_weight) != len(labels):
-            raise StudentError(f"{len(labels)} rows, but {len(sample_weight)} weights.")
-        if not np.all(np.isfinite(sample_weight)) or np.any(np.asarray(sample_weight) < 0):
-            raise StudentError("Sample weights have to be numbers of at least 0.")
-
-
 def tune_head(
     candidates: Sequence[HeadSettings],
-    features: Any,
+    features_of: Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[Any, Any]],
     labels: Sequence[str],
     classes: Sequence[str],
     *,
@@ -149,7 +132,8 @@ def tune_head(
 
     Args:
         candidates: what to choose from; ties go to the first.
-        features: shape (n, n_features), dense or sparse.
+        features_of: gives the features of training rows and of held-out rows, by their indices.
+            Whatever is fitted to make them has to be fitted on the training rows alone.
         labels: n class names.
         classes: class names in column order.
         seed: of the folds.
@@ -166,8 +150,8 @@ def tune_head(
         if len(set(gold[training])) < 2 or not len(held):
             continue
         known = [labels[i] for i in training.tolist()]
+        seen, unseen = features_of(training, held)
         for i, settings in enumerate(candidates):
-            fitted = fit_head(features[training], known, classes, settings)
-            given = fitted.predict_proba(features[held])[np.arange(len(held)), gold[held]]
-            losses[i] -= np.log(np.maximum(given, 1e-6)).sum()
+            given = fit_head(seen, known, classes, settings).predict_proba(unseen)
+            losses[i] -= np.log(np.maximum(given[np.arange(len(held)), gold[held]], 1e-6)).sum()
     return candidates[int(losses.argmin())]

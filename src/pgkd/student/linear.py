@@ -9,7 +9,8 @@ import numpy as np
 from pgkd.errors import StudentError
 from pgkd.student import saving
 from pgkd.student.base import Student
-from pgkd.student.head import Head, HeadSettings, check_rows, fit_head, grid, tune_head
+from pgkd.student.checks import check_classes, check_texts, usable_rows
+from pgkd.student.head import Head, HeadSettings, fit_head, grid, tune_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ class LinearStudent(Student):
     def __init__(
         self, classes: Sequence[str], *, seed: int = 0, head: HeadSettings = _DEFAULT
     ) -> None:
-        self.classes = tuple(classes)
+        self.classes = check_classes(classes)
         self._seed = seed
         self._settings = head
         self._features: list[_TfIdf] = []
@@ -50,27 +51,37 @@ class LinearStudent(Student):
         sample_weight: NDArray[np.float64] | None = None,
     ) -> Self:
         """See `Student.fit`."""
-        check_rows(texts, labels, self.classes, sample_weight)
-        self._features = [_TfIdf.fitted(settings, texts) for settings in (_WORDS, _CHARACTERS)]
-        features = self._transform(texts)
-        self._head = fit_head(features, labels, self.classes, self._settings, sample_weight)
+        texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
+        self._features = _fitted(texts)
+        features = _transform(self._features, texts)
+        self._head = fit_head(features, labels, self.classes, self._settings, weights)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.predict_proba`."""
         if self._head is None:
             raise StudentError("The student is not fitted yet: call fit first.")
+        check_texts(texts)
         if not len(texts):
             return np.empty((0, len(self.classes)))
-        return self._head.predict_proba(self._transform(texts))
+        return self._head.predict_proba(_transform(self._features, texts))
 
     def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
         """Choose the head's hyper-parameters by cross-validation."""
-        check_rows(texts, labels, self.classes, None)
-        self._features = [_TfIdf.fitted(settings, texts) for settings in (_WORDS, _CHARACTERS)]
-        features = self._transform(texts)
-        self._settings = tune_head(_CANDIDATES, features, labels, self.classes, seed=seed)
+        rows, labels, _ = usable_rows(texts, labels, self.classes)
+
+        def features_of(training: NDArray[np.int64], held: NDArray[np.int64]) -> tuple[Any, Any]:
+            seen = [rows[i] for i in training.tolist()]
+            parts = _fitted(seen)
+            return _transform(parts, seen), _transform(parts, [rows[i] for i in held.tolist()])
+
+        self._settings = tune_head(_CANDIDATES, features_of, labels, self.classes, seed=seed)
         return self
+
+    @property
+    def head_settings(self) -> HeadSettings:
+        """The hyper-parameters of the head, as given or as `tune` chose them."""
+        return self._settings
 
     def clone(self) -> Self:
         """See `Student.clone`."""
@@ -109,10 +120,15 @@ class LinearStudent(Student):
             raise StudentError(f"{folder} is damaged: {error!r}") from error
         return student
 
-    def _transform(self, texts: Sequence[str]) -> Any:
-        from scipy.sparse import hstack
 
-        return hstack([part.transform(texts) for part in self._features], format="csr")
+def _fitted(texts: Sequence[str]) -> list[_TfIdf]:
+    return [_TfIdf.fitted(settings, texts) for settings in (_WORDS, _CHARACTERS)]
+
+
+def _transform(parts: Sequence[_TfIdf], texts: Sequence[str]) -> Any:
+    from scipy.sparse import hstack
+
+    return hstack([part.transform(texts) for part in parts], format="csr")
 
 
 class _TfIdf:

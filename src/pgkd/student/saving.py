@@ -22,12 +22,20 @@ _WEIGHTS = "head.safetensors"
 def write(folder: Path, description: dict[str, Any], weights: Mapping[str, NDArray[Any]]) -> None:
     """Write a student; the same content gives the same bytes."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({n: np.ascontiguousarray(w) for n, w in weights.items()}, folder / _WEIGHTS)
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
     text = json.dumps({"format": _FORMAT, **description}, indent=2, ensure_ascii=False)
-    (folder / _DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+    _write_anew(folder / _WEIGHTS, save(arrays))
+    _write_anew(folder / _DESCRIPTION, (text + "\n").encode())
+
+
+def _write_anew(path: Path, content: bytes) -> None:
+    """Replace a file: what is there may be a hard link to another student's."""
+    new = path.with_name(f".{path.name}.partial")
+    new.write_bytes(content)
+    new.replace(path)
 
 
 def read(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
