@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.config import Config
 from pgkd.distill import Distiller
 from pgkd.distill.store import RunFolder, without_times
 from pgkd.teacher import FakeTeacher, RecordedTeacher, Teacher
@@ -15,6 +14,8 @@ from tests.conftest import make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pgkd.config import Config
 
 JOURNALS = ("journal.jsonl", "calls.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,6 @@ from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
-
     from pgkd.config import Config
 
 ROWS = make_rows(10)
@@ -41,12 +41,11 @@ def test_ctrl_c_keeps_the_best_student_and_all_replies(config: Config) -> None:
 
 def test_a_reply_is_on_disk_before_it_is_read(config: Config) -> None:
     seen: list[tuple[str, int]] = []
-    out = config.out
-    assert out is not None
+    calls = Path(str(config.out)) / "calls.jsonl"
 
     class Watch(Hooks):
         def on_reply(self, ask: Any, reply: Reply) -> None:
-            lines = (out / "calls.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = calls.read_text(encoding="utf-8").splitlines()
             seen.append((json.loads(lines[-1])["reply"]["text"], len(lines)))
             assert seen[-1][0] == reply.text
 

@@ -222,9 +222,9 @@ def test_models_list_path_and_pull(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 @pytest.mark.parametrize("command", ["evaluate", "show", "predict"])
 def test_a_folder_that_is_no_run_is_refused(command: str, data: Path, tmp_path: Path) -> None:
-    more = {"evaluate": ["--data", data / "test.csv"], "predict": ["a text"]}.get(command, [])
+    needed: dict[str, list[Any]] = {"evaluate": ["--data", data / "test.csv"], "predict": ["a"]}
     with pytest.raises(PgkdError, match="not a run folder"):
-        run(command, tmp_path, *more)
+        run(command, tmp_path, *needed.get(command, []))
 
 
 def test_main_tells_an_error_without_a_traceback(

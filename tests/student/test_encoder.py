@@ -97,6 +97,43 @@ def test_the_training_order_is_shuffled_anew_every_epoch() -> None:
     assert len({tuple(epoch) for epoch in (*order, np.arange(32))}) == 4
 
 
+def test_another_seed_trains_in_another_order(encoder: Encoder) -> None:
+    """The same trap, seen from outside: without dropout only the order can differ."""
+    import torch
+
+    for module in encoder.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    encoder.model.config.attention_probs_dropout_prob = 0.0
+    head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
+    ones = np.ones(len(TEXTS))
+    one, again, other = (
+        fine_tune(encoder, head, TEXTS, GOLD, ones, seed=seed)[1].weights for seed in (0, 0, 1)
+    )
+    assert (one == again).all()
+    assert (one != other).any()
+
+
+def test_fine_tuning_weighs_rows_across_batches(encoder: Encoder) -> None:
+    """The trap: weights that cancel out in a batch whose rows all weigh the same."""
+    head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
+    recipe = FineTuning(epochs=1, batch_size=1, clip=1e9)
+    heavy = np.where(GOLD == 0, 1.0, 1e-9)
+    _, new = fine_tune(encoder, head, TEXTS, GOLD, heavy, seed=0, recipe=recipe)
+    _, even = fine_tune(encoder, head, TEXTS, GOLD, np.ones(len(TEXTS)), seed=0, recipe=recipe)
+    assert new.bias[0] - new.bias[1:].max() > even.bias[0] - even.bias[1:].max()
+
+
+def test_fine_tuning_gives_back_the_random_state_it_found(encoder: Encoder) -> None:
+    import torch
+
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    fine_tuned(encoder)
+    assert (torch.get_rng_state() == before).all()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def fine_tuned(encoder: Encoder) -> tuple[Encoder, Any, Any]:
     head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
     tuned, new = fine_tune(encoder, head, TEXTS, GOLD, np.ones(len(TEXTS)), seed=0)
