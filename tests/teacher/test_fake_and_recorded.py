@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,6 +33,29 @@ def test_it_answers_a_request_always_the_same_and_another_one_otherwise() -> Non
     assert first == again
     assert FakeTeacher().complete(request(seed=2)).text != first.text
     assert FakeTeacher(seed=1).complete(request()).text != first.text
+
+
+def test_its_texts_name_their_label_so_that_a_student_can_learn_from_them() -> None:
+    samples = json.loads(FakeTeacher().complete(request()).text)["samples"]
+    assert all(sample["label"] in sample["text"].split() for sample in samples)
+
+
+def test_it_fills_schemas_of_other_kinds() -> None:
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "label": {"type": "string", "enum": ["card"]},
+            "sure": {"type": "boolean"},
+            "score": {"type": "number"},
+            "rows": {"type": "array", "items": {"type": "integer"}, "minItems": 2},
+            "free": {"type": "object"},
+        },
+    }
+    found = json.loads(FakeTeacher().complete(Request((), schema)).text)
+    assert (found["label"], found["free"]) == ("card", {})
+    assert isinstance(found["sure"], bool)
+    assert isinstance(found["score"], float)
+    assert [type(row) for row in found["rows"]] == [int, int]
 
 
 def test_it_answers_as_it_is_told_and_remembers_what_it_was_asked() -> None:

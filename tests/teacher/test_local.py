@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pgkd.errors import ConfigError, TeacherRequestError
 from pgkd.guidance.asking import samples_schema
 from pgkd.teacher import LocalTeacher, Message, Request, Sampling
+from pgkd.teacher.local import _payload
 from pgkd.weights import DEFAULT_TEACHER, cached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-pytestmark = pytest.mark.weights
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="module")
 def teacher() -> Iterator[LocalTeacher]:
+    pytest.importorskip("xllamacpp", reason="the extra 'local' is not installed")
     if cached(DEFAULT_TEACHER) is None:
         pytest.skip(f"the weights {DEFAULT_TEACHER} are not here: pgkd models pull")
     with LocalTeacher(context=1024) as made:
@@ -32,6 +34,7 @@ def ask(text: str, *, max_tokens: int = 120) -> Request:
     return Request((Message("user", text),), schema, Sampling(seed=3, max_tokens=max_tokens))
 
 
+@pytest.mark.weights
 def test_it_answers_by_the_schema(teacher: LocalTeacher) -> None:
     reply = teacher.complete(
         ask("Write one short message of a bank customer who lost a card. No signature.")
@@ -44,11 +47,13 @@ def test_it_answers_by_the_schema(teacher: LocalTeacher) -> None:
     assert 0 < (reply.output_tokens or 0) <= 120
 
 
+@pytest.mark.weights
 def test_a_reply_that_is_cut_off_says_so(teacher: LocalTeacher) -> None:
     reply = teacher.complete(ask("Write one message.", max_tokens=8))
     assert reply.finish_reason == "length"
 
 
+@pytest.mark.weights
 def test_a_prompt_that_does_not_fit_is_refused_with_the_setting_to_raise(
     teacher: LocalTeacher,
 ) -> None:
@@ -56,21 +61,69 @@ def test_a_prompt_that_does_not_fit_is_refused_with_the_setting_to_raise(
         teacher.complete(ask("word " * 2000))
 
 
-def test_it_answers_again_after_a_call_was_broken_off(
-    teacher: LocalTeacher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    join = threading.Thread.join
+def interrupt_soon(after: float = 0.4) -> None:
+    """Press Ctrl-C, heard by the main thread alone."""
+    main = threading.main_thread().ident
+    assert main is not None
+    threading.Timer(after, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
 
-    def interrupt(thread: threading.Thread, timeout: float | None = None) -> None:
-        if thread.name == "pgkd-local-teacher" and timeout is not None:
-            raise KeyboardInterrupt
-        join(thread, timeout)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "join", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            teacher.complete(ask("Write one long message.", max_tokens=400))
+@pytest.mark.weights
+def test_ctrl_c_breaks_off_a_call_and_the_next_one_is_answered(teacher: LocalTeacher) -> None:
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        teacher.complete(ask("Write one long message. " * 60, max_tokens=400))
     assert teacher.complete(ask("Write one message.", max_tokens=8)).text
+
+
+@pytest.mark.weights
+def test_closing_after_ctrl_c_frees_the_model_and_its_port(teacher: LocalTeacher) -> None:
+    teacher.complete(ask("Write one message.", max_tokens=8))
+    _, _, address = teacher._server.listening_address.rpartition("/")
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        teacher.complete(ask("Write one long message. " * 60, max_tokens=400))
+    teacher.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=5)
+
+
+class SlowServer:
+    """Writes a token at a time, for ever, until it is told to end."""
+
+    def __init__(self) -> None:
+        self.running = threading.Event()
+
+    def handle_chat_completions(
+        self, payload: dict[str, Any], receive: Callable[[dict[str, Any]], bool]
+    ) -> None:
+        self.running.set()
+        while not receive({"choices": [{"delta": {"content": "word "}}]}):
+            threading.Event().wait(0.5)
+        self.running.clear()
+
+
+def test_closing_waits_until_an_interrupted_call_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("xllamacpp", reason="the extra 'local' is not installed")
+    slow, teacher = SlowServer(), LocalTeacher()
+    monkeypatch.setattr(teacher, "_load", lambda: slow)
+    interrupt_soon()
+    with pytest.raises(KeyboardInterrupt):
+        teacher.complete(ask("Write."))
+    assert slow.running.is_set()
+    teacher.close()
+    assert not slow.running.is_set()
+
+
+def test_a_guard_against_loops_is_on_where_texts_are_drawn_and_off_for_greedy_answers() -> None:
+    drawn = _payload(ask("Write."))
+    greedy = _payload(Request((Message("user", "Which?"),), None, Sampling(temperature=0)))
+    assert drawn["dry_multiplier"] > 0
+    assert "dry_multiplier" not in greedy
 
 
 def test_a_model_that_is_nowhere_is_refused_at_once() -> None:

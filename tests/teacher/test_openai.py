@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import traceback
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ REQUEST = Request(
 )
 
 
-def completion(content: str | None = "{}", **message: Any) -> dict[str, Any]:
+def completion(content: Any = "{}", **message: Any) -> dict[str, Any]:
     finish = message.pop("finish_reason", "stop")
     choice = {
         "index": 0,
@@ -157,9 +158,56 @@ def test_every_refusal_has_its_error_and_none_tells_the_key(
     with pytest.raises(error) as caught:
         teacher.complete(REQUEST)
     assert type(caught.value) is error
-    if status in (401, 403):
-        assert KEY not in str(caught.value)
+    assert KEY not in "".join(traceback.format_exception(caught.value))
     assert KEY not in repr(teacher)
+
+
+def test_an_endless_error_message_is_cut(server: Server, teacher: OpenAITeacher) -> None:
+    server.answer(400, {"error": {"message": "no " * 100_000}})
+    with pytest.raises(TeacherRequestError) as caught:
+        teacher.complete(REQUEST)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_password_in_the_address_is_not_told(server: Server) -> None:
+    server.answer(500, {})
+    with server.running() as url:
+        secret = url.replace("http://", "http://me:hunter2@")
+        with (
+            OpenAITeacher("m", base_url=secret, max_retries=0) as teacher,
+            pytest.raises(TeacherUnavailableError) as caught,
+        ):
+            teacher.complete(REQUEST)
+    assert "127.0.0.1" in str(caught.value)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_key_that_no_header_can_carry_is_refused_untold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key in (f"{KEY}\n{KEY}", f"{KEY}é"):
+        monkeypatch.setenv("TEST_KEY", key)
+        with pytest.raises(TeacherAuthError, match="TEST_KEY") as caught:
+            OpenAITeacher("m", api_key_env="TEST_KEY")
+        assert KEY not in str(caught.value)
+
+
+def test_a_line_break_after_the_key_is_no_part_of_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_KEY", f"{KEY}\n")
+    with (
+        server.running() as url,
+        OpenAITeacher("m", base_url=url, api_key_env="TEST_KEY", max_retries=0) as teacher,
+    ):
+        teacher.complete(REQUEST)
+    assert server.seen[0][0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_reply_of_megabytes_is_refused(server: Server, teacher: OpenAITeacher) -> None:
+    server.answer(200, completion("x" * 2_000_000))
+    with pytest.raises(TeacherRequestError, match="2000000 characters"):
+        teacher.complete(REQUEST)
 
 
 def test_a_rate_limit_tells_how_long_to_wait(server: Server, teacher: OpenAITeacher) -> None:
@@ -169,7 +217,20 @@ def test_a_rate_limit_tells_how_long_to_wait(server: Server, teacher: OpenAITeac
     assert caught.value.retry_after == 7.0
 
 
-@pytest.mark.parametrize("body", [b"<html>bad gateway</html>", b"", {"choices": []}, {"odd": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>bad gateway</html>",
+        b"",
+        {"choices": []},
+        {"choices": "abc"},
+        {"choices": [{"index": 0, "finish_reason": "stop", "message": None}]},
+        {"odd": 1},
+        [1],
+        "hello",
+        completion([{"type": "text", "text": "in parts"}]),
+    ],
+)
 def test_an_answer_that_is_none_is_unavailability(
     server: Server, teacher: OpenAITeacher, body: Any
 ) -> None:

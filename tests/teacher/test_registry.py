@@ -30,3 +30,14 @@ def test_a_package_brings_its_own_provider(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
     assert "ours" in providers()
     assert isinstance(make_teacher("ours"), FakeTeacher)
+
+
+def test_a_bug_of_a_provider_is_not_taken_for_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(model: str = "m") -> FakeTeacher:
+        raise TypeError(f"{model} + 1")
+
+    monkeypatch.setitem(registry._OWN, "broken", broken)
+    with pytest.raises(TypeError, match="m \\+ 1"):
+        make_teacher("broken")

@@ -11,10 +11,11 @@ import numpy as np
 from pgkd.teacher.base import Reply, Request, Teacher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     Answer = str | Reply | Exception
 
+_WORD = re.compile(r"[^\W\d_]{3,}")
 _FILLERS = (
     *("today", "again", "please", "about", "really", "still", "never", "after", "before", "since"),
     *("another", "whole", "morning", "evening", "quickly", "somehow", "maybe", "simply", "later"),
@@ -22,7 +23,7 @@ _FILLERS = (
 
 
 class FakeTeacher(Teacher):
-    """Fills the JSON schema of a request with words of its last message.
+    """Fills the JSON schema of a request with words of its last message and of the drawn label.
 
     Args:
         replies: what to answer instead: answers in order, or a function of the request. A str is
@@ -74,7 +75,7 @@ class FakeTeacher(Teacher):
     def _filled(self, request: Request) -> str:
         rng = np.random.default_rng([self._seed, int(request.key[:12], 16)])
         last = request.messages[-1].content if request.messages else ""
-        words = re.findall(r"[^\W\d_]{3,}", last) or ["text"]
+        words = _WORD.findall(last) or ["text"]
         if request.schema is None:
             return _sentence(words, rng)
         return json.dumps(_fill(request.schema, words, rng), ensure_ascii=False)
@@ -86,7 +87,7 @@ def _fill(schema: dict[str, Any], words: list[str], rng: np.random.Generator) ->
         return schema["enum"][int(rng.integers(len(schema["enum"])))]
     match schema.get("type"):
         case "object":
-            return {key: _fill(part, words, rng) for key, part in schema["properties"].items()}
+            return _filled_object(schema.get("properties", {}), words, rng)
         case "array":
             return [_fill(schema["items"], words, rng) for _ in range(schema.get("minItems", 0))]
         case "integer":
@@ -99,6 +100,20 @@ def _fill(schema: dict[str, Any], words: list[str], rng: np.random.Generator) ->
             return _sentence(words, rng)
 
 
-def _sentence(words: list[str], rng: np.random.Generator) -> str:
-    drawn = [*rng.choice(words, size=5), *rng.choice(_FILLERS, size=3)]
+def _filled_object(
+    properties: dict[str, Any], words: list[str], rng: np.random.Generator
+) -> dict[str, Any]:
+    """An object whose texts name its labels, so that a student can learn from them."""
+    enums = {key: _fill(part, words, rng) for key, part in properties.items() if "enum" in part}
+    named = [word for label in enums.values() for word in _WORD.findall(str(label))]
+    return {
+        key: enums[key] if key in enums
+        else _sentence(words, rng, named) if part.get("type") == "string"
+        else _fill(part, words, rng)
+        for key, part in properties.items()
+    }  # fmt: skip
+
+
+def _sentence(words: list[str], rng: np.random.Generator, named: Sequence[str] = ()) -> str:
+    drawn = [*named, *rng.choice(words, size=5), *rng.choice(_FILLERS, size=3)]
     return " ".join(str(word) for word in rng.permutation(drawn))

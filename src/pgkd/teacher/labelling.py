@@ -1,4 +1,4 @@
-"""The teacher as a classifier: zero-shot, with the class list as an enum."""
+"""The teacher as a classifier: the class list as an enum, with or without examples."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pgkd.teacher.prompts import render
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pgkd.task.example import Example
     from pgkd.task.taxonomy import Taxonomy
     from pgkd.teacher.base import Reply, Teacher
 
@@ -22,6 +23,8 @@ def label_texts(
     texts: Sequence[str],
     taxonomy: Taxonomy,
     *,
+    examples: Sequence[Example] = (),
+    seed: int = 0,
     progress: Callable[[], object] = lambda: None,
 ) -> list[str | None]:
     """Let a teacher classify texts, one request each.
@@ -30,6 +33,8 @@ def label_texts(
         teacher: who is asked.
         texts: n texts.
         taxonomy: the classes.
+        examples: labelled rows that every request shows; none asks zero-shot.
+        seed: of every request. The temperature is 0, so most providers have no use for it.
         progress: called after every text.
 
     Returns:
@@ -41,25 +46,33 @@ def label_texts(
     """
     answers = []
     for text in texts:
-        answers.append(_label_of(teacher.complete(label_request(text, taxonomy)), taxonomy))
+        request = label_request(text, taxonomy, examples=examples, seed=seed)
+        answers.append(_label_of(teacher.complete(request), taxonomy))
         progress()
     return answers
 
 
-def label_request(text: str, taxonomy: Taxonomy) -> Request:
-    """The request that classifies one text; the class list comes first, for prefix caches."""
+def label_request(
+    text: str, taxonomy: Taxonomy, *, examples: Sequence[Example] = (), seed: int = 0
+) -> Request:
+    """The request that classifies one text; classes and examples come first, for prefix caches."""
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {"label": {"type": "string", "enum": list(taxonomy.names)}},
         "required": ["label"],
         "additionalProperties": False,
     }
-    shown = " ".join(text.split()[:_TEXT_WORDS])
+    answers = [json.dumps({"label": row.label}, ensure_ascii=False) for row in examples]
+    shown = [(_shorten(row.text), answer) for row, answer in zip(examples, answers, strict=True)]
     messages = (
-        Message("system", render("label_system", taxonomy=taxonomy)),
-        Message("user", render("label_user", text=shown)),
+        Message("system", render("label_system", taxonomy=taxonomy, examples=shown)),
+        Message("user", render("label_user", text=_shorten(text))),
     )
-    return Request(messages, schema, Sampling(temperature=0.0, max_tokens=96, seed=0), "label")
+    return Request(messages, schema, Sampling(temperature=0.0, max_tokens=96, seed=seed), "label")
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split()[:_TEXT_WORDS])
 
 
 def _label_of(reply: Reply, taxonomy: Taxonomy) -> str | None:

@@ -16,14 +16,18 @@ from pgkd.weights import DEFAULT_TEACHER, ensure, find
 
 _POLL = 0.2  # seconds between two looks for Ctrl-C
 _LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
+# Small models fall into loops. DRY sampling weighs down only what would prolong a stretch of more
+# than this many tokens that stands among the last ones already: all other texts stay as they are.
+_NO_LOOPS = {"dry_multiplier": 0.8, "dry_allowed_length": 24, "dry_penalty_last_n": 512}
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 class LocalTeacher(Teacher):
     """Runs a GGUF model; it is loaded at the first request.
 
-    Replies of the same request and seed are alike, yet not always byte for byte: a prompt whose
-    beginning was cached is computed in other portions. `RecordedTeacher` repeats a run exactly.
+    The same requests in the same order, with the same threads, get the same replies from a fresh
+    teacher. A request that is repeated later may get another reply: the part of its prompt that is
+    cached is not computed again, and rounding differs. `RecordedTeacher` repeats a run exactly.
 
     Args:
         model: a name of `pgkd models list`, or the path of a GGUF file; None takes the default.
@@ -45,6 +49,7 @@ class LocalTeacher(Teacher):
         self._context = context
         self._server: Any = None
         self._cancelled = threading.Event()
+        self._ended = threading.Event()
         self._caller: threading.Thread | None = None
         if find(self._model) is None and not Path(self._model).is_file():
             raise ConfigError(
@@ -96,6 +101,7 @@ class LocalTeacher(Teacher):
         self._end_call()
         failures: list[Exception] = []
         cancelled = self._cancelled = threading.Event()
+        ended = self._ended = threading.Event()
         written = 0
 
         def receive(chunk: dict[str, Any]) -> bool:
@@ -112,12 +118,13 @@ class LocalTeacher(Teacher):
             else:
                 if isinstance(answer, dict):
                     chunks.append(answer)
+            finally:
+                ended.set()
 
         self._caller = threading.Thread(target=run, name="pgkd-local-teacher", daemon=True)
         self._caller.start()
         try:
-            while self._caller.is_alive():
-                self._caller.join(_POLL)
+            _await(ended)
         except BaseException:
             cancelled.set()
             raise
@@ -125,11 +132,22 @@ class LocalTeacher(Teacher):
             raise TeacherUnavailableError(f"The local model failed: {failures[0]}")
 
     def _end_call(self) -> None:
-        """Break off a call that Ctrl-C left running; it ends with its next token."""
+        """Break off a call that Ctrl-C left running, and wait until it has let go of the model."""
         if self._caller is not None:
             self._cancelled.set()
+            _await(self._ended)
             self._caller.join()
             self._caller = None
+
+
+def _await(ended: threading.Event) -> None:
+    """Wait for the end of a call, and hear Ctrl-C meanwhile.
+
+    Not by `Thread.join`: before Python 3.13, a join with a timeout that Ctrl-C breaks off marks
+    the running thread as stopped, and nothing can wait for it any more.
+    """
+    while not ended.wait(_POLL):
+        pass
 
 
 def _payload(request: Request) -> dict[str, Any]:
@@ -143,6 +161,8 @@ def _payload(request: Request) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    if sampling.temperature > 0:  # a greedy answer may have to copy a long class name
+        payload |= _NO_LOOPS
     if sampling.seed is not None:
         payload["seed"] = sampling.seed
     if request.schema is not None:

@@ -7,6 +7,7 @@ takes the provider's settings as keyword arguments and returns a `Teacher`.
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError
@@ -50,6 +51,7 @@ def make_teacher(provider: str, **settings: Any) -> Teacher:
         known = ", ".join(providers())
         raise ConfigError(f"There is no teacher provider '{provider}'. There are: {known}.")
     try:
-        return maker(**settings)
+        signature(maker).bind(**settings)
     except TypeError as error:
         raise ConfigError(f"Teacher provider '{provider}': {error}") from error
+    return maker(**settings)  # outside: a TypeError of the provider's own is a bug to be seen
