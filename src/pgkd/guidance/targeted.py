@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pgkd.guidance.allocation import Need, Quota, allocate
 from pgkd.guidance.asking import Ask, shorten
+from pgkd.guidance.relatedness import related_classes
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from pgkd.guidance.asking import Writing
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NEIGHBOURS = 3  # similar classes named in a request without a rival
 _EARLIER = 6  # of the teacher's own texts that a request repeats
 _THEIRS = 3  # real rows of the rival
-_STYLE = 3  # real rows of other classes, shown for their tone where the class has none
+_RELATED = 5  # classes of which a request shows a real row, where its own class has none
 
 
 class TargetedAsking:
@@ -71,7 +71,7 @@ class TargetedAsking:
         self._n_folds = int(folds.max()) + 1
         self._shown: Counter[str] = Counter()
         self._asked_pairs: Counter[tuple[str, str]] = Counter()
-        self._rng = np.random.default_rng(writing.seed)
+        self._related = related_classes(taxonomy)
 
     def ask(
         self, number: int, assessment: Assessment, written: Sequence[Example]
@@ -117,7 +117,7 @@ class TargetedAsking:
         mistaken = [row.example for row in pair.rows[:3]] if pair else []
         own = self._pick(self._rows_of[quota.label], self._shown_examples, suspects, mistaken)
         theirs = self._pick(self._rows_of[quota.rival], _THEIRS, suspects) if quota.rival else []
-        style = [] if own else self._style(quota.label)
+        related = [] if own else self._rows_of_related(quota.label, suspects)
         support = {c.name: c.support for c in assessment.out_of_fold.per_class}
         user = render(
             "targeted_user",
@@ -126,7 +126,7 @@ class TargetedAsking:
             own=[shorten(row.text) for row in own],
             theirs=[shorten(row.text) for row in theirs],
             mistaken=[shorten(row.text) for row in mistaken],
-            style=[shorten(row.text) for row in style],
+            related=[(self._taxonomy[row.label].readable, shorten(row.text)) for row in related],
             judged=support.get(quota.label, 0),
             neighbours=self._neighbours(quota.label, assessment),
             earlier=[shorten(t.text) for t in written if t.label == quota.label][-_EARLIER:],
@@ -137,7 +137,7 @@ class TargetedAsking:
         system = render("targeted_system", instructions=self._writing.instructions)
         request = self._writing.request(number, system, user, (quota.label,), quota.count)
         # The numbered rows first: `doubtful` answers by these numbers.
-        shown = {row.id: row for row in (*own, *theirs, *mistaken, *style)}
+        shown = {row.id: row for row in (*own, *theirs, *mistaken, *related)}
         return Ask(
             number, request, (quota.label,), quota.count, tuple(shown.values()), (quota.reason,)
         )
@@ -170,11 +170,16 @@ class TargetedAsking:
         self._shown.update(row.id for row in chosen)
         return chosen
 
-    def _style(self, label: str) -> list[Example]:
-        """Rows of other classes: all that a never-seen class can be shown of the task's tone."""
-        others = [row for name, rows in self._rows_of.items() if name != label for row in rows]
-        chosen = self._rng.choice(len(others), size=min(_STYLE, len(others)), replace=False)
-        return [others[i] for i in sorted(chosen)]
+    def _rows_of_related(self, label: str, suspects: set[str]) -> list[Example]:
+        """A real row of each of the nearest classes.
+
+        They show what texts of the task look like, and what a text of a never-seen class is not.
+        """
+        chosen: list[Example] = []
+        for name in self._related[label]:
+            if len(chosen) < _RELATED:
+                chosen += self._pick(self._rows_of[name], 1, suspects, chosen[:1])
+        return chosen
 
     def _neighbours(self, label: str, assessment: Assessment) -> tuple[str, ...]:
         """The classes that this one is confused with most, in either direction."""
@@ -184,4 +189,5 @@ class TargetedAsking:
                 counts[pair.predicted] += len(pair.rows)
             elif pair.predicted == label:
                 counts[pair.gold] += len(pair.rows)
-        return tuple(name for name, _ in counts.most_common(_NEIGHBOURS))
+        most = counts.most_common(_NEIGHBOURS)
+        return tuple(self._taxonomy[name].readable for name, _ in most)

@@ -21,6 +21,11 @@ class LabelClass:
     description: str = ""
     parent: str | None = None
 
+    @property
+    def readable(self) -> str:
+        """The name as a person would say it: ``card_arrival`` is "card arrival"."""
+        return " ".join(self.name.replace("_", " ").split()) or self.name
+
 
 @dataclass(frozen=True)
 class Taxonomy:
