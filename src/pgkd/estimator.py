@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -16,7 +16,7 @@ from pgkd.distill import Distiller
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from pgkd.distill import Outcome
     from pgkd.student import Student
@@ -40,16 +40,17 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         mode: ``"targeted"`` or ``"paper"``.
         validation_fraction: share of the rows that judges the rounds.
         classes: all classes, where some have no row in `y`.
+        on_conflict: ``"error"`` refuses a text that has two labels, ``"drop"`` leaves it out.
         out: run folder to keep; None keeps none.
         random_state: seed of everything random.
 
     Attributes:
-        classes_: shape (n_classes,), the class names in column order.
+        classes_: shape (n_classes,), the classes in column order: sorted, as the labels were given.
         student_: the trained student.
         outcome_: how the loop ended, round by round.
     """
 
-    classes_: NDArray[np.str_]
+    classes_: NDArray[Any]
     student_: Student
     outcome_: Outcome
 
@@ -65,7 +66,8 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         patience: int = 5,
         mode: str = "targeted",
         validation_fraction: float = 0.2,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[Any] | None = None,
+        on_conflict: str = "error",
         out: str | Path | None = None,
         random_state: int = 0,
     ) -> None:
@@ -79,29 +81,33 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.mode = mode
         self.validation_fraction = validation_fraction
         self.classes = classes
+        self.on_conflict = on_conflict
         self.out = out
         self.random_state = random_state
 
-    def fit(self, X: Sequence[str], y: ArrayLike) -> Self:  # noqa: N803
+    def fit(self, X: Sequence[str] | NDArray[Any], y: Sequence[Any] | NDArray[Any]) -> Self:  # noqa: N803
         """Run the loop.
 
         Args:
             X: n texts.
-            y: n class names.
+            y: n labels, names or numbers.
 
         Raises:
-            DataError: lists everything that is wrong with the rows.
+            DataError: lists everything that is wrong with the rows, a missing text among it.
             ConfigError: a parameter is out of bounds.
         """
         if self.out is not None:
-            return self._fit_into(Path(self.out), X, y)
+            return self._fit_into(Path(self.out), list(X), list(y))
         with TemporaryDirectory(prefix="pgkd-") as folder:
-            return self._fit_into(Path(folder) / "run", X, y)
+            return self._fit_into(Path(folder) / "run", list(X), list(y))
 
-    def _fit_into(self, out: Path, texts: Sequence[str], labels: ArrayLike) -> Self:
+    def _fit_into(self, out: Path, texts: Sequence[str], labels: Sequence[Any]) -> Self:
         config = Config.parse(
             {
-                "data": {"validation_fraction": self.validation_fraction},
+                "data": {
+                    "validation_fraction": self.validation_fraction,
+                    "on_conflict": self.on_conflict,
+                },
                 "student": {"kind": self.student, "encoder": self.encoder},
                 "teacher": {"model": self.teacher_model},
                 "guidance": {"mode": self.mode},
@@ -113,19 +119,27 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             }
         )
         distiller = Distiller(config, teacher=self.teacher).fit(
-            [str(text) for text in texts],
-            [str(label) for label in np.asarray(labels)],
-            classes=self.classes,
+            texts,
+            labels,
+            classes=None if self.classes is None else [str(name) for name in self.classes],
         )
         self.student_, self.outcome_ = distiller.student_, distiller.outcome_
-        self.classes_ = np.array(self.student_.classes)
+        self._order_classes([*labels, *(() if self.classes is None else self.classes)])
         return self
 
-    def predict_proba(self, X: Sequence[str]) -> NDArray[np.float64]:  # noqa: N803
+    def _order_classes(self, labels: Sequence[Any]) -> None:
+        """Scorers of scikit-learn want the labels as they were given, and sorted columns."""
+        given = {str(label).strip(): label for label in labels}
+        classes = np.array([given[name] for name in self.student_.classes])
+        self._columns = np.argsort(classes)
+        self.classes_ = classes[self._columns]
+
+    def predict_proba(self, X: Sequence[str] | NDArray[Any]) -> NDArray[np.float64]:  # noqa: N803
         """Class probabilities, shape (n, n_classes)."""
         check_is_fitted(self, "student_")
-        return self.student_.predict_proba([str(text) for text in X])
+        return self.student_.predict_proba(list(X))[:, self._columns]
 
-    def predict(self, X: Sequence[str]) -> NDArray[np.str_]:  # noqa: N803
+    def predict(self, X: Sequence[str] | NDArray[Any]) -> NDArray[Any]:  # noqa: N803
         """The most probable class of each text, shape (n,)."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])

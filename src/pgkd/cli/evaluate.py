@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 
-_MEASURES = ("accuracy", "macro_f1", "weighted_f1", "log_loss", "ece")
+_MEASURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+}
 
 
 def evaluate(
@@ -165,13 +171,13 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     if teacher := report.get("teacher"):
         label = f"teacher alone ({teacher['n']} rows)"
         rows.append((label, *(_cell(teacher, measure) for measure in _MEASURES)))
-    header = ("", "accuracy", "macro F1", "weighted F1", "log loss", "calibration error")
-    print_rows(f"{report['rows']} rows of {report['data']}, 95% intervals", header, rows)
+    title = f"{report['rows']} rows of {report['data']}, 95% intervals"
+    print_rows(title, ("", *_MEASURES.values()), rows)
     shell = console()
     for name, found in report.get("after_minus_before", {}).items():
         low, high = found["interval"]
         shell.print(
-            f"{name.replace('_', ' ')}, after minus before: {found['difference']:+.3f} "
+            f"{_MEASURES[name]}, after minus before: {found['difference']:+.3f} "
             f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
         )
     if per_class:

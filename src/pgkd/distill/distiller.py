@@ -93,10 +93,12 @@ class Distiller:
             validation: texts and labels of validation rows; default: split off the rows given.
 
         Raises:
-            ConfigError: neither rows nor a training file were given.
+            ConfigError: neither rows nor a training file were given, or texts without labels.
             DataError: lists everything that is wrong with the rows, before any teacher call.
             RunError: the run folder is not empty.
         """
+        if (texts is None) != (labels is None):
+            raise ConfigError("Give texts and labels, or neither of them.")
         if texts is None or labels is None:
             task = self.load_task()
         else:
@@ -107,6 +109,7 @@ class Distiller:
                 classes=classes,
                 validation_fraction=self.config.data.validation_fraction,
                 seed=self.config.seed,
+                on_conflict=self.config.data.on_conflict,
             )
         return self.fit_task(task)
 

@@ -1,0 +1,108 @@
+"""`PGKDClassifier` keeps the promises of a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from pgkd import PGKDClassifier
+from pgkd.errors import ConfigError, DataError, StudentError
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXTS, LABELS = make_rows(10)
+FRESH, TRUTH = make_rows(4, start=60)
+
+
+def quick(**settings: Any) -> PGKDClassifier:
+    return PGKDClassifier(
+        **{"teacher": "fake", "student": "linear", "rounds": 1, "samples": 4, **settings}
+    )
+
+
+def test_fit_learns_and_predicts_the_labels_as_given() -> None:
+    model = quick().fit(TEXTS, LABELS)
+    assert model.classes_.tolist() == sorted(set(LABELS))
+    assert model.predict_proba(FRESH).shape == (len(FRESH), 4)
+    np.testing.assert_allclose(model.predict_proba(FRESH).sum(axis=1), 1.0)
+    assert model.score(FRESH, TRUTH) > 0.8
+    assert [done.number for done in model.outcome_.rounds] == [0, 1]
+
+
+def test_clone_and_params() -> None:
+    model = quick(random_state=7, mode="paper")
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert copy.set_params(rounds=0).rounds == 0
+    with pytest.raises(NotFittedError):
+        copy.predict(FRESH)
+
+
+def test_last_in_a_pipeline_and_cross_validated() -> None:
+    steps = [
+        ("lower", FunctionTransformer(lambda texts: [text.lower() for text in texts])),
+        ("pgkd", quick()),
+    ]
+    scores = cross_val_score(Pipeline(steps), TEXTS, LABELS, cv=2, error_score="raise")
+    assert scores.min() > 0.5
+
+
+def test_columns_are_sorted_whatever_the_order_of_the_classes() -> None:
+    names = ["product", "delivery", "billing", "account"]
+    model = quick(classes=names).fit(TEXTS, LABELS)
+    assert model.classes_.tolist() == sorted(names)
+    assert model.score(FRESH, TRUTH) > 0.8
+    scored = cross_val_score(
+        quick(classes=names), TEXTS, LABELS, cv=2, scoring="neg_log_loss", error_score="raise"
+    )
+    assert scored.min() > -np.log(4)  # better than a guess: the columns are the right ones
+
+
+def test_labels_can_be_numbers() -> None:
+    number = {name: n for n, name in enumerate(sorted(set(LABELS)), start=9)}  # 9, 10: not as text
+    model = quick().fit(np.array(TEXTS), np.array([number[label] for label in LABELS]))
+    assert model.classes_.tolist() == [9, 10, 11, 12]
+    assert model.score(FRESH, [number[label] for label in TRUTH]) > 0.8
+
+
+def test_a_class_without_rows_can_be_predicted() -> None:
+    names = [*set(LABELS), "never seen"]
+    model = quick(classes=names, samples=20).fit(TEXTS, LABELS)
+    assert "never seen" in model.classes_
+    assert model.predict_proba(FRESH).shape == (len(FRESH), 5)
+
+
+def test_missing_cells_are_refused_and_no_class_called_none() -> None:
+    texts: list[Any] = [*TEXTS, None, "text"]
+    labels: list[Any] = [*LABELS, "billing", float("nan")]
+    with pytest.raises(DataError, match=r"row 41 has no text[\s\S]*row 42 has no label"):
+        quick().fit(texts, labels)
+    with pytest.raises(StudentError, match="Text 1 is None"):
+        quick().fit(TEXTS, LABELS).predict(texts[-2:])
+
+
+def test_conflicts_are_refused_or_dropped() -> None:
+    texts, labels = [*TEXTS, TEXTS[0]], [*LABELS, "product"]
+    with pytest.raises(DataError, match="several labels"):
+        quick().fit(texts, labels)
+    assert quick(on_conflict="drop").fit(texts, labels).score(FRESH, TRUTH) > 0.8
+
+
+def test_a_parameter_out_of_bounds_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="mode"):
+        quick(mode="magic").fit(TEXTS, LABELS)
+
+
+def test_the_run_folder_is_kept_only_where_asked(tmp_path: Path) -> None:
+    model = quick(out=tmp_path / "run").fit(TEXTS, LABELS)
+    assert (tmp_path / "run" / "result.json").is_file()
+    assert model.score(FRESH, TRUTH) > 0.8
