@@ -107,7 +107,13 @@ class GuidanceConfig(_Section):
         default=16, ge=0, description="paper: correct, wrong and hard rows, each this many"
     )
     instructions: str = Field(
-        default="", max_length=4000, description="what else the teacher should know"
+        default="",
+        max_length=4000,
+        description="what the teacher should know of the task, e.g. who writes the texts to whom",
+    )
+    describe: bool = Field(
+        default=True,
+        description="targeted: without instructions, the teacher first describes the task itself",
     )
 
 

@@ -88,6 +88,24 @@ def test_distill_reads_settings_and_options_win(data: Path, tmp_path: Path) -> N
     assert "samples: 4\n" in kept
 
 
+def test_the_settings_that_a_run_keeps_make_it_again_from_anywhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    run(
+        "distill", "--train", "train.csv", "--teacher", "fake", "--student", "linear",
+        "--rounds", 1, "--samples", 4, "--out", tmp_path / "one", "--instructions", "Be brief.",
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    run("distill", "--config", "one/config.yaml", "--out", "two")
+    one, two = (tmp_path / name / "calls.jsonl" for name in ("one", "two"))
+    assert "About this task: Be brief." in one.read_text()
+    assert one.read_text().count("request_key") == two.read_text().count("request_key") > 0
+    assert (tmp_path / "two/examples.jsonl").read_text() == (
+        tmp_path / "one/examples.jsonl"
+    ).read_text()
+
+
 def test_distill_tells_all_that_is_wrong_before_any_call(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("text,label\n,a\nx,\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:

@@ -35,7 +35,8 @@ REAL = [
     Example(f"{name} real {i}", name, f"train:{name}:{i}") for name in CLASSES[:3] for i in range(6)
 ]
 FOLDS = np.array([i % 3 for i in range(len(REAL))])
-WRITING = Writing(LengthTarget(4, 12), instructions="Questions to a bank.")
+WRITING = Writing(LengthTarget(4, 8, 12))
+ABOUT = "Questions to a bank."
 
 
 def assessment_of(mistaken: dict[str, str]) -> Assessment:
@@ -65,7 +66,7 @@ def targeted(**settings: Any) -> TargetedAsking:
         "samples": 12, "rounds": 2, "floor_share": 0.67, "per_request": 4, "shown_examples": 3,
         **settings,
     }  # fmt: skip
-    return TargetedAsking(TAXONOMY, REAL, FOLDS, WRITING, **given)
+    return TargetedAsking(TAXONOMY, REAL, FOLDS, WRITING, describe=lambda: ABOUT, **given)
 
 
 def prompt(ask: Ask) -> str:
@@ -100,12 +101,12 @@ def test_a_class_with_rows_shows_its_own_numbered_as_doubtful_answers_them() -> 
     for number, row in enumerate(own, start=1):
         assert f"{number}. {row.text}" in prompt(ask)
     assert "Where a new card is." in prompt(ask)
-    assert "of 4 to 12 words" in prompt(ask)
+    assert "of about 8 words (from 4 to 12)" in prompt(ask)
 
 
 def test_a_never_seen_class_shows_a_row_of_each_of_its_nearest_classes() -> None:
     ask = ask_for("card_lost", targeted().ask(1, RIGHT, []))
-    assert "no real example" in prompt(ask)
+    assert "each with its class" in prompt(ask)
     labels = [row.label for row in ask.shown]
     assert sorted(labels) == sorted(CLASSES[:3])
     assert set(labels[:2]) == {"card_arrival", "card_payment"}  # before the one less alike
@@ -170,7 +171,7 @@ def test_instructions_reach_the_system_prompt_which_is_the_same_in_every_request
         asks = [ask for number in (1, 2) for ask in asking.ask(number, RIGHT, [])]
         systems = {ask.request.messages[0].content for ask in asks}
         assert len(systems) == 1  # static parts first: prefix caches hit
-        assert "Questions to a bank." in systems.pop()
+        assert ABOUT in systems.pop()
 
 
 @pytest.mark.parametrize("mode", ["targeted", "paper"])
@@ -180,7 +181,7 @@ def test_the_same_seed_asks_the_same(mode: str) -> None:
 
 
 def paper() -> PaperAsking:
-    return PaperAsking(TAXONOMY, REAL, WRITING, samples=8, few_shot=5, mined=4)
+    return PaperAsking(TAXONOMY, REAL, WRITING, instructions=ABOUT, samples=8, few_shot=5, mined=4)
 
 
 def test_the_papers_prompt_holds_taxonomy_report_and_the_three_kinds_of_samples() -> None:
@@ -230,5 +231,5 @@ def test_related_classes_go_by_name_parent_and_description() -> None:
 def test_long_texts_are_cut_in_prompts_and_answers_have_room() -> None:
     assert shorten("word " * 100) == " ".join(["word"] * 80) + " …"
     assert shorten("two\nlines") == "two lines"
-    assert LengthTarget.of(["one"]) == LengthTarget(1, 3)
-    assert answer_tokens(4, LengthTarget(5, 20)) > 4 * 20
+    assert LengthTarget.of(["one"]) == LengthTarget(1, 2, 3)
+    assert answer_tokens(4, LengthTarget(5, 9, 20)) > 4 * 20

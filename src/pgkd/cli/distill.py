@@ -28,6 +28,9 @@ def distill(
     teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
     base_url: Annotated[str | None, Option(help="OpenAI-compatible endpoint.")] = None,
     mode: Annotated[str | None, Option(help="targeted or paper.")] = None,
+    instructions: Annotated[
+        str | None, Option(help="What else the teacher should know, e.g. who writes the texts.")
+    ] = None,
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
     samples: Annotated[int | None, Option(help="Texts asked for a round.")] = None,
     patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,
@@ -42,7 +45,8 @@ def distill(
         "label_column": label_column, "classes": classes, "limit": limit,
         "on_conflict": on_conflict, "student": student, "encoder": encoder, "recipe": recipe,
         "teacher": teacher, "teacher_model": teacher_model, "base_url": base_url, "mode": mode,
-        "rounds": rounds, "samples": samples, "patience": patience, "seed": seed, "out": out,
+        "instructions": instructions, "rounds": rounds, "samples": samples, "patience": patience,
+        "seed": seed, "out": out,
     }  # fmt: skip
     from pgkd.cli.options import resolve
 

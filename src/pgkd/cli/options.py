@@ -22,6 +22,7 @@ OPTIONS = {
     "teacher_model": "teacher.model",
     "base_url": "teacher.base_url",
     "mode": "guidance.mode",
+    "instructions": "guidance.instructions",
     "rounds": "rounds",
     "samples": "samples",
     "patience": "patience",

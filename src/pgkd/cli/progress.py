@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pgkd.cli.console import print_rows
@@ -53,6 +54,13 @@ class RunDisplay(Hooks):
     def on_training(self, number: int) -> None:
         """Say that the student trains."""
         self._progress.update(self._bar, description=f"round {number}: training", total=None)
+
+    def on_described(self, description: str) -> None:
+        """Show what the teacher takes the task for: the user may know better."""
+        if description:
+            self._console.print(
+                f"the teacher on the task: {escape(description)} (--instructions replaces this)"
+            )
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Begin to count requests."""

@@ -1,7 +1,7 @@
 """What is kept of what the teacher wrote; every drop has a reason."""
 
 from pgkd.curation.curator import Curation, Curator
-from pgkd.curation.parsing import Limits, Parsed, parse_samples
+from pgkd.curation.parsing import Limits, Parsed, parse_samples, read_description
 from pgkd.curation.reasons import Drop, Fault, Reason, Sample
 from pgkd.curation.repair import repair_request
 
@@ -15,5 +15,6 @@ __all__ = [
     "Reason",
     "Sample",
     "parse_samples",
+    "read_description",
     "repair_request",
 ]

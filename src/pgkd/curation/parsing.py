@@ -29,11 +29,13 @@ class Limits:
     Attributes:
         reply_characters: longer replies are refused unread.
         text_characters: longer texts are a fault.
+        description_characters: of a description of the task; the rest is cut off.
         items: more items than these are ignored.
     """
 
     reply_characters: int = 1_000_000
     text_characters: int = 20_000
+    description_characters: int = 400
     items: int = 1_000
 
 
@@ -76,6 +78,27 @@ def parse_samples(reply: str, allowed: Sequence[str], limits: Limits | None = No
     if fault is not None:
         faults.append(fault)
     return Parsed(tuple(samples), tuple(faults), doubtful)
+
+
+def read_description(reply: str, limits: Limits | None = None) -> str:
+    """The sentence of a reply of the shape ``{"description": "..."}``, cut to its bound.
+
+    Empty where the reply holds no such thing: a run does without.
+    """
+    limits = limits or Limits()
+    start = reply[: limits.reply_characters].find("{")
+    if start < 0 or len(reply) > limits.reply_characters:
+        return ""
+    try:
+        data, _ = _DECODER.raw_decode(reply, start)
+    except (ValueError, RecursionError):
+        return ""
+    description = data.get("description") if isinstance(data, dict) else None
+    return (
+        normalise(description[: limits.description_characters])
+        if isinstance(description, str)
+        else ""
+    )
 
 
 def normalise(text: str) -> str:

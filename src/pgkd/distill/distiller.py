@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,13 +17,20 @@ from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
 from pgkd.distill.writing import Writer
 from pgkd.errors import ConfigError
-from pgkd.guidance import ClassificationGuide, LengthTarget, PaperAsking, TargetedAsking, Writing
+from pgkd.guidance import (
+    ClassificationGuide,
+    LengthTarget,
+    PaperAsking,
+    TargetedAsking,
+    Writing,
+    description_request,
+)
 from pgkd.student import make_student
 from pgkd.task import Task, load_task, stratified_folds, task_from_arrays
 from pgkd.teacher import make_teacher
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -142,16 +150,18 @@ class Distiller:
         _describe(run, config, task)
         hooks = HookList([Journal(run), *self._hooks])
         teacher = self._teacher or teacher_of(config)
+        writer = Writer(
+            teacher, curator_of(config, task), run, hooks, repairs=config.curation.repairs
+        )
         try:
             self.outcome_ = distill(
-                guide_of(config, task),
-                Writer(teacher, curator_of(config, task), run, hooks,
-                       repairs=config.curation.repairs),
+                guide_of(config, task, writer),
+                writer,
                 StopRule(config.patience),
                 run,
                 hooks,
                 rounds=config.rounds,
-            )  # fmt: skip
+            )
         finally:
             if self._teacher is None:
                 teacher.close()
@@ -202,7 +212,7 @@ def curator_of(config: Config, task: Task) -> Curator:
     )
 
 
-def guide_of(config: Config, task: Task) -> ClassificationGuide:
+def guide_of(config: Config, task: Task, writer: Writer) -> ClassificationGuide:
     """The guide of a task, with a student whose hyper-parameters are chosen here, once."""
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
@@ -210,13 +220,13 @@ def guide_of(config: Config, task: Task) -> ClassificationGuide:
     return ClassificationGuide(
         task,
         student,
-        _asking(config, task, folds),
+        _asking(config, task, folds, writer),
         folds=folds,
         written_weight=config.written_weight,
     )
 
 
-def _asking(config: Config, task: Task, folds: NDArray[np.int64]) -> Asking:
+def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer) -> Asking:
     guidance, teacher = config.guidance, config.teacher
     writing = Writing(
         LengthTarget.of([row.text for row in task.train]),
@@ -224,23 +234,31 @@ def _asking(config: Config, task: Task, folds: NDArray[np.int64]) -> Asking:
         top_p=teacher.top_p,
         max_tokens=teacher.max_tokens,
         seed=config.seed,
-        instructions=guidance.instructions,
     )
     if guidance.mode == "paper":
         return PaperAsking(
             task.taxonomy, task.train, writing,
-            samples=config.samples, few_shot=guidance.few_shot, mined=guidance.mined,
+            instructions=guidance.instructions, samples=config.samples,
+            few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     return TargetedAsking(
-        task.taxonomy, task.train, folds, writing,
+        task.taxonomy, task.train, folds, writing, describe=_description(config, task, writer),
         samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
         per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
     )  # fmt: skip
 
 
+def _description(config: Config, task: Task, writer: Writer) -> Callable[[], str]:
+    """What the texts are: the user's words, or the teacher's, asked for when first needed."""
+    if config.guidance.instructions or not config.guidance.describe:
+        return lambda: config.guidance.instructions
+    request = description_request(task.taxonomy, task.train, seed=config.seed)
+    return cache(lambda: writer.describe(request))
+
+
 def _describe(run: RunFolder, config: Config, task: Task) -> None:
     """Write down what the run is made of."""
-    run.write_text("config.yaml", config.model_copy(update={"out": run.path}).to_yaml())
+    run.write_text("config.yaml", _resolved(config, run).to_yaml())
     run.write_json("environment.json", environment())
     run.write_json(
         "task.json",
@@ -254,6 +272,14 @@ def _describe(run: RunFolder, config: Config, task: Task) -> None:
             "warnings": list(task.warnings),
         },
     )
+
+
+def _resolved(config: Config, run: RunFolder) -> Config:
+    """The config with absolute paths, which mean the same from the run folder as from here."""
+    paths = {name: getattr(config.data, name) for name in ("train", "validation", "classes")}
+    found = {name: path.resolve() for name, path in paths.items() if path is not None}
+    data = config.data.model_copy(update=found)
+    return config.model_copy(update={"data": data, "out": run.path.resolve()})
 
 
 def environment() -> dict[str, str | None]:

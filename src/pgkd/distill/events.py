@@ -60,6 +60,9 @@ class Hooks:
     def on_run_start(self, rounds: int) -> None:
         """Training of round 0 begins; at most `rounds` rounds follow."""
 
+    def on_described(self, description: str) -> None:
+        """The teacher has said what the texts of the task are; empty if it could not."""
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """The teacher is about to be asked."""
 
@@ -88,6 +91,10 @@ class HookList(Hooks):
     def on_run_start(self, rounds: int) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_run_start(rounds)
+
+    def on_described(self, description: str) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_described(description)
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -27,6 +27,10 @@ class Journal(Hooks):
         """Note the start."""
         self._run.log("run started", rounds=rounds)
 
+    def on_described(self, description: str) -> None:
+        """Note what every later prompt says of the task."""
+        self._run.log("task described", description=description)
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Note every ask with its reasons: this is where the budget went."""
         planned = [

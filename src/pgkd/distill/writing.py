@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pgkd.curation import parse_samples, repair_request
+from pgkd.curation import parse_samples, read_description, repair_request
 from pgkd.errors import TeacherAuthError, TeacherError
 from pgkd.task import Example, Origin
 
@@ -41,6 +41,17 @@ class Writer:
         self._hooks = hooks
         self._repairs = repairs
         self._failures = 0
+
+    def describe(self, request: Request) -> str:
+        """What the teacher says the texts of the task are; empty where it says nothing usable.
+
+        Raises:
+            TeacherError: as `write`.
+        """
+        reply = self._call("describe", request)
+        description = read_description(reply.text) if reply is not None else ""
+        self._hooks.on_described(description)
+        return description
 
     def write(self, number: int, asks: Sequence[Ask]) -> list[Example]:
         """The texts of a round that are kept, in the order asked.

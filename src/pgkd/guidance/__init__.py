@@ -3,6 +3,7 @@
 from pgkd.guidance.asking import Ask, LengthTarget, Writing
 from pgkd.guidance.base import Assessment, Guide
 from pgkd.guidance.classification import Asking, ClassificationGuide
+from pgkd.guidance.description import description_request
 from pgkd.guidance.paper import PaperAsking
 from pgkd.guidance.targeted import TargetedAsking
 
@@ -16,4 +17,5 @@ __all__ = [
     "PaperAsking",
     "TargetedAsking",
     "Writing",
+    "description_request",
 ]

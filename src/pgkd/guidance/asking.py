@@ -43,16 +43,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class LengthTarget:
-    """Words of a usual text, from the 10th to the 90th percentile of the real rows."""
+    """Words of a text: the 10th, 50th and 90th percentile of the real rows."""
 
     shortest: int
+    usual: int
     longest: int
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> LengthTarget:
         """Measure real texts."""
-        low, high = np.percentile([len(text.split()) for text in texts], [10, 90])
-        return cls(max(1, int(low)), max(3, int(np.ceil(high))))
+        low, middle, high = np.percentile([len(text.split()) for text in texts], [10, 50, 90])
+        return cls(max(1, int(low)), max(2, round(middle)), max(3, int(np.ceil(high))))
 
 
 def samples_schema(labels: Sequence[str], count: int) -> dict[str, Any]:
@@ -87,7 +88,6 @@ class Writing:
         top_p: nucleus sampling.
         max_tokens: bound of an answer; None derives it from what is asked.
         seed: the run's; every request draws its own from it and its id.
-        instructions: what the user adds to every prompt.
     """
 
     length: LengthTarget
@@ -95,7 +95,6 @@ class Writing:
     top_p: float = 0.95
     max_tokens: int | None = None
     seed: int = 0
-    instructions: str = ""
 
     def request(
         self, number: str, system: str, user: str, labels: Sequence[str], count: int

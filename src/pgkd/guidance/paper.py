@@ -31,6 +31,7 @@ class PaperAsking:
         taxonomy: the classes.
         real: training rows of the user.
         writing: how texts are asked for.
+        instructions: what the user adds to every prompt.
         samples: texts of a round (the paper: 32).
         few_shot: labelled examples in the prompt (16).
         mined: correct, misclassified and hard-negative samples, each so many (16).
@@ -42,6 +43,7 @@ class PaperAsking:
         real: Sequence[Example],
         writing: Writing,
         *,
+        instructions: str,
         samples: int,
         few_shot: int,
         mined: int,
@@ -49,6 +51,7 @@ class PaperAsking:
         self._taxonomy = taxonomy
         self._real = real
         self._writing = writing
+        self._instructions = instructions
         self._samples = samples
         self._few_shot = few_shot
         self._mined = mined
@@ -80,9 +83,7 @@ class PaperAsking:
             shortest=self._writing.length.shortest,
             longest=self._writing.length.longest,
         )
-        system = render(
-            "paper_system", taxonomy=self._taxonomy, instructions=self._writing.instructions
-        )
+        system = render("paper_system", taxonomy=self._taxonomy, instructions=self._instructions)
         request_id = f"r{number}-0001"
         labels = self._taxonomy.names
         request = self._writing.request(request_id, system, user, labels, self._samples)

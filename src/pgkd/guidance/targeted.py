@@ -11,7 +11,7 @@ from pgkd.guidance.relatedness import related_classes
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class TargetedAsking:
             folds as can be: then few of a class's texts are hidden with a fold that is held out,
             and cross-validation can judge the rest.
         writing: how texts are asked for.
+        describe: what the texts of the task are, by the user or the teacher; called for every
+            prompt, and first when the teacher is about to be asked for texts.
         samples: texts of a round.
         rounds: rounds planned, which with `samples` sets the floor.
         floor_share: share of the budget that builds the even floor.
@@ -51,6 +53,7 @@ class TargetedAsking:
         folds: NDArray[np.int64],
         writing: Writing,
         *,
+        describe: Callable[[], str],
         samples: int,
         rounds: int,
         floor_share: float,
@@ -59,6 +62,7 @@ class TargetedAsking:
     ) -> None:
         self._taxonomy = taxonomy
         self._writing = writing
+        self._describe = describe
         self._samples = samples
         self._planned = samples * rounds
         self._floor_share = floor_share
@@ -131,10 +135,9 @@ class TargetedAsking:
             neighbours=self._neighbours(quota.label, assessment),
             earlier=[shorten(t.text) for t in written if t.label == quota.label][-_EARLIER:],
             count=quota.count,
-            shortest=self._writing.length.shortest,
-            longest=self._writing.length.longest,
+            length=self._writing.length,
         )
-        system = render("targeted_system", instructions=self._writing.instructions)
+        system = render("targeted_system", instructions=self._describe())
         request = self._writing.request(number, system, user, (quota.label,), quota.count)
         # The numbered rows first: `doubtful` answers by these numbers.
         shown = {row.id: row for row in (*own, *theirs, *mistaken, *related)}

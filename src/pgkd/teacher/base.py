@@ -41,7 +41,8 @@ class Request:
         messages: the conversation, static parts first so that prefix caches hit.
         schema: JSON schema that the reply's text has to satisfy, or None for free text.
         sampling: how the reply is drawn.
-        purpose: what it is for (``"write"``, ``"repair"``, ``"label"``); for the journal only.
+        purpose: what it is for (``"describe"``, ``"write"``, ``"repair"``,
+            ``"label"``); for the journal only.
     """
 
     messages: tuple[Message, ...]
