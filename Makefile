@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
-.PHONY: help setup demo test test-slow check lock bench-round0 bench-distill clean
+.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-distill clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,25 @@ check: $(READY)  ## style, types, import directions
 lock: $(READY)  ## write what is installed now into constraints.txt
 	( echo "# What was tested: every package of 'pgkd[dev]', pinned. Made by 'make lock'."; \
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' ) > constraints.txt
+
+DATA ?= ../shared/data
+CELLS ?= runs/bench
+
+bench-round0: setup  ## how good is the student before any teacher is asked
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/student_round0.py --data-root $(DATA)
+
+bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)
+
+bench-distill: setup  ## the table of the README; hours, resumes where it was stopped
+	mkdir -p $(CELLS)
+	for seed in 0 1 2; do \
+	  sh benchmarks/distill.sh $(DATA) banking77 100 10 $$seed $(CELLS) && \
+	  for data in banking77 agnews huffpost41_skew; do \
+	    sh benchmarks/distill.sh $(DATA) $$data 1000 3 $$seed $(CELLS) || exit 1; \
+	  done || exit 1; \
+	done
+	$(BIN)/python benchmarks/summarise.py $(CELLS) benchmarks/results/distill.json
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,78 @@
+"""Settings: bounded, told all at once when wrong, and the same after a round trip."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import BaseModel
+
+from pgkd.config import Config, merge
+from pgkd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_every_setting_is_described() -> None:
+    settings = Config()
+    sections = [value for value in dict(settings).values() if isinstance(value, BaseModel)]
+    assert len(sections) == 5
+    for section in (settings, *sections):
+        for name, field in type(section).model_fields.items():
+            nested = isinstance(getattr(section, name), BaseModel)
+            assert nested or field.description, f"{type(section).__name__}.{name} says nothing"
+
+
+def test_unknown_and_out_of_bounds_settings_are_told_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.parse({"ruonds": 3, "samples": 0, "teacher": {"temperature": 9}})
+    for part in ("ruonds", "samples", "teacher.temperature"):
+        assert part in str(caught.value)
+
+
+def test_no_setting_names_a_test_file() -> None:
+    assert not [name for name in Config().data.model_dump() if "test" in name]
+
+
+def test_settings_survive_their_file(tmp_path: Path) -> None:
+    config = Config.parse({"rounds": 4, "data": {"train": tmp_path / "x.csv"}, "seed": 9})
+    path = tmp_path / "pgkd.yaml"
+    path.write_text(config.to_yaml(), encoding="utf-8")
+    assert Config.from_yaml(path) == config
+
+
+def test_paths_are_relative_to_the_file_and_options_win(tmp_path: Path) -> None:
+    path = tmp_path / "pgkd.yaml"
+    path.write_text("data: {train: rows.csv, limit: 5}\nrounds: 7\n", encoding="utf-8")
+    config = Config.from_yaml(path, {"rounds": 1, "data": {"limit": 9}})
+    assert config.data.train == tmp_path / "rows.csv"
+    assert (config.rounds, config.data.limit) == (1, 9)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", "text"])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "pgkd.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"pgkd\.yaml"):
+        Config.from_yaml(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Cannot read"):
+        Config.from_yaml(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("base", "over", "merged"),
+    [
+        ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}, {"a": {"b": 3, "c": 2}}),
+        ({"a": 1}, {"a": {"b": 3}}, {"a": {"b": 3}}),
+        ({"a": {"b": 1}}, {"a": None}, {"a": None}),
+    ],
+)
+def test_merging(base: dict[str, Any], over: dict[str, Any], merged: dict[str, Any]) -> None:
+    before = repr(base)
+    assert merge(base, over) == merged
+    assert repr(base) == before
