@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pgkd.distill.distiller import environment
+from pgkd.distill.provenance import environment
 from pgkd.guidance.crossval import out_of_fold
 from pgkd.guidance.mining import mine
 from pgkd.student import make_student

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
 from pgkd.student import make_student
 from pgkd.task import load_task
@@ -26,7 +25,6 @@ from pgkd.task.loading import read_rows
 
 HERE = Path(__file__).parent
 MEASURES = ("test_accuracy", "test_macro_f1", "test_log_loss", "validation_accuracy", "seconds")
-PACKAGES = ("pgkd", "numpy", "scikit-learn", "torch", "transformers")
 
 
 def main() -> None:
@@ -125,11 +123,6 @@ def print_table(data: dict[str, Any]) -> None:
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """What the numbers depend on, without paths of one machine."""
     return {key: value for key, value in vars(args).items() if key not in {"data_root", "out"}}
-
-
-def environment() -> dict[str, str]:
-    """Versions that a result rests on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 if __name__ == "__main__":

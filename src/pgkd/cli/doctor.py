@@ -27,7 +27,7 @@ def doctor(
 ) -> None:
     """Tell what is installed and found, and ask the teacher for one sentence."""
     from pgkd.cli.console import print_json
-    from pgkd.distill.distiller import environment
+    from pgkd.distill.provenance import environment
 
     found: dict[str, Any] = {
         "versions": environment(),
@@ -53,7 +53,7 @@ def _weights() -> dict[str, str | None]:
 def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, Any]:
     """One sentence of the teacher; weights that are absent are told, not fetched."""
     from pgkd.config import Config
-    from pgkd.distill.distiller import teacher_of
+    from pgkd.distill.assembly import teacher_of
     from pgkd.errors import PgkdError
     from pgkd.teacher import Message, Request, Sampling
     from pgkd.weights import DEFAULT_TEACHER, cached

@@ -112,7 +112,7 @@ def _teacher(
     from pgkd.cli.console import console
     from pgkd.config import Config
     from pgkd.distill import RunFolder
-    from pgkd.distill.distiller import teacher_of
+    from pgkd.distill.assembly import teacher_of
     from pgkd.teacher import label_texts
 
     run = RunFolder.open(path)

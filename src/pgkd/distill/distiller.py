@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-import platform
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pgkd.config import Config, merge
-from pgkd.curation import Curator
+from pgkd.distill.assembly import curator_of, guide_of, teacher_of
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
+from pgkd.distill.provenance import write_provenance
 from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
 from pgkd.distill.writing import Writer
 from pgkd.errors import ConfigError
-from pgkd.guidance import (
-    ClassificationGuide,
-    LengthTarget,
-    PaperAsking,
-    TargetedAsking,
-    Writing,
-    description_request,
-)
-from pgkd.student import make_student
-from pgkd.task import Task, load_task, stratified_folds, task_from_arrays
-from pgkd.teacher import make_teacher
+from pgkd.task import Task, load_task, task_from_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pgkd.guidance import Asking
     from pgkd.student import Student
     from pgkd.teacher import Teacher
-
-_PACKAGES = (
-    "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "datasets", "pyarrow", "torch",
-    "transformers", "tokenizers", "xllamacpp", "openai",
-)  # fmt: skip
 
 
 class Distiller:
@@ -147,7 +126,7 @@ class Distiller:
         """Run the loop on a task that has been read and checked."""
         config = self.config
         run = RunFolder.create(config.out or default_out(config))
-        _describe(run, config, task)
+        write_provenance(run, config, task)
         hooks = HookList([Journal(run), *self._hooks])
         teacher = self._teacher or teacher_of(config)
         writer = Writer(
@@ -177,117 +156,3 @@ def default_out(config: Config) -> Path:
     while (path := Path("runs") / f"{name}-{number}").exists():
         number += 1
     return path
-
-
-def student_of(config: Config, classes: Sequence[str]) -> Student:
-    """The unfitted student that a config describes."""
-    settings = config.student.model_dump(exclude={"kind"})
-    if config.student.kind == "linear":
-        settings = {}
-    return make_student(config.student.kind, classes, seed=config.seed, **settings)
-
-
-def teacher_of(config: Config) -> Teacher:
-    """The teacher that a config describes."""
-    teacher = config.teacher
-    if teacher.provider == "local":
-        settings: dict[str, Any] = {"threads": teacher.threads, "context": teacher.context}
-    elif teacher.provider == "openai":
-        settings = {"base_url": teacher.base_url, "api_key_env": teacher.api_key_env}
-    else:
-        settings = {}
-    if teacher.model is not None:
-        settings["model"] = teacher.model
-    return make_teacher(teacher.provider, **settings)
-
-
-def curator_of(config: Config, task: Task) -> Curator:
-    """The curator of a task's written texts."""
-    curation = config.curation
-    return Curator(
-        task.train,
-        task.validation,
-        near_duplicate=curation.near_duplicate,
-        max_words=curation.max_words,
-    )
-
-
-def guide_of(config: Config, task: Task, writer: Writer) -> ClassificationGuide:
-    """The guide of a task, with a student whose hyper-parameters are chosen here, once."""
-    texts, labels = [row.text for row in task.train], [row.label for row in task.train]
-    student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
-    folds = stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
-    return ClassificationGuide(
-        task,
-        student,
-        _asking(config, task, folds, writer),
-        folds=folds,
-        written_weight=config.written_weight,
-    )
-
-
-def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer) -> Asking:
-    guidance, teacher = config.guidance, config.teacher
-    writing = Writing(
-        LengthTarget.of([row.text for row in task.train]),
-        temperature=teacher.temperature,
-        top_p=teacher.top_p,
-        max_tokens=teacher.max_tokens,
-        seed=config.seed,
-    )
-    if guidance.mode == "paper":
-        return PaperAsking(
-            task.taxonomy, task.train, writing,
-            instructions=guidance.instructions, samples=config.samples,
-            few_shot=guidance.few_shot, mined=guidance.mined,
-        )  # fmt: skip
-    return TargetedAsking(
-        task.taxonomy, task.train, folds, writing, describe=_description(config, task, writer),
-        samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
-        per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
-    )  # fmt: skip
-
-
-def _description(config: Config, task: Task, writer: Writer) -> Callable[[], str]:
-    """What the texts are: the user's words, or the teacher's, asked for when first needed."""
-    if config.guidance.instructions or not config.guidance.describe:
-        return lambda: config.guidance.instructions
-    request = description_request(task.taxonomy, task.train, seed=config.seed)
-    return cache(lambda: writer.describe(request))
-
-
-def _describe(run: RunFolder, config: Config, task: Task) -> None:
-    """Write down what the run is made of."""
-    run.write_text("config.yaml", _resolved(config, run).to_yaml())
-    run.write_json("environment.json", environment())
-    run.write_json(
-        "task.json",
-        {
-            "classes": [
-                {"name": c.name, "description": c.description, "parent": c.parent}
-                for c in task.taxonomy
-            ],
-            "train": [row.to_json() for row in task.train],
-            "validation": [row.to_json() for row in task.validation],
-            "warnings": list(task.warnings),
-        },
-    )
-
-
-def _resolved(config: Config, run: RunFolder) -> Config:
-    """The config with absolute paths, which mean the same from the run folder as from here."""
-    paths = {name: getattr(config.data, name) for name in ("train", "validation", "classes")}
-    found = {name: path.resolve() for name, path in paths.items() if path is not None}
-    data = config.data.model_copy(update=found)
-    return config.model_copy(update={"data": data, "out": run.path.resolve()})
-
-
-def environment() -> dict[str, str | None]:
-    """Versions that a result rests on; None for what is not installed."""
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return {**versions, "platform": platform.platform(), "machine": platform.machine()}

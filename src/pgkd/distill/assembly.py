@@ -1,0 +1,109 @@
+"""From a config and a task to the parts of a run."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from pgkd.curation import Curator
+from pgkd.guidance import (
+    ClassificationGuide,
+    LengthTarget,
+    PaperAsking,
+    TargetedAsking,
+    Writing,
+    description_request,
+)
+from pgkd.student import make_student
+from pgkd.task import stratified_folds
+from pgkd.teacher import make_teacher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pgkd.config import Config
+    from pgkd.distill.writing import Writer
+    from pgkd.guidance import Asking
+    from pgkd.student import Student
+    from pgkd.task import Task
+    from pgkd.teacher import Teacher
+
+
+def student_of(config: Config, classes: Sequence[str]) -> Student:
+    """The unfitted student that a config describes."""
+    settings = config.student.model_dump(exclude={"kind"})
+    if config.student.kind == "linear":
+        settings = {}
+    return make_student(config.student.kind, classes, seed=config.seed, **settings)
+
+
+def teacher_of(config: Config) -> Teacher:
+    """The teacher that a config describes."""
+    teacher = config.teacher
+    if teacher.provider == "local":
+        settings: dict[str, Any] = {"threads": teacher.threads, "context": teacher.context}
+    elif teacher.provider == "openai":
+        settings = {"base_url": teacher.base_url, "api_key_env": teacher.api_key_env}
+    else:
+        settings = {}
+    if teacher.model is not None:
+        settings["model"] = teacher.model
+    return make_teacher(teacher.provider, **settings)
+
+
+def curator_of(config: Config, task: Task) -> Curator:
+    """The curator of a task's written texts."""
+    curation = config.curation
+    return Curator(
+        task.train,
+        task.validation,
+        near_duplicate=curation.near_duplicate,
+        max_words=curation.max_words,
+    )
+
+
+def guide_of(config: Config, task: Task, writer: Writer) -> ClassificationGuide:
+    """The guide of a task, with a student whose hyper-parameters are chosen here, once."""
+    texts, labels = [row.text for row in task.train], [row.label for row in task.train]
+    student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
+    folds = stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+    return ClassificationGuide(
+        task,
+        student,
+        _asking(config, task, folds, writer),
+        folds=folds,
+        written_weight=config.written_weight,
+    )
+
+
+def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer) -> Asking:
+    guidance, teacher = config.guidance, config.teacher
+    writing = Writing(
+        LengthTarget.of([row.text for row in task.train]),
+        temperature=teacher.temperature,
+        top_p=teacher.top_p,
+        max_tokens=teacher.max_tokens,
+        seed=config.seed,
+    )
+    if guidance.mode == "paper":
+        return PaperAsking(
+            task.taxonomy, task.train, writing,
+            instructions=guidance.instructions, samples=config.samples,
+            few_shot=guidance.few_shot, mined=guidance.mined,
+        )  # fmt: skip
+    return TargetedAsking(
+        task.taxonomy, task.train, folds, writing, describe=_description(config, task, writer),
+        samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
+        per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
+    )  # fmt: skip
+
+
+def _description(config: Config, task: Task, writer: Writer) -> Callable[[], str]:
+    """What the texts are: the user's words, or the teacher's, asked for when first needed."""
+    if config.guidance.instructions or not config.guidance.describe:
+        return lambda: config.guidance.instructions
+    request = description_request(task.taxonomy, task.train, seed=config.seed)
+    return cache(lambda: writer.describe(request))

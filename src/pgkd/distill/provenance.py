@@ -1,0 +1,54 @@
+"""What a run is made of: settings, rows, versions. Written before anything is asked or trained."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pgkd.config import Config
+    from pgkd.distill.store import RunFolder
+    from pgkd.task import Task
+
+_PACKAGES = (
+    "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "datasets", "pyarrow", "torch",
+    "transformers", "tokenizers", "xllamacpp", "openai",
+)  # fmt: skip
+
+
+def write_provenance(run: RunFolder, config: Config, task: Task) -> None:
+    """Write down what the run is made of."""
+    run.write_text("config.yaml", _resolved(config, run).to_yaml())
+    run.write_json("environment.json", environment())
+    run.write_json(
+        "task.json",
+        {
+            "classes": [
+                {"name": c.name, "description": c.description, "parent": c.parent}
+                for c in task.taxonomy
+            ],
+            "train": [row.to_json() for row in task.train],
+            "validation": [row.to_json() for row in task.validation],
+            "warnings": list(task.warnings),
+        },
+    )
+
+
+def _resolved(config: Config, run: RunFolder) -> Config:
+    """The config with absolute paths, which mean the same from the run folder as from here."""
+    paths = {name: getattr(config.data, name) for name in ("train", "validation", "classes")}
+    found = {name: path.resolve() for name, path in paths.items() if path is not None}
+    data = config.data.model_copy(update=found)
+    return config.model_copy(update={"data": data, "out": run.path.resolve()})
+
+
+def environment() -> dict[str, str | None]:
+    """Versions that a result rests on; None for what is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {**versions, "platform": platform.platform(), "machine": platform.machine()}
