@@ -173,7 +173,10 @@ def test_predict_needs_one_text_or_a_file_with_a_place_to_write(
 
 def test_show_tells_rounds_asks_texts_and_prompts(finished: Path) -> None:
     printed = run("show", finished, "--prompts")
-    for part in ("Rounds", "Asked of the teacher", "floor: 0 of", "Kept:", "Dropped:", "[reply]"):
+    for part in (
+        "What the teacher takes the task for", "Rounds", "Asked of the teacher", "floor: 0 of",
+        "Kept:", "Dropped:", "[reply]",
+    ):  # fmt: skip
         assert part in printed
 
 

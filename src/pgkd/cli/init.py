@@ -42,7 +42,7 @@ teacher:
 
 guidance:
   mode: targeted                   # or paper: the paper's one prompt a round
-  # instructions: ""               # what the teacher should know about your texts
+  # instructions: ""               # who writes these texts, to whom; else the teacher guesses
 
 rounds: 10                         # at most; the stop rule may end the run before
 samples: 32                        # texts asked for a round

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pgkd.cli.console import print_rows
+from pgkd.cli.console import clean, print_rows
 from pgkd.distill import Hooks
 
 if TYPE_CHECKING:
@@ -58,9 +57,8 @@ class RunDisplay(Hooks):
     def on_described(self, description: str) -> None:
         """Show what the teacher takes the task for: the user may know better."""
         if description:
-            self._console.print(
-                f"the teacher on the task: {escape(description)} (--instructions replaces this)"
-            )
+            told = clean(description)
+            self._console.print("the teacher on the task: ", told, " (or --instructions)", sep="")
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Begin to count requests."""

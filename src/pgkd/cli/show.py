@@ -31,6 +31,7 @@ def show(
     if as_json:
         print_json(content)
         return
+    _description(content["description"])
     _rounds(content["rounds"])
     _asks(content["asks"])
     _texts("Kept", content["kept"], examples)
@@ -55,7 +56,9 @@ def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[st
         for ask in line["asks"]
         if fits(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
     ]
+    described = [line["description"] for line in journal if line["event"] == "task described"]
     return {
+        "description": described[0] if described else None,
         "rounds": [line for line in journal if line["event"] == "round ended"],
         "asks": asks,
         "kept": [
@@ -74,6 +77,14 @@ def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[st
             if label is None or line["label"] == label
         ],
     }
+
+
+def _description(description: str | None) -> None:
+    from pgkd.cli.console import clean, console
+
+    if description:
+        told = "What the teacher takes the task for (guidance.instructions replaces it): "
+        console().print(told, clean(description), sep="")
 
 
 def _rounds(rounds: list[dict[str, Any]]) -> None:
