@@ -121,13 +121,13 @@ def test_rows_of_one_prompt_come_from_few_folds() -> None:
 
 
 def test_a_confused_pair_shows_both_sides_the_direction_and_the_mistakes() -> None:
-    wrong = {"train:top_up:1": "card_payment", "train:top_up:4": "card_payment"}
+    wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
     asks = targeted(floor_share=0.0).ask(1, assessment_of(wrong), [])
     ask = next(ask for ask in asks if "confused" in ask.reasons[0])
     assert ask.labels == ("top_up",)
-    assert '2 of 6 examined texts of "top up" were taken for "card payment"' in prompt(ask)
-    assert "top_up real 1" in prompt(ask)
-    assert "top_up real 4" in prompt(ask)
+    assert '4 of 6 examined texts of "top up" were taken for "card payment"' in prompt(ask)
+    such_as = prompt(ask).partition("such as:")[2].partition("Real examples")[0]
+    assert such_as.count("- top_up real") == 3  # all are counted, three are shown
     theirs = prompt(ask).partition("which you must NOT write:")[2]
     assert theirs.count("card_payment real") == 3
     assert {row.label for row in ask.shown} == {"top_up", "card_payment"}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _NEIGHBOURS = 3  # similar classes named in a request without a rival
 _EARLIER = 6  # of the teacher's own texts that a request repeats
 _THEIRS = 3  # real rows of the rival
+_MISTAKEN = 3  # rows that were taken for the rival
 _RELATED = 5  # classes of which a request shows a real row, where its own class has none
 
 
@@ -118,7 +119,7 @@ class TargetedAsking:
         written: Sequence[Example],
     ) -> Ask:
         pair = pairs.get((quota.label, quota.rival)) if quota.rival else None
-        mistaken = [row.example for row in pair.rows[:3]] if pair else []
+        mistaken = [row.example for row in pair.rows[:_MISTAKEN]] if pair else []
         own = self._pick(self._rows_of[quota.label], self._shown_examples, suspects, mistaken)
         theirs = self._pick(self._rows_of[quota.rival], _THEIRS, suspects) if quota.rival else []
         related = [] if own else self._rows_of_related(quota.label, suspects)
@@ -131,6 +132,7 @@ class TargetedAsking:
             theirs=[shorten(row.text) for row in theirs],
             mistaken=[shorten(row.text) for row in mistaken],
             related=[(self._taxonomy[row.label].readable, shorten(row.text)) for row in related],
+            mistakes=len(pair.rows) if pair else 0,
             judged=support.get(quota.label, 0),
             neighbours=self._neighbours(quota.label, assessment),
             earlier=[shorten(t.text) for t in written if t.label == quota.label][-_EARLIER:],
