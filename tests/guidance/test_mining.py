@@ -50,6 +50,13 @@ def test_a_row_with_a_planted_wrong_label_is_suspected_and_no_hard_negative() ->
     assert "train:1" not in {row.example.id for row in mined.mistakes}
 
 
+def test_an_unsure_student_raises_no_doubts() -> None:
+    labels = "a" * 10 + "b" * 10 + "c" * 10
+    mistaken = "b" + labels[1:]
+    assert not mine(rows_of(labels), sure_of(mistaken, 0.4), CLASSES).suspects
+    assert mine(rows_of(labels), sure_of(mistaken, 0.6), CLASSES).suspects
+
+
 def test_the_few_rows_of_a_rare_class_are_never_suspected() -> None:
     labels = "a" * 10 + "b" * 10 + "cc"
     probabilities = sure_of("a" * 10 + "b" * 10 + "aa", 0.95)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from pgkd.task.example import Example
 
+_SURE = (
+    0.5  # of another class: a doubt is raised only where it is likelier than all others together
+)
 _ROWS_TO_JUDGE = 3  # of a class: with fewer, a threshold of its self-confidence means nothing
 
 
@@ -124,6 +127,10 @@ def suspect_labels(
 ) -> NDArray[np.bool_]:
     """Mark rows whose given label is probably wrong, by confident learning.
 
+    Its thresholds are the mean self-confidence of each class. Where a student is unsure of all it
+    says, as over dozens of classes with few rows, they are so low that nearly every mistake passes.
+    So a suspect's other class has to have half of the probability.
+
     Classes with fewer than three rows are never suspected: their thresholds mean nothing, and a
     rare class must not lose the few rows that it has.
 
@@ -147,7 +154,10 @@ def suspect_labels(
     from cleanlab.filter import find_label_issues
 
     given = np.array([column[int(c)] for c in labels[rows]])
-    suspects[rows] = find_label_issues(given, among, filter_by="confident_learning", n_jobs=1)
+    issues = find_label_issues(given, among, filter_by="confident_learning", n_jobs=1)
+    best = probabilities[rows].argmax(axis=1)
+    sure = (best != labels[rows]) & (probabilities[rows].max(axis=1) >= _SURE)
+    suspects[rows] = issues & sure
     return suspects
 
 
