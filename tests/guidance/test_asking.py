@@ -147,12 +147,15 @@ def test_rows_take_turns_in_prompts() -> None:
     assert len(set(seen[:6])) == min(6, len(seen))
 
 
-def test_its_own_earlier_texts_are_shown_to_the_teacher() -> None:
+def test_a_request_shows_how_earlier_texts_begin_and_no_more_of_them() -> None:
     origin = Origin(1, "r1-0001", ())
-    earlier = [Example(f"an earlier text {i}", "top_up", f"r1-0001-{i}", origin) for i in range(9)]
+    earlier = [
+        Example(f"text {i} begins so and ends", "top_up", f"r1-0001-{i}", origin) for i in range(9)
+    ]
     shown = prompt(ask_for("top_up", targeted(samples=40).ask(2, RIGHT, earlier)))
-    assert "an earlier text 8" in shown
-    assert "an earlier text 2" not in shown  # only the last six: prompts stay small
+    assert '"text 8 begins so …"' in shown
+    assert "and ends" not in shown  # a small teacher would write it again, word for word
+    assert "text 2" not in shown  # only the last six: prompts stay small
 
 
 def test_suspected_rows_are_shown_last() -> None:

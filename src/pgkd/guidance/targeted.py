@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pgkd.task import Example, Taxonomy
 
 _NEIGHBOURS = 3  # similar classes named in a request without a rival
-_EARLIER = 6  # of the teacher's own texts that a request repeats
+_EARLIER = 6  # of the teacher's own texts whose openings a request shows
+_OPENING = 4  # words of an opening
 _THEIRS = 3  # real rows of the rival
 _MISTAKEN = 3  # rows that were taken for the rival
 _RELATED = 5  # classes of which a request shows a real row, where its own class has none
@@ -135,7 +136,7 @@ class TargetedAsking:
             mistakes=len(pair.rows) if pair else 0,
             judged=support.get(quota.label, 0),
             neighbours=self._neighbours(quota.label, assessment),
-            earlier=[shorten(t.text) for t in written if t.label == quota.label][-_EARLIER:],
+            openings=_openings([text.text for text in written if text.label == quota.label]),
             count=quota.count,
             length=self._writing.length,
         )
@@ -196,3 +197,12 @@ class TargetedAsking:
                 counts[pair.gold] += len(pair.rows)
         most = counts.most_common(_NEIGHBOURS)
         return tuple(self._taxonomy[name].readable for name, _ in most)
+
+
+def _openings(texts: Sequence[str]) -> list[str]:
+    """How the last texts begin, each once.
+
+    Not the whole texts: a small teacher that is shown what it wrote writes it again, word for word.
+    """
+    begun = (" ".join(text.split()[:_OPENING]) for text in texts[-_EARLIER:])
+    return list(dict.fromkeys(begun))
