@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--dropped", type=int, default=50)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
-    rng = random.Random(args.seed)  # noqa: S311 - a sample to read, not a secret
+    rng = random.Random(args.seed)
     kept, dropped = [], []
     for path in args.runs:
         run = RunFolder.open(path)
