@@ -147,8 +147,12 @@ class Config(_Section):
     patience: int = Field(
         default=5, ge=1, description="stop after this many rounds without a better loss"
     )
+    class_list: bool = Field(
+        default=True,
+        description="train on class names and descriptions too, where cross-validation finds gain",
+    )
     written_weight: float = Field(
-        default=1.0, gt=0, le=10, description="weight of a written text against a real row's 1"
+        default=0.2, gt=0, le=10, description="weight of a written text against a real row's 1"
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
     out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")

@@ -38,6 +38,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         samples: texts asked for a round.
         patience: stop after this many rounds without a better loss.
         mode: ``"targeted"`` or ``"paper"``.
+        class_list: train on the class names too, where cross-validation finds that they help.
         validation_fraction: share of the rows that judges the rounds.
         classes: all classes, where some have no row in `y`.
         on_conflict: ``"error"`` refuses a text that has two labels, ``"drop"`` leaves it out.
@@ -65,6 +66,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         samples: int = 32,
         patience: int = 5,
         mode: str = "targeted",
+        class_list: bool = True,
         validation_fraction: float = 0.2,
         classes: Sequence[Any] | None = None,
         on_conflict: str = "error",
@@ -79,6 +81,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.samples = samples
         self.patience = patience
         self.mode = mode
+        self.class_list = class_list
         self.validation_fraction = validation_fraction
         self.classes = classes
         self.on_conflict = on_conflict
@@ -111,6 +114,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "student": {"kind": self.student, "encoder": self.encoder},
                 "teacher": {"model": self.teacher_model},
                 "guidance": {"mode": self.mode},
+                "class_list": self.class_list,
                 "rounds": self.rounds,
                 "samples": self.samples,
                 "patience": self.patience,

@@ -59,7 +59,7 @@ def distil(data: Path, out: Path, *more: Any) -> str:
 
 def test_distill_shows_round_zero_best_and_last(data: Path, tmp_path: Path) -> None:
     printed = distil(data, tmp_path / "run")
-    for part in ("student alone (round 0)", "best (round", "last (round 2)"):
+    for part in ("before the teacher (round 0)", "best (round", "last (round 2)"):
         assert part in printed
 
 

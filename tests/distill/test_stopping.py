@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.distill.stopping import StopRule, paired_change
+from pgkd.distill.stopping import StopRule
+from pgkd.evaluation import paired_change
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -31,6 +31,13 @@ def distill(
     instructions: Annotated[
         str | None, Option(help="What else the teacher should know, e.g. who writes the texts.")
     ] = None,
+    class_list: Annotated[
+        bool | None,
+        Option(help="Train on the class names too, where that helps (default), or not."),
+    ] = None,
+    written_weight: Annotated[
+        float | None, Option(help="Weight of a written text; a labelled row weighs 1.")
+    ] = None,
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
     samples: Annotated[int | None, Option(help="Texts asked for a round.")] = None,
     patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,
@@ -45,8 +52,9 @@ def distill(
         "label_column": label_column, "classes": classes, "limit": limit,
         "on_conflict": on_conflict, "student": student, "encoder": encoder, "recipe": recipe,
         "teacher": teacher, "teacher_model": teacher_model, "base_url": base_url, "mode": mode,
-        "instructions": instructions, "rounds": rounds, "samples": samples, "patience": patience,
-        "seed": seed, "out": out,
+        "instructions": instructions, "class_list": class_list,
+        "written_weight": written_weight, "rounds": rounds, "samples": samples,
+        "patience": patience, "seed": seed, "out": out,
     }  # fmt: skip
     from pgkd.cli.options import resolve
 

@@ -51,8 +51,10 @@ def evaluate(
         report["students"] = {
             name: _judge(p, labels, classes, seed) for name, p in probabilities.items()
         }
-        if {"before", "after"} <= probabilities.keys():
-            report["after_minus_before"] = _difference(probabilities, labels, classes, seed)
+        for name in ("before", "round_0"):
+            if name in probabilities and "after" in probabilities:
+                pair = probabilities[name], probabilities["after"]
+                report[f"after_minus_{name}"] = _difference(*pair, labels, classes, seed)
     if teacher_rows:
         report["teacher"] = _teacher(run, texts, labels, teacher_rows, seed)
     if as_json:
@@ -62,14 +64,21 @@ def evaluate(
 
 
 def _students(path: Path) -> dict[str, Student]:
-    """The student before (round 0), after (best), and the last one where it is another."""
+    """The student of the labelled rows alone, after (best), and others where they differ.
+
+    Those are round 0 where the class list trained it too, and the last round if it is not the best.
+    """
     from pgkd.distill import RunFolder
     from pgkd.student import load_student
 
     if (path / "student.json").is_file():
         return {"after": load_student(path)}
     run = RunFolder.open(path)
-    students = {"before": run.student("first"), "after": run.student("best")}
+    if run.has_student("alone"):
+        students = {"before": run.student("alone"), "round_0": run.student("first")}
+    else:
+        students = {"before": run.student("first")}
+    students["after"] = run.student("best")
     result = run.read_json("result.json") if (path / "result.json").is_file() else {"rounds": []}
     if result["rounds"] and result["best"] != result["rounds"][-1]["round"]:
         students["last"] = run.student("last")
@@ -87,14 +96,15 @@ def _judge(
 
 
 def _difference(
-    probabilities: dict[str, NDArray[np.float64]],
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
     labels: Sequence[str],
     classes: Sequence[str],
     seed: int,
 ) -> dict[str, Any]:
     from pgkd.evaluation import compare
 
-    found = compare(probabilities["before"], probabilities["after"], labels, classes, seed=seed)
+    found = compare(before, after, labels, classes, seed=seed)
     return {
         name: {"difference": d.difference, "interval": [d.low, d.high]} for name, d in found.items()
     }
@@ -160,7 +170,8 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     from pgkd.cli.console import console, print_rows
 
     names = {
-        "before": "student before (real rows only)",
+        "before": "student before (labelled rows only)",
+        "round_0": "student with the class list, before the teacher",
         "after": "student after (kept as best)",
         "last": "student of the last round",
     }
@@ -174,12 +185,13 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     title = f"{report['rows']} rows of {report['data']}, 95% intervals"
     print_rows(title, ("", *_MEASURES.values()), rows)
     shell = console()
-    for name, found in report.get("after_minus_before", {}).items():
-        low, high = found["interval"]
-        shell.print(
-            f"{_MEASURES[name]}, after minus before: {found['difference']:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
-        )
+    for key, than in (("before", "before"), ("round_0", "with the class list")):
+        for name, found in report.get(f"after_minus_{key}", {}).items():
+            low, high = found["interval"]
+            shell.print(
+                f"{_MEASURES[name]}, after minus {than}: {found['difference']:+.3f} "
+                f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
+            )
     if per_class:
         _print_classes(report["students"])
 

@@ -44,6 +44,7 @@ guidance:
   mode: targeted                   # or paper: the paper's one prompt a round
   # instructions: ""               # who writes these texts, to whom; else the teacher guesses
 
+# class_list: true                # train on class names too, where cross-validation finds gain
 rounds: 10                         # at most; the stop rule may end the run before
 samples: 32                        # texts asked for a round
 # patience: 5

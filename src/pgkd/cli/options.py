@@ -23,6 +23,8 @@ OPTIONS = {
     "base_url": "teacher.base_url",
     "mode": "guidance.mode",
     "instructions": "guidance.instructions",
+    "class_list": "class_list",
+    "written_weight": "written_weight",
     "rounds": "rounds",
     "samples": "samples",
     "patience": "patience",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pgkd.distill import Outcome, Round
-    from pgkd.guidance import Ask
+    from pgkd.guidance import Ask, ClassListTrial
 
 _WHY = {
     "rounds": "all rounds were run",
@@ -49,6 +49,13 @@ class RunDisplay(Hooks):
 
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
+
+    def on_class_list(self, trial: ClassListTrial) -> None:
+        """Say whether the class list is used."""
+        self._console.print(
+            f"class list as training texts: cross-validated log loss {trial.change:+.3f} "
+            f"± {trial.standard_error:.3f}, {'used' if trial.texts else 'not used'}"
+        )
 
     def on_training(self, number: int) -> None:
         """Say that the student trains."""
@@ -84,7 +91,7 @@ class RunDisplay(Hooks):
         why = _WHY[outcome.stopped_by] + (f": {outcome.detail}" if outcome.detail else "")
         self._console.print(f"\nStopped after round {rounds[-1].number}: {why}.")
         shown = {
-            "student alone (round 0)": rounds[0],
+            "before the teacher (round 0)": rounds[0],
             f"best (round {outcome.best})": rounds[outcome.best],
             f"last (round {rounds[-1].number})": rounds[-1],
         }

@@ -31,6 +31,7 @@ def show(
     if as_json:
         print_json(content)
         return
+    _class_list(content["class_list"])
     _description(content["description"])
     _rounds(content["rounds"])
     _asks(content["asks"])
@@ -56,8 +57,10 @@ def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[st
         for ask in line["asks"]
         if fits(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
     ]
+    tried = [line for line in journal if line["event"] == "class list tried"]
     described = [line["description"] for line in journal if line["event"] == "task described"]
     return {
+        "class_list": tried[0] if tried else None,
         "description": described[0] if described else None,
         "rounds": [line for line in journal if line["event"] == "round ended"],
         "asks": asks,
@@ -77,6 +80,17 @@ def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[st
             if label is None or line["label"] == label
         ],
     }
+
+
+def _class_list(tried: dict[str, Any] | None) -> None:
+    from pgkd.cli.console import console
+
+    if tried:
+        error = tried["loss_change_standard_error"] or 0.0
+        console().print(
+            f"The class list as training texts: cross-validated log loss "
+            f"{tried['loss_change']:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
+        )
 
 
 def _description(description: str | None) -> None:

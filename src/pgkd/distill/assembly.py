@@ -13,6 +13,7 @@ from pgkd.guidance import (
     TargetedAsking,
     Writing,
     description_request,
+    try_class_list,
 )
 from pgkd.student import make_student
 from pgkd.task import stratified_folds
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.config import Config
+    from pgkd.distill.events import Hooks
+    from pgkd.distill.store import RunFolder
     from pgkd.distill.writing import Writer
-    from pgkd.guidance import Asking
+    from pgkd.guidance import Asking, Guide
     from pgkd.student import Student
-    from pgkd.task import Task
+    from pgkd.task import Example, Task
     from pgkd.teacher import Teacher
 
 
@@ -65,17 +68,29 @@ def curator_of(config: Config, task: Task) -> Curator:
     )
 
 
-def guide_of(config: Config, task: Task, writer: Writer) -> ClassificationGuide:
-    """The guide of a task, with a student whose hyper-parameters are chosen here, once."""
+def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: Hooks) -> Guide:
+    """The guide of a task: what is decided once, before round 0, is decided here.
+
+    Those are the student's hyper-parameters, the folds, and whether the class list helps; if it
+    does, a student of the rows alone is saved for comparison.
+    """
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
     folds = stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+    class_list: Sequence[Example] = ()
+    if config.class_list:
+        trial = try_class_list(student, task.train, task.taxonomy, folds)
+        hooks.on_class_list(trial)
+        class_list = trial.texts
+    if class_list:
+        run.save_baseline(student.clone().fit(texts, labels))
     return ClassificationGuide(
         task,
         student,
         _asking(config, task, folds, writer),
         folds=folds,
         written_weight=config.written_weight,
+        class_list=class_list,
     )
 
 

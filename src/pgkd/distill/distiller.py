@@ -134,7 +134,7 @@ class Distiller:
         )
         try:
             self.outcome_ = distill(
-                guide_of(config, task, writer),
+                guide_of(config, task, writer, run, hooks),
                 writer,
                 StopRule(config.patience),
                 run,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pgkd.distill.stopping import Verdict
     from pgkd.guidance.asking import Ask
     from pgkd.guidance.base import Assessment
+    from pgkd.guidance.class_list import ClassListTrial
     from pgkd.teacher.base import Reply
 
 StopReason = Literal["rounds", "patience", "nothing usable", "interrupted", "teacher failed"]
@@ -57,6 +58,9 @@ class Outcome:
 class Hooks:
     """Empty hooks, called in the order of the methods below."""
 
+    def on_class_list(self, trial: ClassListTrial) -> None:
+        """It has been tried whether the class list helps the student."""
+
     def on_run_start(self, rounds: int) -> None:
         """Training of round 0 begins; at most `rounds` rounds follow."""
 
@@ -87,6 +91,10 @@ class HookList(Hooks):
 
     def __init__(self, hooks: Sequence[Hooks]) -> None:
         self._hooks = tuple(hooks)
+
+    def on_class_list(self, trial: ClassListTrial) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_class_list(trial)
 
     def on_run_start(self, rounds: int) -> None:  # noqa: D102
         for hook in self._hooks:

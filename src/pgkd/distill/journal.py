@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgkd.distill.store import RunFolder
+    from pgkd.guidance import ClassListTrial
     from pgkd.guidance.asking import Ask
     from pgkd.teacher.base import Reply
 
@@ -22,6 +23,15 @@ class Journal(Hooks):
         self._run = run
         self._rounds: list[dict[str, Any]] = []
         self._suspected: set[str] = set()
+
+    def on_class_list(self, trial: ClassListTrial) -> None:
+        """Note whether the class list is used, and why."""
+        self._run.log(
+            "class list tried",
+            used=bool(trial.texts),
+            loss_change=round(trial.change, 6),
+            loss_change_standard_error=_finite(trial.standard_error),
+        )
 
     def on_run_start(self, rounds: int) -> None:
         """Note the start."""
@@ -90,9 +100,7 @@ def round_record(finished: Round) -> dict[str, Any]:
         "written": finished.written,
         "keep": verdict.keep,
         "loss_change": round(verdict.change, 6),
-        "loss_change_standard_error": None
-        if verdict.standard_error == float("inf")
-        else round(verdict.standard_error, 6),
+        "loss_change_standard_error": _finite(verdict.standard_error),
         "mined": {
             "correct": len(mined.correct),
             "mistakes": len(mined.mistakes),
@@ -101,3 +109,8 @@ def round_record(finished: Round) -> dict[str, Any]:
         "validation": finished.assessment.validation.to_json(),
         "out_of_fold": finished.assessment.out_of_fold.to_json(),
     }
+
+
+def _finite(error: float) -> float | None:
+    """A standard error for JSON, which has no infinity."""
+    return None if error == float("inf") else round(error, 6)

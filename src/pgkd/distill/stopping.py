@@ -9,13 +9,13 @@ that are alike the later one is kept: it has seen more.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
+from pgkd.evaluation import paired_change
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -36,25 +36,6 @@ class Verdict:
     change: float
     standard_error: float
     waited: int
-
-
-def paired_change(
-    losses: NDArray[np.float64], reference: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Mean and standard error of a change in loss.
-
-    Args:
-        losses: shape (n,), NaN where a row cannot judge.
-        reference: shape (n,), the same rows in another round.
-
-    Returns:
-        Mean and standard error over rows that judge both; (0, inf) where fewer than two do.
-    """
-    both = np.isfinite(losses) & np.isfinite(reference)
-    if both.sum() < 2:
-        return 0.0, math.inf
-    change = losses[both] - reference[both]
-    return float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum()))
 
 
 class StopRule:

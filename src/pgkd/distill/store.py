@@ -12,6 +12,7 @@
       dropped.jsonl      what was dropped, with its reason
       suspects.jsonl     real rows whose label is doubtful, and who doubts it
       result.json        how the run ended, and the metrics of every round
+      students/alone     the student of the labelled rows alone, where the class list helps it
       students/first     the student before the teacher (round 0)
       students/best      the student to use: a copy on disk, never a reference
       students/last      the student of the last round
@@ -204,14 +205,22 @@ class RunFolder:
         for name in names:
             _replace(students / name, lambda new: _copy(students / "last", new))
 
+    def save_baseline(self, student: Student) -> None:
+        """Save the student of the labelled rows alone, for comparison."""
+        _replace(self.path / "students" / "alone", student.save)
+
+    def has_student(self, which: str) -> bool:
+        """Whether the run has saved such a student."""
+        return (self.path / "students" / which).is_dir()
+
     def student(self, which: str = "best") -> Student:
-        """Load the ``first``, ``best`` or ``last`` student.
+        """Load the ``alone``, ``first``, ``best`` or ``last`` student.
 
         Raises:
             RunError: the run has no such student.
         """
         folder = self.path / "students" / which
-        if not folder.is_dir():
+        if not self.has_student(which):
             raise RunError(f"{self.path} holds no student '{which}': the run ended before it.")
         return load_student(folder)
 

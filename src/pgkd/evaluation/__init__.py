@@ -1,6 +1,11 @@
 """Metrics, calibration, and how sure one can be of them."""
 
-from pgkd.evaluation.intervals import Difference, bootstrap_intervals, compare
+from pgkd.evaluation.intervals import (
+    Difference,
+    bootstrap_intervals,
+    compare,
+    paired_change,
+)
 from pgkd.evaluation.metrics import (
     ClassMetrics,
     Metrics,
@@ -17,5 +22,6 @@ __all__ = [
     "calibration_error",
     "compare",
     "evaluate",
+    "paired_change",
     "row_log_losses",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -131,3 +132,22 @@ def _percentiles(figures: NDArray[np.float64], level: float) -> tuple[float, flo
     tail = 50 * (1 - level)
     low, high = np.percentile(figures, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def paired_change(
+    losses: NDArray[np.float64], reference: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Mean and standard error of a change in loss.
+
+    Args:
+        losses: shape (n,), NaN where a row cannot judge.
+        reference: shape (n,), the losses of the same rows by another student.
+
+    Returns:
+        Mean and standard error over rows that judge both; (0, inf) where fewer than two do.
+    """
+    both = np.isfinite(losses) & np.isfinite(reference)
+    if both.sum() < 2:
+        return 0.0, math.inf
+    change = losses[both] - reference[both]
+    return float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum()))

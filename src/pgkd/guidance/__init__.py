@@ -2,6 +2,7 @@
 
 from pgkd.guidance.asking import Ask, LengthTarget, Writing
 from pgkd.guidance.base import Assessment, Guide
+from pgkd.guidance.class_list import ClassListTrial, try_class_list
 from pgkd.guidance.classification import Asking, ClassificationGuide
 from pgkd.guidance.description import description_request
 from pgkd.guidance.paper import PaperAsking
@@ -11,6 +12,7 @@ __all__ = [
     "Ask",
     "Asking",
     "Assessment",
+    "ClassListTrial",
     "ClassificationGuide",
     "Guide",
     "LengthTarget",
@@ -18,4 +20,5 @@ __all__ = [
     "TargetedAsking",
     "Writing",
     "description_request",
+    "try_class_list",
 ]

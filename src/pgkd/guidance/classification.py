@@ -39,6 +39,7 @@ class ClassificationGuide:
         asking: the way to ask.
         folds: shape (n_train,), the fold of every training row.
         written_weight: sample weight of a written text.
+        class_list: the class list as texts, which train like real rows; see `try_class_list`.
     """
 
     def __init__(
@@ -49,16 +50,18 @@ class ClassificationGuide:
         *,
         folds: NDArray[np.int64],
         written_weight: float = 1.0,
+        class_list: Sequence[Example] = (),
     ) -> None:
         self._task = task
         self._student = student
         self._asking = asking
         self._folds = folds
         self._written_weight = written_weight
+        self._class_list = tuple(class_list)
 
     def train(self, written: Sequence[Example]) -> Student:
-        """A fresh student on the real rows and the written texts."""
-        rows = [*self._task.train, *written]
+        """A fresh student on the real rows, the class list and the written texts."""
+        rows = [*self._task.train, *self._class_list, *written]
         weights = np.array([1.0 if row.is_real else self._written_weight for row in rows])
         return self._student.clone().fit(
             [row.text for row in rows], [row.label for row in rows], weights
@@ -69,7 +72,12 @@ class ClassificationGuide:
         task, classes = self._task, self._task.taxonomy.names
         validation = student.predict_proba([row.text for row in task.validation])
         honest = out_of_fold(
-            self._student, task.train, written, self._folds, written_weight=self._written_weight
+            self._student,
+            task.train,
+            written,
+            self._folds,
+            written_weight=self._written_weight,
+            class_list=self._class_list,
         )
         gold = [row.label for row in task.train]
         judged = honest.testable

@@ -30,7 +30,7 @@ class OutOfFold:
     """Predictions of students that saw neither the row nor a text written from a look at it.
 
     Attributes:
-        probabilities: shape (n_real, n_classes).
+        probabilities: shape (n_real, n_classes); uniform where a fold left one class to train on.
         testable: shape (n_real,). False where the fold could not show what the full student would
             do: no row and no text of the class was left, or over half of its texts had to go
             along with the rows held out. Such rows see the harm of a text and never its use.
@@ -47,6 +47,7 @@ def out_of_fold(
     folds: NDArray[np.int64],
     *,
     written_weight: float = 1.0,
+    class_list: Sequence[Example] = (),
 ) -> OutOfFold:
     """Cross-validate a student over the real rows, parent-aware.
 
@@ -57,16 +58,19 @@ def out_of_fold(
         folds: shape (n_real,), the fold that holds out each row; the same in every round, so that
             rounds can be compared row by row.
         written_weight: sample weight of a written text; a real row weighs 1.
+        class_list: the class list as texts; they train in every fold and weigh 1.
     """
-    probabilities = np.zeros((len(real), len(student.classes)))
-    testable = np.ones(len(real), dtype=bool)
+    probabilities = np.full((len(real), len(student.classes)), 1 / len(student.classes))
+    testable = np.zeros(len(real), dtype=bool)
     texts_of = Counter(example.label for example in written)
     for held, training, texts in _folds(real, written, folds):
-        rows = [*training, *texts]
-        weights = np.array([1.0] * len(training) + [written_weight] * len(texts))
+        rows = [*training, *class_list, *texts]
+        known = {row.label for row in rows}
+        if len(known) < 2:
+            continue
+        weights = np.array([1.0 if row.is_real else written_weight for row in rows])
         fitted = student.clone().fit([r.text for r in rows], [r.label for r in rows], weights)
         probabilities[held] = fitted.predict_proba([real[i].text for i in held])
-        known = {row.label for row in rows}
         left = Counter(text.label for text in texts)
         for i in held:
             label = real[i].label
@@ -84,5 +88,4 @@ def _folds(
         hidden = {real[i].id for i in held}
         training = [row for row in real if row.id not in hidden]
         texts = [t for t in written if t.origin and hidden.isdisjoint(t.origin.parents)]
-        if len({row.label for row in (*training, *texts)}) > 1:
-            yield held, training, texts
+        yield held, training, texts
