@@ -127,6 +127,32 @@ def test_evaluate_compares_before_and_after(finished: Path, data: Path) -> None:
         assert part in printed
 
 
+def test_evaluate_tells_what_the_class_list_brought_and_what_the_teacher(
+    data: Path, tmp_path: Path
+) -> None:
+    names = ("parcel courier late lost box", "invoice fee refund charge paid",
+             "login password email locked reset", "screen battery broken size colour")  # fmt: skip
+    rows = [
+        f"{word} {i}{word[::-1]},{name}" for name in names for i, word in enumerate(name.split())
+    ]
+    train = tmp_path / "train.csv"
+    train.write_text("\n".join(("text,label", *rows)) + "\n", encoding="utf-8")
+    out = tmp_path / "run"
+    printed = run(
+        "distill", "--train", train, "--teacher", "fake", "--student", "linear",
+        "--rounds", 1, "--samples", 4, "--out", out,
+    )  # fmt: skip
+    assert "before the teacher (round 0)" in printed
+    shown = run("evaluate", out, "--data", train)
+    assert "after minus before" in shown
+    assert "after minus with the class list" in shown
+    report = json.loads(run("evaluate", out, "--data", train, "--json"))
+    assert list(report["students"])[:3] == ["before", "round_0", "after"]
+    assert {"accuracy", "macro_f1"} == set(report["after_minus_round_0"])
+    assert "class list as training texts" in run("show", out)
+    assert json.loads(run("show", out, "--json"))["class_list"]["used"]
+
+
 def test_evaluate_in_json_has_intervals_and_the_teacher(finished: Path, data: Path) -> None:
     report = json.loads(
         run("evaluate", finished, "--data", data / "test.csv", "--teacher-rows", 5, "--json")

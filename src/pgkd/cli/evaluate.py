@@ -171,7 +171,7 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
 
     names = {
         "before": "student before (labelled rows only)",
-        "round_0": "student with the class list, before the teacher",
+        "round_0": "with the class list (round 0)",
         "after": "student after (kept as best)",
         "last": "student of the last round",
     }
