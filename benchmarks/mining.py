@@ -1,9 +1,9 @@
 """How many mistakes does mining find, and how many would predictions on the training rows show?
 
 Of every data set, 1,000 rows are drawn by the seed and split 800/200. A student is tuned and
-trained on the 800 rows. Its mistakes on those very rows are set against the out-of-fold ones, and
-against those that are left when confident learning has set aside suspected labels. The test file
-is not read.
+trained on the 800 rows, and on the class list where that helps. Its mistakes on those very rows
+are set against the out-of-fold ones, and against those that are left when confident learning has
+set aside suspected labels. The test file is not read.
 
     python benchmarks/mining.py --data banking77 huffpost41_skew agnews --seeds 0 1 2
 """
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from pgkd.distill.provenance import environment
+from pgkd.guidance import try_class_list
 from pgkd.guidance.crossval import out_of_fold
 from pgkd.guidance.mining import mine
 from pgkd.student import make_student
@@ -59,15 +60,18 @@ def count(train: Path, name: str, limit: int, seed: int) -> dict[str, Any]:
     classes = task.taxonomy.names
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = make_student("encoder", classes, seed=seed).tune(texts, labels, seed=seed)
-    fitted = student.clone().fit(texts, labels).predict_proba(texts)
-    honest = out_of_fold(student, task.train, (), stratified_folds(labels, FOLDS, seed))
+    folds = stratified_folds(labels, FOLDS, seed)
+    listed = try_class_list(student, task.train, task.taxonomy, folds).texts
+    rows = [*task.train, *listed]
+    fitted = student.clone().fit([row.text for row in rows], [row.label for row in rows])
+    honest = out_of_fold(student, task.train, (), folds, class_list=listed)
     gold = np.array([task.taxonomy.index[label] for label in labels])
     mined = mine(task.train, honest.probabilities, classes, trusted=honest.testable)
     return {
         "data": name,
         "seed": seed,
         "rows": len(texts),
-        "on_training_rows": int((fitted.argmax(axis=1) != gold).sum()),
+        "on_training_rows": int((fitted.predict_proba(texts).argmax(axis=1) != gold).sum()),
         "out_of_fold": int((honest.probabilities.argmax(axis=1) != gold).sum()),
         "suspected": len(mined.suspects),
         "shown_to_the_teacher": len(mined.mistakes),

@@ -1,8 +1,9 @@
 """How good is a student before any teacher is asked? Round 0, over several seeds.
 
 Of every data set, 1,000 rows are drawn by the seed and split into 800 training and 200 validation
-rows, stratified. Hyper-parameters come from `tune` on the training rows alone. The test file is
-read once a seed, after training, and decides nothing.
+rows, stratified. Hyper-parameters come from `tune`, and whether the class list trains too from
+cross-validation, both on the training rows alone. The test file is read once a seed, after
+training, and decides nothing. `alone` is the student without the class list, for comparison.
 
     python benchmarks/student_round0.py --data banking77 huffpost41_skew --seeds 0 1 2
 """
@@ -19,12 +20,13 @@ import numpy as np
 
 from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
+from pgkd.guidance import try_class_list
 from pgkd.student import make_student
-from pgkd.task import load_task
+from pgkd.task import load_task, stratified_folds
 from pgkd.task.loading import read_rows
 
 HERE = Path(__file__).parent
-MEASURES = ("test_accuracy", "test_macro_f1", "test_log_loss", "validation_accuracy", "seconds")
+MEASURES = ("alone_accuracy", "alone_macro_f1", "test_accuracy", "test_macro_f1", "seconds")
 
 
 def main() -> None:
@@ -48,7 +50,12 @@ def arguments() -> argparse.Namespace:
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--data", nargs="+", default=["banking77", "huffpost41_skew"], help="names of data sets")
+    add(
+        "--data",
+        nargs="+",
+        default=["banking77", "huffpost41_skew", "agnews"],
+        help="names of data sets",
+    )
     add("--data-root", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each")
     add("--limit", type=int, default=1000, help="rows drawn, four fifths of them to train on")
@@ -62,25 +69,32 @@ def arguments() -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
-    """Train and measure one student."""
+    """Train and measure one student, as round 0 of the loop does."""
     folder = args.data_root / name
     task = load_task(train=folder / "train.csv.gz", limit=args.limit, seed=seed)
     classes = task.taxonomy.names
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     started = time.perf_counter()
     student = make_student(args.kind, classes, seed=seed, **student_settings(args))
-    student.tune(texts, labels, seed=seed).fit(texts, labels)
+    student.tune(texts, labels, seed=seed)
+    trial = try_class_list(student, task.train, task.taxonomy, stratified_folds(labels, 5, seed))
+    rows = [*task.train, *trial.texts]
+    student.fit([row.text for row in rows], [row.label for row in rows])
     seconds = time.perf_counter() - started
     held = [row.label for row in task.validation]
     validation = student.predict_proba([row.text for row in task.validation])
     test_texts, gold = read_rows(folder / "test.csv.gz", "text", "label", classes=classes)
     test = evaluate(student.predict_proba(test_texts), gold, classes)
+    alone = evaluate(student.clone().fit(texts, labels).predict_proba(test_texts), gold, classes)
     return {
         "seed": seed,
         "rows": {"train": len(texts), "validation": len(held), "test": len(gold)},
         "classes": {"all": len(classes), "in_train": len(set(labels))},
+        "class_list_used": bool(trial.texts),
         "head": student.head_settings.to_json(),
         "validation_accuracy": evaluate(validation, held, classes).accuracy,
+        "alone_accuracy": alone.accuracy,
+        "alone_macro_f1": alone.macro_f1,
         "test_accuracy": test.accuracy,
         "test_macro_f1": test.macro_f1,
         "test_log_loss": test.log_loss,

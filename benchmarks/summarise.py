@@ -13,9 +13,11 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+STUDENTS = ("before", "round_0", "after")  # rows alone; with the class list; taught
+
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """One record a cell: data, rows, seed, texts, and test figures before and after."""
+    """One record a cell: data, rows, seed, texts, and the test figures of three students."""
     cells = []
     for path in sorted(folder.glob("*.eval.json")):
         found = re.fullmatch(r"(\w+)-(\d+)-s(\d+)\.eval\.json", path.name)
@@ -34,8 +36,8 @@ def read(folder: Path) -> list[dict[str, Any]]:
                 "kept_round": result["best"],
                 "dropped": result["dropped"],
                 "before": pick(report["students"]["before"]),
+                "round_0": pick(report["students"].get("round_0", report["students"]["before"])),
                 "after": pick(report["students"]["after"]),
-                "difference": report["after_minus_before"],
             }
         )
     return cells
@@ -52,22 +54,25 @@ def table(cells: list[dict[str, Any]]) -> str:
     for cell in cells:
         groups[cell["data"], cell["rows"]].append(cell)
     lines = [
-        "| data, labelled rows | seeds | texts kept | accuracy before → after | change "
-        "| macro F1 before → after | change |",
-        "|---|---|---|---|---|---|---|",
+        "| data, labelled rows | seeds | texts | measure | rows alone | + class list | + teacher "
+        "| in all | of it the teacher |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for (data, rows), group in sorted(groups.items()):
         texts = round(mean(cell["texts"] for cell in group))
-        columns = [f"{data}, {rows}", str(len(group)), str(texts)]
-        for name in ("accuracy", "macro_f1"):
-            before = [cell["before"][name] for cell in group]
-            after = [cell["after"][name] for cell in group]
-            change = [b - a for a, b in zip(before, after, strict=True)]
-            spread = f" ± {stdev(change):.3f}" if len(change) > 1 else ""
-            columns.append(f"{mean(before):.3f} → {mean(after):.3f}")
-            columns.append(f"{mean(change):+.3f}{spread}")
-        lines.append("| " + " | ".join(columns) + " |")
+        for name, measure in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
+            columns = [f"{data}, {rows}", str(len(group)), str(texts), measure]
+            columns += [f"{mean(c[who][name] for c in group):.3f}" for who in STUDENTS]
+            columns += [change(group, name, since) for since in ("before", "round_0")]
+            lines.append("| " + " | ".join(columns) + " |")
     return "\n".join(lines)
+
+
+def change(group: list[dict[str, Any]], name: str, since: str) -> str:
+    """Mean and sample standard deviation over seeds of a change, paired by seed."""
+    changes = [cell["after"][name] - cell[since][name] for cell in group]
+    spread = f" ± {stdev(changes):.3f}" if len(changes) > 1 else ""
+    return f"{mean(changes):+.3f}{spread}"
 
 
 if __name__ == "__main__":

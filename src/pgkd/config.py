@@ -152,7 +152,7 @@ class Config(_Section):
         description="train on class names and descriptions too, where cross-validation finds gain",
     )
     written_weight: float = Field(
-        default=0.2, gt=0, le=10, description="weight of a written text against a real row's 1"
+        default=0.03, gt=0, le=10, description="weight of a written text against a real row's 1"
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
     out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")
