@@ -41,7 +41,7 @@ class RunDisplay(Hooks):
             disable=not console.is_terminal,
             transient=True,
         )
-        self._bar = self._progress.add_task("starting", total=None)
+        self._bar = self._progress.add_task("preparing the student", total=None)
 
     def __enter__(self) -> Self:
         self._progress.start()
