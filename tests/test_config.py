@@ -8,7 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from pgkd.config import Config, merge
+from pgkd.distill.assembly import student_of, teacher_of
 from pgkd.errors import ConfigError
+from pgkd.teacher import FakeTeacher, registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +78,31 @@ def test_merging(base: dict[str, Any], over: dict[str, Any], merged: dict[str, A
     before = repr(base)
     assert merge(base, over) == merged
     assert repr(base) == before
+
+
+def test_a_maker_is_given_the_settings_that_it_takes_and_no_none() -> None:
+    """The trap: an if-chain over providers, which every new one has to be added to."""
+
+    def maker(model: str = "own", *, threads: int = 2, base_url: str = "") -> None: ...
+
+    given = Config.parse({"teacher": {"threads": 4}}).teacher.arguments_for(maker)
+    assert given == {"threads": 4}
+
+
+@pytest.mark.parametrize("kind", ["linear", "encoder"])
+def test_every_student_is_made_from_the_same_section(kind: str) -> None:
+    config = Config.parse({"student": {"kind": kind, "max_length": 64}, "seed": 3})
+    assert student_of(config, ("a", "b")).kind == kind
+
+
+def test_a_plug_in_is_given_its_settings_from_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[str, Any] = {}
+
+    def plug_in(model: str, *, base_url: str | None = None) -> FakeTeacher:
+        made.update(model=model, base_url=base_url)
+        return FakeTeacher()
+
+    monkeypatch.setitem(registry._OWN, "ours", plug_in)
+    settings = {"provider": "ours", "model": "m", "base_url": "http://here"}
+    teacher_of(Config.parse({"teacher": settings}))
+    assert made == {"model": "m", "base_url": "http://here"}

@@ -6,17 +6,30 @@ reads, `Config.to_yaml` writes the file that a run folder keeps.
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pgkd.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    def arguments_for(self, maker: Callable[..., Any]) -> dict[str, Any]:
+        """The settings of this section that a maker takes, as keyword arguments.
+
+        The maker's own signature says which those are, so a new student or provider needs no
+        branch anywhere. A setting that is None is left to the maker's default.
+        """
+        takes = signature(maker).parameters
+        return {n: value for n, value in self if n in takes and value is not None}
 
 
 class DataConfig(_Section):

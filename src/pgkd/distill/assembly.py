@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pgkd.curation import Curator
 from pgkd.guidance import (
@@ -15,9 +15,9 @@ from pgkd.guidance import (
     description_request,
     try_class_list,
 )
-from pgkd.student import make_student
+from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
-from pgkd.teacher import make_teacher
+from pgkd.teacher import teacher_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,24 +37,18 @@ if TYPE_CHECKING:
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
     """The unfitted student that a config describes."""
-    settings = config.student.model_dump(exclude={"kind"})
-    if config.student.kind == "linear":
-        settings = {}
+    settings = config.student.arguments_for(student_class(config.student.kind))
     return make_student(config.student.kind, classes, seed=config.seed, **settings)
 
 
 def teacher_of(config: Config) -> Teacher:
-    """The teacher that a config describes."""
-    teacher = config.teacher
-    if teacher.provider == "local":
-        settings: dict[str, Any] = {"threads": teacher.threads, "context": teacher.context}
-    elif teacher.provider == "openai":
-        settings = {"base_url": teacher.base_url, "api_key_env": teacher.api_key_env}
-    else:
-        settings = {}
-    if teacher.model is not None:
-        settings["model"] = teacher.model
-    return make_teacher(teacher.provider, **settings)
+    """The teacher that a config describes.
+
+    Raises:
+        ConfigError: there is no such provider.
+    """
+    maker = teacher_maker(config.teacher.provider)
+    return maker(**config.teacher.arguments_for(maker))
 
 
 def curator_of(config: Config, task: Task) -> Curator:

@@ -33,7 +33,7 @@ def make_student(kind: str, classes: Sequence[str], *, seed: int = 0, **settings
     Raises:
         StudentError: there is no such student.
     """
-    return _of_kind(kind)(classes, seed=seed, **settings)
+    return student_class(kind)(classes, seed=seed, **settings)
 
 
 def load_student(folder: Path) -> Student:
@@ -42,10 +42,15 @@ def load_student(folder: Path) -> Student:
     Raises:
         StudentError: the folder is no saved student.
     """
-    return _of_kind(str(read_description(folder).get("kind"))).load(folder)
+    return student_class(str(read_description(folder).get("kind"))).load(folder)
 
 
-def _of_kind(kind: str) -> type[EncoderStudent] | type[LinearStudent]:
+def student_class(kind: str) -> type[EncoderStudent] | type[LinearStudent]:
+    """The class of the students of a kind.
+
+    Raises:
+        StudentError: there is no such student.
+    """
     if kind not in _STUDENTS:
         raise StudentError(f"There is no student '{kind}'. There are: {', '.join(_STUDENTS)}.")
     return _STUDENTS[kind]

@@ -6,7 +6,7 @@ from pgkd.teacher.labelling import label_texts
 from pgkd.teacher.local import LocalTeacher
 from pgkd.teacher.openai import OpenAITeacher
 from pgkd.teacher.recorded import RecordedTeacher
-from pgkd.teacher.registry import make_teacher, providers
+from pgkd.teacher.registry import make_teacher, providers, teacher_maker
 
 __all__ = [
     "FakeTeacher",
@@ -21,4 +21,5 @@ __all__ = [
     "label_texts",
     "make_teacher",
     "providers",
+    "teacher_maker",
 ]

@@ -1,7 +1,8 @@
 """Providers by name: pgkd's own, and those that installed packages bring.
 
 A package adds one with an entry point of the group ``pgkd.teachers``; it names a callable that
-takes the provider's settings as keyword arguments and returns a `Teacher`.
+takes the provider's settings as keyword arguments and returns a `Teacher`. Of the settings in the
+section ``teacher`` of pgkd.yaml it is given those that its signature names.
 """
 
 from __future__ import annotations
@@ -43,15 +44,24 @@ def make_teacher(provider: str, **settings: Any) -> Teacher:
     Raises:
         ConfigError: there is no such provider, or it does not take a setting.
     """
-    maker = _OWN.get(provider)
-    if maker is None:
-        for point in entry_points(group=_GROUP, name=provider):
-            maker = point.load()
-    if maker is None:
-        known = ", ".join(providers())
-        raise ConfigError(f"There is no teacher provider '{provider}'. There are: {known}.")
+    maker = teacher_maker(provider)
     try:
         signature(maker).bind(**settings)
     except TypeError as error:
         raise ConfigError(f"Teacher provider '{provider}': {error}") from error
     return maker(**settings)  # outside: a TypeError of the provider's own is a bug to be seen
+
+
+def teacher_maker(provider: str) -> Callable[..., Teacher]:
+    """What makes the teachers of a provider; its signature says which settings it takes.
+
+    Raises:
+        ConfigError: there is no such provider.
+    """
+    if provider in _OWN:
+        return _OWN[provider]
+    for point in entry_points(group=_GROUP, name=provider):
+        maker: Callable[..., Teacher] = point.load()
+        return maker
+    known = ", ".join(providers())
+    raise ConfigError(f"There is no teacher provider '{provider}'. There are: {known}.")
