@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     classes = task.taxonomy.names
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     started = time.perf_counter()
-    student = make_student(args.kind, classes, seed=seed, **student_settings(args))
+    student: Any = make_student(args.kind, classes, seed=seed, **student_settings(args))
     student.tune(texts, labels, seed=seed)
     trial = try_class_list(student, task.train, task.taxonomy, stratified_folds(labels, 5, seed))
     rows = [*task.train, *trial.texts]

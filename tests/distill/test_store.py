@@ -64,6 +64,29 @@ def test_best_is_a_copy_that_later_rounds_do_not_change(tmp_path: Path) -> None:
     assert (best.predict_proba(texts) != last.predict_proba(texts)).any()
 
 
+def test_best_shares_no_byte_that_was_trained(tmp_path: Path) -> None:
+    """Even somebody who writes into the files of the last student leaves the best one alone."""
+    run = RunFolder.create(tmp_path / "run")
+    run.save_student(fitted(0), 0, best=True)
+    for name in ("head.safetensors", "student.json"):
+        (run.path / "students/last" / name).write_bytes(b"overwritten")
+        assert (run.path / "students/best" / name).read_bytes() != b"overwritten"
+
+
+def test_pretrained_weights_are_not_kept_twice(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    (pretrained := tmp_path / "model.safetensors").write_bytes(b"90 MB")
+    student = fitted(0)
+
+    class WithEncoder:
+        def save(self, folder: Path) -> None:
+            student.save(folder)
+            (folder / "model.safetensors").hardlink_to(pretrained)
+
+    run.save_student(WithEncoder(), 0, best=True)  # type: ignore[arg-type]
+    assert (run.path / "students/best/model.safetensors").samefile(pretrained)
+
+
 def test_an_absent_student_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no student 'best'"):
         RunFolder.create(tmp_path / "run").student()

@@ -255,14 +255,18 @@ def _replace(folder: Path, write: Any) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a student; unchanged encoder weights of 90 MB are hard-linked where that is possible."""
-    shutil.copytree(source, target, copy_function=_link_or_copy)
+    """Copy a student. What the run has trained is copied; a pretrained encoder is shared."""
+    shutil.copytree(source, target, copy_function=_copy_file)
 
 
-def _link_or_copy(source: str, target: str) -> str:
-    # Saved students are only ever replaced whole, never changed in place, so a link is a copy.
-    try:
-        Path(target).hardlink_to(source)
-    except OSError:
+def _copy_file(source: str, target: str) -> str:
+    # A file with several names is one of the weights cache: 90 MB that no training has touched.
+    shared = Path(source).stat().st_nlink > 1
+    if shared:
+        try:
+            Path(target).hardlink_to(source)
+        except OSError:
+            shared = False
+    if not shared:
         shutil.copy2(source, target)
     return target

@@ -1,0 +1,46 @@
+"""The house stays one to live in: no huge file, no endless function, nothing run by an import."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCES = sorted((Path(__file__).parents[1] / "src" / "pgkd").rglob("*.py"))
+LONGEST_FILE = 400  # lines
+LONGEST_FUNCTION = 60
+STATEMENTS = (
+    ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.If,
+)  # fmt: skip
+
+
+def named(paths: list[Path]) -> list[str]:
+    return ["/".join(path.parts[-2:]) for path in paths]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
+def test_files_and_functions_fit_a_reader(path: Path) -> None:
+    """The trap: a module of 5,500 lines with a function of 900."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_FILE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
+def test_an_import_defines_and_does_nothing_else(path: Path) -> None:
+    """The trap: `wandb.init` at import. A bare call at the top of a module is one."""
+    if path.match("pgkd/cli/__init__.py"):
+        return  # it registers the commands with Typer
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        assert is_docstring or isinstance(node, STATEMENTS), f"line {node.lineno} runs something"
+        if isinstance(node, ast.If):
+            assert ast.unparse(node.test) == "TYPE_CHECKING", f"line {node.lineno}"
+
+
+def test_the_sources_were_found() -> None:
+    assert len(SOURCES) > 50
