@@ -87,7 +87,9 @@ class TeacherConfig(_Section):
     threads: int | None = Field(
         default=None, ge=1, description="local: CPU threads; default: all cores"
     )
-    context: int = Field(default=4096, ge=512, description="local: tokens of context")
+    context: int = Field(
+        default=8192, ge=512, description="local: tokens of a prompt and its reply together"
+    )
     temperature: float = Field(default=0.8, ge=0, le=2, description="randomness of what it writes")
     top_p: float = Field(default=0.95, gt=0, le=1, description="nucleus sampling")
     max_tokens: int | None = Field(

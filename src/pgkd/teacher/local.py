@@ -42,7 +42,7 @@ class LocalTeacher(Teacher):
     name = "local"
 
     def __init__(
-        self, model: str | None = None, *, threads: int | None = None, context: int = 4096
+        self, model: str | None = None, *, threads: int | None = None, context: int = 8192
     ) -> None:
         self._model = model or DEFAULT_TEACHER
         self._threads = threads or os.cpu_count() or 1
