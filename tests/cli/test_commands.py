@@ -163,6 +163,7 @@ def test_evaluate_in_json_has_intervals_and_the_teacher(finished: Path, data: Pa
     assert {"accuracy", "macro_f1"} == set(report["after_minus_before"])
     assert report["teacher"]["n"] == 5
     assert report["rows"] == 24
+    assert len((finished / "labels.jsonl").read_text("utf-8").splitlines()) == 5  # paid: kept
 
 
 def test_predict_one_text(finished: Path) -> None:

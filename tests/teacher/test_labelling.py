@@ -14,13 +14,15 @@ TAXONOMY = Taxonomy((LabelClass("card", "about cards"), LabelClass("refund")))
 
 
 def test_every_text_gets_its_label() -> None:
-    done: list[int] = []
+    heard: list[str] = []
     teacher = FakeTeacher(
         lambda asked: json.dumps({"label": asked.messages[-1].content.split()[1]})
     )
-    found = label_texts(teacher, ["card", "refund"], TAXONOMY, progress=lambda: done.append(1))
+    found = label_texts(
+        teacher, ["card", "refund"], TAXONOMY, on_reply=lambda _, r: heard.append(r.text)
+    )
     assert found == ["card", "refund"]
-    assert len(done) == 2
+    assert [json.loads(text)["label"] for text in heard] == found
 
 
 @pytest.mark.parametrize(

@@ -113,57 +113,37 @@ def _difference(
 def _teacher(
     path: Path, texts: Sequence[str], labels: Sequence[str], n: int, seed: int
 ) -> dict[str, Any]:
-    """What the teacher alone gets right, asked for the class of some rows."""
-    import time
-
-    import numpy as np
+    """What the teacher alone gets right of some rows; its replies are kept in the run folder."""
     from rich.progress import Progress
 
     from pgkd.cli.console import console
     from pgkd.config import Config
     from pgkd.distill import RunFolder
     from pgkd.distill.assembly import teacher_of
-    from pgkd.teacher import label_texts
+    from pgkd.evaluation import draw_rows, score_teacher
 
     run = RunFolder.open(path)
-    config = Config.from_yaml(run.path / "config.yaml")
-    rng = np.random.default_rng(seed)
-    drawn = np.sort(rng.choice(len(texts), size=min(n, len(texts)), replace=False))
+    drawn = draw_rows(len(texts), n, seed)
     shell = console(stderr=True)
-    start = time.perf_counter()
     with (
-        teacher_of(config) as teacher,
+        teacher_of(Config.from_yaml(run.path / "config.yaml")) as teacher,
         Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
     ):
         bar = progress.add_task("the teacher classifies", total=len(drawn))
-        answers = label_texts(
+
+        def keep(request: Any, reply: Any) -> None:
+            run.record_label(request, reply)
+            progress.advance(bar)
+
+        score = score_teacher(
             teacher,
             [texts[i] for i in drawn],
+            [labels[i] for i in drawn],
             run.taxonomy(),
-            progress=lambda: progress.advance(bar),
+            seed=seed,
+            on_reply=keep,
         )
-    seconds = time.perf_counter() - start
-    gold = [labels[i] for i in drawn]
-    return _score(answers, gold, seed) | {"seconds_per_text": round(seconds / len(drawn), 3)}
-
-
-def _score(answers: Sequence[str | None], gold: Sequence[str], seed: int) -> dict[str, Any]:
-    """An answer off the list counts as wrong; nothing is put in its place."""
-    import numpy as np
-    from sklearn.metrics import f1_score
-
-    right = np.array([answer == label for answer, label in zip(answers, gold, strict=True)])
-    given = [answer if answer is not None else "" for answer in answers]
-    draws = np.random.default_rng(seed).integers(0, len(gold), (1000, len(gold)))
-    low, high = np.percentile(right[draws].mean(axis=1), [2.5, 97.5])
-    macro = f1_score(gold, given, labels=sorted(set(gold)), average="macro", zero_division=0.0)
-    return {
-        "n": len(gold),
-        "accuracy": float(right.mean()),
-        "macro_f1": float(macro),
-        "intervals": {"accuracy": [float(low), float(high)]},
-        "invalid": sum(answer is None for answer in answers),
-    }
+    return score.to_json()
 
 
 def _print(report: dict[str, Any], *, per_class: bool) -> None:

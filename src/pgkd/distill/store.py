@@ -12,6 +12,7 @@
       dropped.jsonl      what was dropped, with its reason
       suspects.jsonl     real rows whose label is doubtful, and who doubts it
       result.json        how the run ended, and the metrics of every round
+      labels.jsonl       what the teacher answered when `pgkd evaluate` let it classify
       students/alone     the student of the labelled rows alone, where the class list helps it
       students/first     the student before the teacher (round 0)
       students/best      the student to use: a copy on disk, never a reference
@@ -122,6 +123,10 @@ class RunFolder:
     def record_reply(self, call: str, request: Request, reply: Reply) -> None:
         """Keep a reply, paid for as it is, before anybody reads it."""
         self.append("calls.jsonl", [_call(call, request, reply=reply.to_json())])
+
+    def record_label(self, request: Request, reply: Reply) -> None:
+        """Keep a reply that classifies a text, which is no part of the run itself."""
+        self.append("labels.jsonl", [_call(request.purpose, request, reply=reply.to_json())])
 
     def record_failure(self, call: str, request: Request, error: TeacherError) -> None:
         """Keep a call that gave no reply."""

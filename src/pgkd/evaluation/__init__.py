@@ -1,5 +1,6 @@
 """Metrics, calibration, and how sure one can be of them."""
 
+from pgkd.evaluation.baselines import TeacherScore, draw_rows, score_teacher
 from pgkd.evaluation.intervals import (
     Difference,
     bootstrap_intervals,
@@ -18,10 +19,13 @@ __all__ = [
     "ClassMetrics",
     "Difference",
     "Metrics",
+    "TeacherScore",
     "bootstrap_intervals",
     "calibration_error",
     "compare",
+    "draw_rows",
     "evaluate",
     "paired_change",
     "row_log_losses",
+    "score_teacher",
 ]

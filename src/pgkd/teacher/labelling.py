@@ -25,7 +25,7 @@ def label_texts(
     *,
     examples: Sequence[Example] = (),
     seed: int = 0,
-    progress: Callable[[], object] = lambda: None,
+    on_reply: Callable[[Request, Reply], object] = lambda request, reply: None,
 ) -> list[str | None]:
     """Let a teacher classify texts, one request each.
 
@@ -35,7 +35,7 @@ def label_texts(
         taxonomy: the classes.
         examples: labelled rows that every request shows; none asks zero-shot.
         seed: of every request. The temperature is 0, so most providers have no use for it.
-        progress: called after every text.
+        on_reply: called with every reply before it is read: the place to keep what was paid for.
 
     Returns:
         n class names; None where the answer is not a class of the list. Nothing is put in its
@@ -47,8 +47,9 @@ def label_texts(
     answers = []
     for text in texts:
         request = label_request(text, taxonomy, examples=examples, seed=seed)
-        answers.append(_label_of(teacher.complete(request), taxonomy))
-        progress()
+        reply = teacher.complete(request)
+        on_reply(request, reply)
+        answers.append(_label_of(reply, taxonomy))
     return answers
 
 

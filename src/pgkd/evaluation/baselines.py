@@ -1,0 +1,104 @@
+"""What a student is held against: the teacher itself, asked for the class of some rows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pgkd.teacher import label_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.task import Taxonomy
+    from pgkd.teacher import Reply, Request, Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherScore:
+    """What a teacher alone gets right. An answer off the list is wrong; nothing replaces it.
+
+    Attributes:
+        n: rows it was asked for.
+        accuracy: share of right answers.
+        accuracy_interval: 95%, by bootstrap over the rows.
+        macro_f1: mean F1 over the classes of the rows.
+        invalid: answers off the list.
+        seconds_per_text: wall time.
+    """
+
+    n: int
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_f1: float
+    invalid: int
+    seconds_per_text: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, of the same shape as a student's figures."""
+        return {
+            "n": self.n,
+            "accuracy": self.accuracy,
+            "macro_f1": self.macro_f1,
+            "intervals": {"accuracy": list(self.accuracy_interval)},
+            "invalid": self.invalid,
+            "seconds_per_text": round(self.seconds_per_text, 3),
+        }
+
+
+def draw_rows(n_rows: int, n: int, seed: int) -> NDArray[np.int64]:
+    """Indices of at most `n` rows, drawn at random without replacement, in order."""
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(n_rows, size=min(n, n_rows), replace=False))
+
+
+def score_teacher(
+    teacher: Teacher,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    taxonomy: Taxonomy,
+    *,
+    seed: int = 0,
+    on_reply: Callable[[Request, Reply], object] = lambda request, reply: None,
+) -> TeacherScore:
+    """Let a teacher classify rows zero-shot, and count what it gets right.
+
+    Args:
+        teacher: who is asked, once a text.
+        texts: n texts, at least one.
+        labels: their classes.
+        taxonomy: the classes to choose from.
+        seed: of the requests and of the interval.
+        on_reply: called with every reply before it is read: the place to keep what was paid for.
+
+    Raises:
+        TeacherError: a call gave no reply.
+    """
+    start = time.perf_counter()
+    answers = label_texts(teacher, texts, taxonomy, seed=seed, on_reply=on_reply)
+    seconds = time.perf_counter() - start
+    from sklearn.metrics import f1_score
+
+    right = np.array([answer == label for answer, label in zip(answers, labels, strict=True)])
+    draws = np.random.default_rng(seed).integers(0, len(right), (1000, len(right)))
+    low, high = np.percentile(right[draws].mean(axis=1), [2.5, 97.5])
+    macro = f1_score(
+        labels,
+        [answer if answer is not None else "" for answer in answers],
+        labels=sorted(set(labels)),
+        average="macro",
+        zero_division=0.0,
+    )
+    return TeacherScore(
+        n=len(right),
+        accuracy=float(right.mean()),
+        accuracy_interval=(float(low), float(high)),
+        macro_f1=float(macro),
+        invalid=sum(answer is None for answer in answers),
+        seconds_per_text=seconds / len(right),
+    )
