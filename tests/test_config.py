@@ -80,6 +80,17 @@ def test_merging(base: dict[str, Any], over: dict[str, Any], merged: dict[str, A
     assert repr(base) == before
 
 
+@pytest.mark.parametrize(("given", "kept"), [("auto", "auto"), ("0.3", 0.3), (1, 1.0)])
+def test_the_weight_of_written_texts_is_a_number_or_auto(given: Any, kept: Any) -> None:
+    assert Config.parse({"written_weight": given}).written_weight == kept
+
+
+@pytest.mark.parametrize("given", ["much", 0, -1, 11, None])
+def test_another_weight_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match="written_weight"):
+        Config.parse({"written_weight": given})
+
+
 def test_a_maker_is_given_the_settings_that_it_takes_and_no_none() -> None:
     """The trap: an if-chain over providers, which every new one has to be added to."""
 

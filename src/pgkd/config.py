@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -166,8 +166,9 @@ class Config(_Section):
         default=True,
         description="train on class names and descriptions too, where cross-validation finds gain",
     )
-    written_weight: float = Field(
-        default=0.03, gt=0, le=10, description="weight of a written text against a real row's 1"
+    written_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
+        default="auto",
+        description="weight of a written text, a real row's is 1; auto fits it on validation rows",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
     out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")

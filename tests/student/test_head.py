@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.student.head import HeadSettings, fit_head, grid, one_standard_error, tune_head
+from pgkd.student.head import HeadSettings, fit_head, grid, simplest, tune_head
 
 CLASSES = ("a", "b", "c", "never seen")
 
@@ -60,9 +60,9 @@ def test_the_simplest_that_cannot_be_told_from_the_best_is_chosen() -> None:
     noise = rng.normal(0, 0.1, (4, 400))
     shift = np.array([[0.5], [0.001], [0.0], [0.2]])
     losses = hard + noise - noise.mean(axis=1, keepdims=True) + shift
-    assert one_standard_error(losses) == 1
-    assert one_standard_error(losses[[0, 3, 2]]) == 2  # .2 worse is worse, though rows differ by 2
-    assert one_standard_error(np.empty((3, 0))) == 1
+    assert simplest(losses) == 1
+    assert simplest(losses[[0, 3, 2]]) == 2  # .2 worse is worse, though rows differ by 2
+    assert simplest(np.empty((3, 0))) == 1
 
 
 def test_tuning_picks_a_penalty_that_fits_the_noise() -> None:

@@ -36,7 +36,7 @@ def distill(
         Option(help="Train on the class names too, where that helps (default), or not."),
     ] = None,
     written_weight: Annotated[
-        float | None, Option(help="Weight of a written text; a labelled row weighs 1.")
+        str | None, Option(help="Weight of a written text, a labelled row's is 1; or auto.")
     ] = None,
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
     samples: Annotated[int | None, Option(help="Texts asked for a round.")] = None,

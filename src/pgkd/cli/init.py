@@ -45,7 +45,7 @@ guidance:
   # instructions: ""               # who writes these texts, to whom; else the teacher guesses
 
 # class_list: true                 # train on class names too, where cross-validation finds gain
-# written_weight: 0.03             # of a teacher's text, a row weighs 1; more for a strong teacher
+# written_weight: auto             # of a teacher's text, a row weighs 1; auto: by validation rows
 rounds: 10                         # at most; the stop rule may end the run before
 samples: 32                        # texts asked for a round
 # patience: 5

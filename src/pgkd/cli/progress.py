@@ -125,6 +125,7 @@ def round_line(finished: Round) -> str:
     line = f"round {finished.number}: "
     if finished.number:
         line += f"kept {finished.kept} of {finished.asked} texts; "
+        line += f"texts weigh {finished.assessment.written_weight:g}; "
     line += f"validation accuracy {accuracy}, macro F1 {macro_f1}, log loss {log_loss}"
     if finished.number:
         verdict = finished.verdict

@@ -112,6 +112,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
             (
                 str(line["round"]),
                 f"{line['kept']} of {line['asked']}",
+                f"{line['written_weight']:g}" if line["written_weight"] else "",
                 f"{metrics['accuracy']:.3f}",
                 f"{metrics['macro_f1']:.3f}",
                 f"{metrics['log_loss']:.3f}",
@@ -119,7 +120,8 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
                 "kept" if line["keep"] else "",
             )
         )
-    header = ("round", "texts kept", "accuracy", "macro F1", "log loss", "loss change", "student")
+    figures = ("accuracy", "macro F1", "log loss", "loss change")
+    header = ("round", "texts kept", "weight", *figures, "student")
     print_rows("Rounds (on the validation rows)", header, rows)
 
 

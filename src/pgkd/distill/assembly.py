@@ -83,7 +83,7 @@ def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: 
         student,
         _asking(config, task, folds, writer),
         folds=folds,
-        written_weight=config.written_weight,
+        written_weight=None if config.written_weight == "auto" else config.written_weight,
         class_list=class_list,
     )
 

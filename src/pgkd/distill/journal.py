@@ -98,6 +98,7 @@ def round_record(finished: Round) -> dict[str, Any]:
         "asked": finished.asked,
         "kept": finished.kept,
         "written": finished.written,
+        "written_weight": finished.assessment.written_weight,
         "keep": verdict.keep,
         "loss_change": round(verdict.change, 6),
         "loss_change_standard_error": _finite(verdict.standard_error),

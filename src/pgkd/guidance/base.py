@@ -33,12 +33,14 @@ class Assessment:
         losses: shape (n_judged,), the loss of each judged real row in nats, the same rows in the
             same order every round; NaN where the row cannot judge this round. The stop rule
             compares rounds by these.
+        written_weight: what a written text weighs in the student; None where there are none.
     """
 
     validation: Metrics
     out_of_fold: Metrics
     mined: Mined
     losses: NDArray[np.float64]
+    written_weight: float | None = None
 
 
 class Guide(Protocol):
@@ -48,7 +50,7 @@ class Guide(Protocol):
         """A fresh student, trained on the real rows and the written texts."""
 
     def assess(self, student: Student, written: Sequence[Example]) -> Assessment:
-        """The gradual evaluation check and the mining of a round."""
+        """The gradual evaluation check and the mining of a round, for the student just trained."""
 
     def ask(self, number: int, assessment: Assessment, written: Sequence[Example]) -> Sequence[Ask]:
         """The requests of round `number`, from what the last round showed."""

@@ -10,6 +10,7 @@ from pgkd.evaluation import evaluate, row_log_losses
 from pgkd.guidance.base import Assessment
 from pgkd.guidance.crossval import out_of_fold
 from pgkd.guidance.mining import mine
+from pgkd.guidance.weighting import lightest_weight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,8 @@ class ClassificationGuide:
         student: supplies kind and hyper-parameters, already tuned; never trained itself.
         asking: the way to ask.
         folds: shape (n_train,), the fold of every training row.
-        written_weight: sample weight of a written text.
+        written_weight: sample weight of a written text; None fits it anew every round, on the
+            validation rows.
         class_list: the class list as texts, which train like real rows; see `try_class_list`.
     """
 
@@ -49,26 +51,37 @@ class ClassificationGuide:
         asking: Asking,
         *,
         folds: NDArray[np.int64],
-        written_weight: float = 1.0,
+        written_weight: float | None = None,
         class_list: Sequence[Example] = (),
     ) -> None:
         self._task = task
         self._student = student
         self._asking = asking
         self._folds = folds
-        self._written_weight = written_weight
+        self._given_weight = written_weight
+        self._weight = written_weight or 1.0  # of the student trained last; round 0 has no texts
         self._class_list = tuple(class_list)
 
     def train(self, written: Sequence[Example]) -> Student:
         """A fresh student on the real rows, the class list and the written texts."""
+        if self._given_weight is not None or not written:
+            return self._fit(written, self._weight)
+        held = [row.text for row in self._task.validation]
+        self._weight, student = lightest_weight(
+            lambda weight: self._fit(written, weight),
+            lambda student: self._losses(student.predict_proba(held), self._task.validation),
+        )
+        return student
+
+    def _fit(self, written: Sequence[Example], weight: float) -> Student:
         rows = [*self._task.train, *self._class_list, *written]
-        weights = np.array([1.0 if row.is_real else self._written_weight for row in rows])
+        weights = np.array([1.0 if row.is_real else weight for row in rows])
         return self._student.clone().fit(
             [row.text for row in rows], [row.label for row in rows], weights
         )
 
     def assess(self, student: Student, written: Sequence[Example]) -> Assessment:
-        """Judge a student on the validation rows, and its kind on the training rows."""
+        """Judge the student trained last on the validation rows, its kind on the training rows."""
         task, classes = self._task, self._task.taxonomy.names
         validation = student.predict_proba([row.text for row in task.validation])
         honest = out_of_fold(
@@ -76,7 +89,7 @@ class ClassificationGuide:
             task.train,
             written,
             self._folds,
-            written_weight=self._written_weight,
+            written_weight=self._weight,
             class_list=self._class_list,
         )
         gold = [row.label for row in task.train]
@@ -94,6 +107,7 @@ class ClassificationGuide:
             ),
             mined=mine(task.train, honest.probabilities, classes, trusted=judged),
             losses=losses,
+            written_weight=self._weight if written else None,
         )
 
     def ask(self, number: int, assessment: Assessment, written: Sequence[Example]) -> Sequence[Ask]:

@@ -125,7 +125,7 @@ def tune_head(
     *,
     seed: int,
 ) -> HeadSettings:
-    """Choose hyper-parameters by stratified cross-validation, see `one_standard_error`.
+    """Choose hyper-parameters by stratified cross-validation, see `simplest`.
 
     Args:
         candidates: what to choose from, the simplest first.
@@ -151,10 +151,10 @@ def tune_head(
         for i, settings in enumerate(candidates):
             given = fit_head(seen, known, classes, settings).predict_proba(unseen)
             losses[i, held] = -np.log(given[np.arange(len(held)), gold[held]])
-    return candidates[one_standard_error(losses[:, ~np.isnan(losses[0])])]
+    return candidates[simplest(losses[:, ~np.isnan(losses[0])])]
 
 
-def one_standard_error(losses: NDArray[np.float64]) -> int:
+def simplest(losses: NDArray[np.float64], *, margin: float = 1.0) -> int:
     """The simplest candidate that cannot be told from the best (Breiman et al., CART, 1984).
 
     Log losses, for they use all of a prediction: accuracy on a few hundred rows cannot tell the
@@ -163,6 +163,7 @@ def one_standard_error(losses: NDArray[np.float64]) -> int:
 
     Args:
         losses: shape (n_candidates, n_rows), candidates from simple to complex.
+        margin: standard errors within which a candidate cannot be told from the best.
 
     Returns:
         Its row. Without two rows to judge by, the candidate in the middle.
@@ -173,4 +174,4 @@ def one_standard_error(losses: NDArray[np.float64]) -> int:
     best = int(losses.mean(axis=1).argmin())
     excess = losses - losses[best]
     error = excess.std(axis=1, ddof=1) / np.sqrt(n)
-    return int((excess.mean(axis=1) <= error).argmax())
+    return int((excess.mean(axis=1) <= margin * error).argmax())

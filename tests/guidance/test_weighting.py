@@ -1,0 +1,83 @@
+"""What written texts weigh: much where they teach, little where they mislead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pgkd.guidance import ClassificationGuide
+from pgkd.guidance.weighting import WEIGHTS, lightest_weight
+from pgkd.student import make_student
+from pgkd.task import Example, Origin, Task, Taxonomy, stratified_folds
+from tests.conftest import TOPICS, make_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAMES = tuple(TOPICS)
+TAXONOMY = Taxonomy.from_names(NAMES)
+
+
+def rows_of(part: str, per_class: int, start: int) -> tuple[Example, ...]:
+    pairs = zip(*make_rows(per_class, start=start), strict=True)
+    return tuple(Example(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs))
+
+
+TASK = Task(TAXONOMY, rows_of("train", 2, 0), rows_of("validation", 12, 20))
+
+
+def written(*, shift: int = 0) -> list[Example]:
+    """Forty good texts, or the same ones under the label of another class."""
+    return [
+        Example(row.text, NAMES[(NAMES.index(row.label) + shift) % 4], row.id, Origin(1, "r1-0001"))
+        for row in rows_of("written", 10, 60)
+    ]
+
+
+class NoAsking:
+    def ask(self, number: int, assessment: Any, written: Sequence[Example]) -> tuple[()]:
+        return ()
+
+
+def weight_of(texts: list[Example], **settings: Any) -> float | None:
+    folds = stratified_folds([row.label for row in TASK.train], 2, 0)
+    guide = ClassificationGuide(
+        TASK, make_student("linear", NAMES), NoAsking(), folds=folds, **settings
+    )
+    return guide.assess(guide.train(texts), texts).written_weight
+
+
+def test_texts_that_teach_weigh_much() -> None:
+    assert (weight_of(written()) or 0) >= 0.3
+
+
+def test_texts_under_wrong_labels_weigh_the_least() -> None:
+    assert weight_of(written(shift=1)) == WEIGHTS[0]
+
+
+def test_a_weight_that_is_given_is_used() -> None:
+    assert weight_of(written(), written_weight=0.03) == 0.03
+
+
+def test_without_texts_there_is_no_weight() -> None:
+    assert weight_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("gain", "weight"),
+    [(0.001, 0.1), (0.5, 1.0)],  # within the noise of the rows; far beyond it
+)
+def test_a_larger_weight_has_to_gain_more_than_two_standard_errors(
+    gain: float, weight: float
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.3, 50)
+
+    def train(weight: float) -> Any:
+        return weight
+
+    def losses_of(student: Any) -> Any:
+        return np.full(50, 2.0) + (noise - gain if student == 1.0 else 0.0)
+
+    assert lightest_weight(train, losses_of, (0.1, 1.0)) == (weight, train(weight))
