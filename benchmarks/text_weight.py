@@ -1,9 +1,11 @@
-"""What should a written text weigh? Finished runs, trained again with other weights.
+"""What should a written text weigh, and does `written_weight: auto` find it?
 
-Judged on rows of the training file that the runs did not draw; the test file is not read. The
-student's hyper-parameters are the run's own.
+Finished runs, trained again with other weights: with the teacher's texts, and with real rows of
+the same classes in their place, as a perfect teacher would write them. Judged on rows of the
+training file that the run did not draw; the test file is not read. The student's hyper-parameters
+are the run's own.
 
-    python benchmarks/text_weight.py RUN [RUN ...] --weights 0 0.03 0.1 0.3 1
+    python benchmarks/text_weight.py RUN [RUN ...]
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import argparse
 import json
 import random
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,12 +22,17 @@ from pgkd.config import Config
 from pgkd.distill import RunFolder
 from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
+from pgkd.guidance import ClassificationGuide
 from pgkd.guidance.class_list import class_texts
-from pgkd.task import Example
+from pgkd.guidance.weighting import WEIGHTS
+from pgkd.task import Example, Task
 from pgkd.task.loading import read_rows
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HERE = Path(__file__).parent
-FIGURES = ("accuracy", "macro_f1", "log_loss")
+SETTINGS: tuple[float | None, ...] = (None, *WEIGHTS)  # None is `auto`
 
 
 def main() -> None:
@@ -33,12 +40,12 @@ def main() -> None:
     args = arguments()
     runs = []
     for path in args.runs:
-        runs.append(measure(path, args.weights, args.rows))
+        runs.append(measure(path, args.rows))
         print(json.dumps(runs[-1]), flush=True)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     report = {"rows_judged": args.rows, "environment": environment(), "runs": runs}
     args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(table(runs, args.weights))
+    print(table(runs))
 
 
 def arguments() -> argparse.Namespace:
@@ -46,58 +53,128 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("runs", nargs="+", type=Path, help="run folders of a file that has more rows than they use")
-    add("--weights", nargs="+", type=float, default=[0, 0.01, 0.03, 0.1, 0.3, 1])
-    add("--rows", type=int, default=3000, help="rows to judge by")
+    add("--rows", type=int, default=2000, help="rows to judge by, at most")
     add("--out", type=Path, default=HERE / "results" / "text_weight.json", help="JSON to write")
     return parser.parse_args()
 
 
-def measure(path: Path, weights: list[float], n: int) -> dict[str, Any]:
-    """The figures of one run with each weight, with the class list and without."""
+def measure(path: Path, n: int) -> dict[str, Any]:
+    """Accuracy of one run's student with each weight, by texts and class list."""
     run = RunFolder.open(path)
-    data = Config.from_yaml(path / "config.yaml").data
-    task = run.read_json("task.json")
-    real = [Example.from_json(row) for row in task["train"]]
-    own = {row["text"] for row in (*task["train"], *task["validation"])}
-    written, taxonomy = run.kept(), run.taxonomy()
-    student = run.student("first")
-    assert data.train is not None
-    rows = read_rows(data.train, data.text_column, data.label_column, classes=taxonomy.names)
-    others = [(text, label) for text, label in zip(*rows, strict=True) if text not in own]
-    held = random.Random(0).sample(others, min(n, len(others)))
-
-    def judge(rows: list[Example], weight: float) -> dict[str, float]:
-        if not weight:
-            rows = [row for row in rows if row.is_real]
-        given = np.array([1.0 if row.is_real else weight for row in rows])
-        fitted = student.clone().fit([r.text for r in rows], [r.label for r in rows], given)
-        found = evaluate(
-            fitted.predict_proba([text for text, _ in held]), [b for _, b in held], taxonomy.names
-        )
-        return {name: round(getattr(found, name), 4) for name in FIGURES}
-
-    listed = class_texts(taxonomy)
+    task = read_task(run)
+    judged, spare = other_rows(run, task, n)
+    written = list(run.kept())
+    texts = {"teacher": written, "real rows": in_their_place(written, spare)}
+    lists = {"class list": class_texts(task.taxonomy), "no class list": ()}
     return {
         "run": path.name,
-        "texts": len(written),
-        "with_class_list": {str(w): judge([*real, *listed, *written], w) for w in weights},
-        "without_class_list": {str(w): judge([*real, *written], w) for w in weights},
+        "rows": {"train": len(task.train), "judged": len(judged)},
+        "texts": {name: len(given) for name, given in texts.items()},
+        "accuracy": {
+            f"{who}, {which}": weighed(run, task, given, class_list, judged)
+            for which, class_list in lists.items()
+            for who, given in texts.items()
+        },
     }
 
 
-def table(runs: list[dict[str, Any]], weights: list[float]) -> str:
-    """Accuracy, mean and range over the runs, as Markdown."""
-    lines = [
-        "| weight | " + " | ".join(f"{w:g}" for w in weights) + " |",
-        "|---" * (len(weights) + 1) + "|",
+def read_task(run: RunFolder) -> Task:
+    """The rows that a run drew."""
+    kept = run.read_json("task.json")
+    train, validation = (
+        tuple(Example.from_json(row) for row in kept[part]) for part in ("train", "validation")
+    )
+    return Task(run.taxonomy(), train, validation)
+
+
+def other_rows(
+    run: RunFolder, task: Task, n: int
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Rows of the training file that the run did not draw: some to judge by, and the others."""
+    data = Config.from_yaml(run.path / "config.yaml").data
+    assert data.train is not None
+    names = task.taxonomy.names
+    rows = zip(
+        *read_rows(data.train, data.text_column, data.label_column, classes=names), strict=True
+    )
+    own = {row.text for row in (*task.train, *task.validation)}
+    others = [row for row in rows if row[0] not in own]
+    random.Random(0).shuffle(others)
+    n = min(n, len(others) // 2)
+    return others[:n], others[n:]
+
+
+def in_their_place(written: Sequence[Example], spare: Sequence[tuple[str, str]]) -> list[Example]:
+    """Real rows of the classes of the written texts, as many of each as there are."""
+    by_class: dict[str, list[str]] = {}
+    for text, label in spare:
+        by_class.setdefault(label, []).append(text)
+    return [
+        Example(by_class[text.label].pop(), text.label, text.id, text.origin)
+        for text in written
+        if by_class.get(text.label)
     ]
-    for way in ("with_class_list", "without_class_list"):
-        cells = []
-        for weight in weights:
-            values = [run[way][str(weight)]["accuracy"] for run in runs]
-            cells.append(f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})")
-        lines.append(f"| {way.replace('_', ' ')} | " + " | ".join(cells) + " |")
+
+
+def weighed(
+    run: RunFolder,
+    task: Task,
+    texts: Sequence[Example],
+    class_list: Sequence[Example],
+    judged: Sequence[tuple[str, str]],
+) -> dict[str, float]:
+    """Accuracy on the judged rows without texts, with each weight, and with the fitted one."""
+    held, gold = zip(*judged, strict=True)
+    student = run.student("first")
+
+    def accuracy(weight: float | None, given: Sequence[Example]) -> tuple[float, float | None]:
+        guide = ClassificationGuide(
+            task, student, NoAsking(), folds=np.zeros(len(task.train), dtype=np.int64),
+            written_weight=weight, class_list=class_list,
+        )  # fmt: skip
+        trained = guide.train(given)
+        found = evaluate(trained.predict_proba(held), gold, task.taxonomy.names)
+        return round(found.accuracy, 4), guide.written_weight
+
+    figures = {"none": accuracy(1.0, ())[0]}
+    for weight in SETTINGS:
+        found, used = accuracy(weight, texts)
+        figures["auto" if weight is None else f"{weight:g}"] = found
+        if weight is None:
+            figures["auto is"] = float(used or 0)
+    return figures
+
+
+class NoAsking:
+    """Nothing is asked here."""
+
+    def ask(self, number: int, assessment: Any, written: Sequence[Example]) -> tuple[()]:
+        """No requests."""
+        return ()
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Mean and range over the runs of one size, as Markdown."""
+    columns = ("none", *(f"{w:g}" for w in WEIGHTS), "auto", "auto is")
+    lines = [
+        "| runs, texts | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(run["run"].rpartition("-")[0], []).append(run)
+    for name, group in groups.items():
+        for arm in group[0]["accuracy"]:
+            cells = [cell([run["accuracy"][arm][c] for run in group], c) for c in columns]
+            lines.append(f"| {name}, {arm} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def cell(values: list[float], column: str) -> str:
+    """Mean and range of one figure; of the weights that `auto` chose, all."""
+    if column == "auto is":
+        return ", ".join(f"{value:g}" for value in values)
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 if __name__ == "__main__":

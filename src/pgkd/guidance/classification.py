@@ -73,6 +73,11 @@ class ClassificationGuide:
         )
         return student
 
+    @property
+    def written_weight(self) -> float:
+        """What a written text weighs in the student trained last."""
+        return self._weight
+
     def _fit(self, written: Sequence[Example], weight: float) -> Student:
         rows = [*self._task.train, *self._class_list, *written]
         weights = np.array([1.0 if row.is_real else weight for row in rows])
