@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = sorted((Path(__file__).parents[1] / "src" / "pgkd").rglob("*.py"))
+import pgkd
+
+SOURCES = sorted(Path(pgkd.__file__).parent.rglob("*.py"))
 LONGEST_FILE = 400  # lines
 LONGEST_FUNCTION = 60
 STATEMENTS = (

@@ -137,9 +137,10 @@ def test_the_rows_that_the_teacher_doubts_are_listed(config: Config) -> None:
         assert labels[texts.index(doubt["text"])] == doubt["label"]
 
 
-def test_validation_rows_are_never_shown_to_the_teacher(config: Config) -> None:
+@pytest.mark.parametrize("mode", ["targeted", "paper"])
+def test_validation_rows_are_never_shown_to_the_teacher(config: Config, mode: str) -> None:
     teacher = FakeTeacher()
-    done = distil(config, teacher, guidance={"mode": "targeted"})
+    done = distil(config, teacher, guidance={"mode": mode})
     held = [row["text"] for row in done.run_.read_json("task.json")["validation"]]
     assert held
     for request in teacher.requests:

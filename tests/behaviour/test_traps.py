@@ -1,0 +1,171 @@
+"""Traps that others fell into: each is put back into a copy of pgkd, and a test has to notice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import pgkd
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A mistake, as the change that makes it, and the tests that have to fail then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+TRAPS = (
+    Trap(
+        "a function of 900 lines",
+        "distill/loop.py",
+        '    best, detail = 0, ""\n',
+        '    best, detail = 0, ""\n' + "    best = 0\n" * 900,
+        "tests/test_house.py",
+    ),
+    Trap(
+        "something runs at import",
+        "guidance/mining.py",
+        "_ROWS_TO_JUDGE = 3",
+        "print('init')\n_ROWS_TO_JUDGE = 3",
+        "tests/test_house.py",
+    ),
+    Trap(
+        "an if-chain over providers",
+        "distill/assembly.py",
+        "return maker(**config.teacher.arguments_for(maker))",
+        'return maker(model="m") if config.teacher.provider == "openai" else maker()',
+        "tests/test_config.py",
+    ),
+    Trap(
+        "the best student is a link to the last one",
+        "distill/store.py",
+        'lambda new: _copy(students / "last", new)',
+        'lambda new: new.symlink_to(students / "last")',
+        "tests/distill/test_store.py",
+    ),
+    Trap(
+        "the best student shares its files with the last one",
+        "distill/store.py",
+        "        shutil.copy2(source, target)",
+        "        Path(target).hardlink_to(source)",
+        "tests/distill/test_store.py",
+    ),
+    Trap(
+        "fine-tuning changes the encoder that all students share",
+        "student/finetune.py",
+        "copy.deepcopy(encoder.model)",
+        "encoder.model",
+        "tests/student/test_encoder.py",
+    ),
+    Trap(
+        "a training loader that never shuffles",
+        "student/finetune.py",
+        "rng.permutation(len(rows))",
+        "np.arange(len(rows))",
+        "tests/student/test_encoder.py",
+    ),
+    Trap(
+        "a repair prompt without the original request",
+        "curation/repair.py",
+        "(*original.messages, answer,",
+        "(answer,",
+        "tests/curation/test_repair.py",
+    ),
+    Trap(
+        "the test split where there is no validation split",
+        "task/formats.py",
+        "    if isinstance(dataset, datasets.DatasetDict):\n",
+        '    if isinstance(dataset, datasets.DatasetDict):\n        dataset = dataset["test"]\n'
+        "    if isinstance(dataset, datasets.DatasetDict):\n",
+        "tests/task/test_reading.py",
+    ),
+    Trap(
+        "an invalid label is replaced",
+        "curation/parsing.py",
+        "    if label not in allowed:\n",
+        "    label = label if label in allowed else allowed[0]\n    if label not in allowed:\n",
+        "tests/curation/test_parsing.py",
+    ),
+    Trap(
+        "mistakes are mined from students that saw the row",
+        "guidance/crossval.py",
+        "[row for row in real if row.id not in hidden]",
+        "list(real)",
+        "tests/guidance/test_crossval.py",
+    ),
+    Trap(
+        "texts written from a held-out row train its fold",
+        "guidance/crossval.py",
+        "if t.origin and hidden.isdisjoint(t.origin.parents)]",
+        "if t.origin]",
+        "tests/guidance/test_crossval.py",
+    ),
+    Trap(
+        "validation rows in the paper's prompt",
+        "distill/assembly.py",
+        "task.taxonomy, task.train, writing,\n            instructions",
+        "task.taxonomy, task.validation, writing,\n            instructions",
+        "tests/behaviour/test_trouble.py",
+    ),
+    Trap(
+        "texts that match a validation row are kept",
+        "curation/curator.py",
+        "(Reason.CONTAMINATION, self._validation),",
+        "",
+        "tests/curation/test_curator.py",
+    ),
+    Trap(
+        "a reply is used before it is on disk",
+        "distill/writing.py",
+        "        self._run.record_reply(call, request, reply)\n",
+        "",
+        "tests/behaviour/test_trouble.py",
+    ),
+    Trap(
+        "the key of the environment in the run folder",
+        "distill/provenance.py",
+        "    return {**versions,",
+        "    import os\n\n    return {'key': os.environ.get('OPENAI_API_KEY'), **versions,",
+        "tests/behaviour/test_reproduce.py",
+    ),
+    Trap(
+        "a split without a seed",
+        "task/splitting.py",
+        "    rng = np.random.default_rng(seed)\n    groups",
+        "    rng = np.random.default_rng()\n    groups",
+        "tests/behaviour/test_reproduce.py",
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trap", TRAPS, ids=[trap.name for trap in TRAPS])
+def test_a_trap_that_is_put_back_is_noticed(trap: Trap, tmp_path: Path) -> None:
+    copy = tmp_path / "pgkd"
+    shutil.copytree(Path(pgkd.__file__).parent, copy)
+    source = (copy / trap.file).read_text(encoding="utf-8")
+    assert source.count(trap.old) == 1, "the code has changed: put the trap back another way"
+    (copy / trap.file).write_text(source.replace(trap.old, trap.new), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", trap.tests]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, f"no test of {trap.tests} failed:\n{done.stdout[-2000:]}"
