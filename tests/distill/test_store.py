@@ -90,6 +90,8 @@ def test_pretrained_weights_are_not_kept_twice(tmp_path: Path) -> None:
 def test_an_absent_student_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no student 'best'"):
         RunFolder.create(tmp_path / "run").student()
+    with pytest.raises(RunError, match=r"no student '\.\./x'. There are: alone, first, best, last"):
+        RunFolder.create(tmp_path / "run").student("../x")
 
 
 def test_without_times_goes_to_any_depth() -> None:

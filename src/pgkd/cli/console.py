@@ -19,8 +19,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 def console(*, stderr: bool = False) -> Console:
     """A console; markup is off, for texts of a teacher or a user may hold square brackets."""
     made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
-    if not made.is_terminal:
-        made.width = 120
+    if not made.is_terminal:  # a log wants one line an event, however long
+        made.width, made.soft_wrap = 120, True
     return made
 
 
@@ -46,4 +46,4 @@ def print_rows(title: str, header: Sequence[str], rows: Sequence[Sequence[str]])
         table.add_column(name, justify="right" if i else "left")
     for row in rows:
         table.add_row(*(clean(cell) for cell in row))
-    console().print(table)
+    console().print(table, soft_wrap=False)

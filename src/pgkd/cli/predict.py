@@ -28,7 +28,7 @@ def predict(
     data: Annotated[Path | None, Option(help="File of texts; labels are not needed.")] = None,
     out: Annotated[Path | None, Option(help="CSV or JSONL file to write.")] = None,
     text_column: Annotated[str, Option(help="Column of the text.")] = "text",
-    which: Annotated[str, Option(help="Student of the run: best, first or last.")] = "best",
+    which: Annotated[str, Option(help="Student of the run: best, last, first or alone.")] = "best",
     top: Annotated[int, Option(min=1, help="Classes to tell for one text.")] = 3,
     as_json: Annotated[bool, Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:

@@ -47,6 +47,9 @@ TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
 
 
+STUDENTS = ("alone", "first", "best", "last")
+
+
 class RunFolder:
     """A run on disk. Make one with `create`, or look at an old one with `open`."""
 
@@ -222,8 +225,10 @@ class RunFolder:
         """Load the ``alone``, ``first``, ``best`` or ``last`` student.
 
         Raises:
-            RunError: the run has no such student.
+            RunError: there is no student of that name, or the run does not have it.
         """
+        if which not in STUDENTS:
+            raise RunError(f"There is no student '{which}'. There are: {', '.join(STUDENTS)}.")
         folder = self.path / "students" / which
         if not self.has_student(which):
             raise RunError(f"{self.path} holds no student '{which}': the run ended before it.")
