@@ -50,7 +50,7 @@ def weight_of(texts: list[Example], **settings: Any) -> float | None:
 
 
 def test_texts_that_teach_weigh_much() -> None:
-    assert (weight_of(written()) or 0) >= 0.3
+    assert weight_of(written()) == WEIGHTS[-1]
 
 
 def test_texts_under_wrong_labels_weigh_the_least() -> None:
@@ -58,7 +58,7 @@ def test_texts_under_wrong_labels_weigh_the_least() -> None:
 
 
 def test_a_weight_that_is_given_is_used() -> None:
-    assert weight_of(written(), written_weight=0.03) == 0.03
+    assert weight_of(written(), written_weight=0.7) == 0.7
 
 
 def test_without_texts_there_is_no_weight() -> None:
