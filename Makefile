@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
-.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-distill clean
+.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-distill bench-weight clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench-distill: setup  ## the table of the README; hours, resumes where it was st
 	  done || exit 1; \
 	done
 	$(BIN)/python benchmarks/summarise.py $(CELLS) benchmarks/results/distill.json
+
+bench-weight: setup  ## what written texts should weigh; after bench-distill
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py $(CELLS)/*-100-s? $(CELLS)/*-1000-s?
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

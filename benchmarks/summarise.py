@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from pgkd.distill.provenance import environment
+
 STUDENTS = ("before", "round_0", "after")  # rows alone; with the class list; taught
 
 
@@ -24,16 +26,17 @@ def read(folder: Path) -> list[dict[str, Any]]:
         if found is None or not path.stat().st_size:
             continue
         report = json.loads(path.read_text(encoding="utf-8"))
-        result = json.loads(
-            (folder / path.name.removesuffix(".eval.json") / "result.json").read_text("utf-8")
-        )
+        run = folder / path.name.removesuffix(".eval.json")
+        result = json.loads((run / "result.json").read_text("utf-8"))
+        best = result["rounds"][result["best"]]
         cells.append(
             {
                 "data": found[1],
                 "rows": int(found[2]),
                 "seed": int(found[3]),
-                "texts": result["rounds"][result["best"]]["written"],
+                "texts": best["written"],
                 "kept_round": result["best"],
+                "text_weights": [done["written_weight"] for done in result["rounds"][1:]],
                 "dropped": result["dropped"],
                 "before": pick(report["students"]["before"]),
                 "round_0": pick(report["students"].get("round_0", report["students"]["before"])),
@@ -77,5 +80,6 @@ def change(group: list[dict[str, Any]], name: str, since: str) -> str:
 
 if __name__ == "__main__":
     found = read(Path(sys.argv[1]))
-    Path(sys.argv[2]).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    report = {"environment": environment(), "cells": found}
+    Path(sys.argv[2]).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(found))
