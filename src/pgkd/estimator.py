@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -14,7 +16,7 @@ from pgkd.config import Config
 from pgkd.distill import Distiller
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,11 +40,13 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         samples: texts asked for a round.
         patience: stop after this many rounds without a better loss.
         mode: ``"targeted"`` or ``"paper"``.
+        instructions: what the teacher should know of the task, e.g. who writes the texts to whom.
         class_list: train on the class names too, where cross-validation finds that they help.
+        written_weight: weight of a written text, a real row's is 1; ``"auto"`` fits it.
         validation_fraction: share of the rows that judges the rounds.
         classes: all classes, where some have no row in `y`.
         on_conflict: ``"error"`` refuses a text that has two labels, ``"drop"`` leaves it out.
-        out: run folder to keep; None keeps none.
+        out: run folder to keep; None keeps none, unless `fit` fails after the teacher was paid.
         random_state: seed of everything random.
 
     Attributes:
@@ -66,7 +70,9 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         samples: int = 32,
         patience: int = 5,
         mode: str = "targeted",
+        instructions: str = "",
         class_list: bool = True,
+        written_weight: float | str = "auto",
         validation_fraction: float = 0.2,
         classes: Sequence[Any] | None = None,
         on_conflict: str = "error",
@@ -81,7 +87,9 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.samples = samples
         self.patience = patience
         self.mode = mode
+        self.instructions = instructions
         self.class_list = class_list
+        self.written_weight = written_weight
         self.validation_fraction = validation_fraction
         self.classes = classes
         self.on_conflict = on_conflict
@@ -99,10 +107,8 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             DataError: lists everything that is wrong with the rows, a missing text among it.
             ConfigError: a parameter is out of bounds.
         """
-        if self.out is not None:
-            return self._fit_into(Path(self.out), list(X), list(y))
-        with TemporaryDirectory(prefix="pgkd-") as folder:
-            return self._fit_into(Path(folder) / "run", list(X), list(y))
+        with _run_folder(self.out) as folder:
+            return self._fit_into(folder, list(X), list(y))
 
     def _fit_into(self, out: Path, texts: Sequence[str], labels: Sequence[Any]) -> Self:
         config = Config.parse(
@@ -113,8 +119,9 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 },
                 "student": {"kind": self.student, "encoder": self.encoder},
                 "teacher": {"model": self.teacher_model},
-                "guidance": {"mode": self.mode},
+                "guidance": {"mode": self.mode, "instructions": self.instructions},
                 "class_list": self.class_list,
+                "written_weight": self.written_weight,
                 "rounds": self.rounds,
                 "samples": self.samples,
                 "patience": self.patience,
@@ -147,3 +154,23 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The most probable class of each text, shape (n,)."""
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
+
+
+@contextmanager
+def _run_folder(out: str | Path | None) -> Iterator[Path]:
+    """The folder that was given, or one that goes away, but for a failure after a paid reply."""
+    if out is not None:
+        yield Path(out)
+        return
+    folder, keep = Path(mkdtemp(prefix="pgkd-")), False
+    run = folder / "run"
+    try:
+        yield run
+    except BaseException as error:
+        keep = (run / "calls.jsonl").exists()
+        if keep:
+            error.add_note(f"The teacher's replies so far are kept in {run}.")
+        raise
+    finally:
+        if not keep:
+            rmtree(folder, ignore_errors=True)

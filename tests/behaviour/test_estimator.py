@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from pgkd import PGKDClassifier
 from pgkd.errors import ConfigError, DataError, StudentError
+from pgkd.teacher import FakeTeacher, Reply, Request
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
@@ -106,3 +108,34 @@ def test_the_run_folder_is_kept_only_where_asked(tmp_path: Path) -> None:
     model = quick(out=tmp_path / "run").fit(TEXTS, LABELS)
     assert (tmp_path / "run" / "result.json").is_file()
     assert model.score(FRESH, TRUTH) > 0.8
+
+
+class Broken(FakeTeacher):
+    """Answers so many times, and then has a bug."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def complete(self, request: Request) -> Reply:
+        if len(self.requests) >= self._answers:
+            raise ZeroDivisionError
+        return super().complete(request)
+
+
+@pytest.mark.parametrize(("paid", "kept"), [(0, False), (2, True)])
+def test_a_failure_keeps_what_the_teacher_was_paid_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paid: int, kept: bool
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ZeroDivisionError) as caught:
+        quick(teacher=Broken(paid)).fit(TEXTS, LABELS)
+    calls = list(tmp_path.glob("pgkd-*/run/calls.jsonl"))
+    assert len(calls) == kept == len(getattr(caught.value, "__notes__", ()))
+    assert not kept or len(calls[0].read_text(encoding="utf-8").splitlines()) == paid
+
+
+def test_no_folder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    quick().fit(TEXTS, LABELS)
+    assert not list(tmp_path.iterdir())
