@@ -25,7 +25,7 @@ def rows_of(part: str, per_class: int, start: int) -> tuple[Example, ...]:
     return tuple(Example(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs))
 
 
-TASK = Task(TAXONOMY, rows_of("train", 2, 0), rows_of("validation", 12, 20))
+TASK = Task(TAXONOMY, rows_of("train", 2, 0), rows_of("validation", 13, 20))
 
 
 def written(*, shift: int = 0) -> list[Example]:
@@ -59,6 +59,17 @@ def test_texts_under_wrong_labels_weigh_the_least() -> None:
 
 def test_a_weight_that_is_given_is_used() -> None:
     assert weight_of(written(), written_weight=0.7) == 0.7
+
+
+@pytest.mark.parametrize(("rows", "weight"), [(49, 0.1), (50, 1.0)])
+def test_few_rows_decide_nothing(rows: int, weight: float) -> None:
+    def train(weight: float) -> Any:
+        return weight
+
+    def losses_of(student: Any) -> Any:
+        return np.full(rows, 2.0 - student)
+
+    assert lightest_weight(train, losses_of, (0.1, 1.0))[0] == weight
 
 
 def test_without_texts_there_is_no_weight() -> None:

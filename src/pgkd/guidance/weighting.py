@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from pgkd.student.base import Student
 
-# Two, not a grid: a few dozen validation rows can tell a strong teacher from a weak one, and no
+# Two, not a grid: a few hundred validation rows can tell a strong teacher from a weak one, and no
 # more. Either is within a point or two of the best weight for its kind of teacher, and the wrong
 # one costs some three points, where full weight for a weak teacher would cost five.
 WEIGHTS = (0.05, 0.3)
 _MARGIN = 2.0  # standard errors
+_ROWS_TO_JUDGE = 50  # with fewer, losses of single rows decide: the weight changes every round
 
 
 def lightest_weight(
@@ -36,15 +37,18 @@ def lightest_weight(
     """The smallest weight that held-out rows cannot tell from the best, and its student.
 
     Small weights are the safe guess: the texts then fill what rows leave open, and outvote none.
-    So a larger one has to lower the loss by more than two standard errors: with twenty validation
-    rows, one is easily passed by chance.
+    So a larger one has to lower the loss by more than two standard errors, over fifty rows or more.
 
     Args:
         train: a student whose written texts have a given weight.
         losses_of: the losses of a student on the held-out rows, shape (n,), in nats.
         weights: what to choose from, in rising order.
     """
-    students = [train(weight) for weight in weights]
-    losses = np.stack([losses_of(student) for student in students])
-    chosen = simplest(losses, margin=_MARGIN)
+    students = [train(weights[0])]
+    losses = [losses_of(students[0])]
+    if len(losses[0]) < _ROWS_TO_JUDGE:
+        return weights[0], students[0]
+    students += [train(weight) for weight in weights[1:]]
+    losses += [losses_of(student) for student in students[1:]]
+    chosen = simplest(np.stack(losses), margin=_MARGIN)
     return weights[chosen], students[chosen]
