@@ -67,7 +67,7 @@ bench-distill: setup  ## the table of the README; hours, resumes where it was st
 
 bench-weight: setup  ## what written texts should weigh; after bench-distill
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py $(CELLS)/banking77-100-s? \
-	  $(CELLS)/banking77-1000-s[01] $(CELLS)/huffpost41_skew-1000-s[01]
+	  $(CELLS)/banking77-1000-s[01]
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

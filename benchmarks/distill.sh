@@ -7,4 +7,4 @@ shift 6
 [ -f "$out/result.json" ] || { rm -rf "$out"; .venv/bin/pgkd distill --threads 1 \
   --train "$data/train.csv.gz" --limit "$limit" --rounds "$rounds" --samples 32 --patience 20 \
   --seed "$seed" --out "$out" "$@"; }
-[ -s "$out.eval.json" ] || .venv/bin/pgkd evaluate "$out" --data "$data/test.csv.gz" --json > "$out.eval.json"
+[ -s "$out.eval.json" ] || OMP_NUM_THREADS=1 .venv/bin/pgkd evaluate "$out" --data "$data/test.csv.gz" --json > "$out.eval.json"

@@ -53,7 +53,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("runs", nargs="+", type=Path, help="run folders of a file that has more rows than they use")
-    add("--rows", type=int, default=2000, help="rows to judge by, at most")
+    add("--rows", type=int, default=1500, help="rows to judge by, at most")
     add("--out", type=Path, default=HERE / "results" / "text_weight.json", help="JSON to write")
     return parser.parse_args()
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pgkd.student.base import Student
 
 # Two, not a grid: a few hundred validation rows can tell a strong teacher from a weak one, and no
-# more. Either is within a point or two of the best weight for its kind of teacher, and the wrong
-# one costs some three points, where full weight for a weak teacher would cost five.
+# more. Each is within half a point of the best weight for its kind of teacher; the wrong one costs
+# three or four points, full weight for a weak teacher close to five (docs/results.md).
 WEIGHTS = (0.05, 0.3)
 _MARGIN = 2.0  # standard errors
 _ROWS_TO_JUDGE = 50  # with fewer, losses of single rows decide: the weight changes every round
