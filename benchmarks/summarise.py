@@ -1,4 +1,4 @@
-"""A Markdown table of cells that `distill.sh` has run, and the figures as JSON.
+"""Markdown tables of cells that `distill.sh` has run, long and short, and the figures as JSON.
 
 python benchmarks/summarise.py FOLDER benchmarks/results/distill.json
 """
@@ -71,6 +71,23 @@ def table(cells: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def short_table(cells: list[dict[str, Any]]) -> str:
+    """Accuracy alone: the table of the README."""
+    groups = defaultdict(list)
+    for cell in cells:
+        groups[cell["rows"], cell["data"]].append(cell)
+    lines = [
+        "| data, labelled rows | seeds | rows alone | distilled | change | of it the teacher |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (rows, data), group in sorted(groups.items()):
+        columns = [f"{data}, {rows}", str(len(group))]
+        columns += [f"{mean(c[who]['accuracy'] for c in group):.3f}" for who in ("before", "after")]
+        columns += [change(group, "accuracy", since) for since in ("before", "round_0")]
+        lines.append("| " + " | ".join(columns) + " |")
+    return "\n".join(lines)
+
+
 def change(group: list[dict[str, Any]], name: str, since: str) -> str:
     """Mean and sample standard deviation over seeds of a change, paired by seed."""
     changes = [cell["after"][name] - cell[since][name] for cell in group]
@@ -82,4 +99,4 @@ if __name__ == "__main__":
     found = read(Path(sys.argv[1]))
     report = {"environment": environment(), "cells": found}
     Path(sys.argv[2]).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(table(found))
+    print(table(found), short_table(found), sep="\n\n")
