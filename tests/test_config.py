@@ -117,3 +117,5 @@ def test_a_plug_in_is_given_its_settings_from_the_config(monkeypatch: pytest.Mon
     settings = {"provider": "ours", "model": "m", "base_url": "http://here"}
     teacher_of(Config.parse({"teacher": settings}))
     assert made == {"model": "m", "base_url": "http://here"}
+    with pytest.raises(ConfigError, match="'ours'.*model"):
+        teacher_of(Config.parse({"teacher": {"provider": "ours"}}))

@@ -45,8 +45,8 @@ TRAPS = (
     Trap(
         "an if-chain over providers",
         "distill/assembly.py",
-        "return maker(**config.teacher.arguments_for(maker))",
-        'return maker(model="m") if config.teacher.provider == "openai" else maker()',
+        "settings = config.teacher.arguments_for(teacher_maker(config.teacher.provider))",
+        'settings = {"model": "m"} if config.teacher.provider == "openai" else {}',
         "tests/test_config.py",
     ),
     Trap(

@@ -17,7 +17,7 @@ from pgkd.guidance import (
 )
 from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
-from pgkd.teacher import teacher_maker
+from pgkd.teacher import make_teacher, teacher_maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,10 +45,10 @@ def teacher_of(config: Config) -> Teacher:
     """The teacher that a config describes.
 
     Raises:
-        ConfigError: there is no such provider.
+        ConfigError: there is no such provider, or it lacks a setting that it needs.
     """
-    maker = teacher_maker(config.teacher.provider)
-    return maker(**config.teacher.arguments_for(maker))
+    settings = config.teacher.arguments_for(teacher_maker(config.teacher.provider))
+    return make_teacher(config.teacher.provider, **settings)
 
 
 def curator_of(config: Config, task: Task) -> Curator:
