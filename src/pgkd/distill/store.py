@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import RunError
 from pgkd.student import load_student
+from pgkd.student.encoders import link_or_copy
 from pgkd.task import Example, LabelClass, Taxonomy
 
 if TYPE_CHECKING:
@@ -271,12 +272,8 @@ def _copy(source: Path, target: Path) -> None:
 
 def _copy_file(source: str, target: str) -> str:
     # A file with several names is one of the weights cache: 90 MB that no training has touched.
-    shared = Path(source).stat().st_nlink > 1
-    if shared:
-        try:
-            Path(target).hardlink_to(source)
-        except OSError:
-            shared = False
-    if not shared:
+    if Path(source).stat().st_nlink > 1:
+        link_or_copy(Path(source), Path(target))
+    else:
         shutil.copy2(source, target)
     return target

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pgkd.evaluation.intervals import percentiles, resamples
 from pgkd.teacher import label_texts
 
 if TYPE_CHECKING:
@@ -85,8 +86,7 @@ def score_teacher(
     from sklearn.metrics import f1_score
 
     right = np.array([answer == label for answer, label in zip(answers, labels, strict=True)])
-    draws = np.random.default_rng(seed).integers(0, len(right), (1000, len(right)))
-    low, high = np.percentile(right[draws].mean(axis=1), [2.5, 97.5])
+    drawn = np.array([right[rows].mean() for rows in resamples(len(right), 1000, seed)])
     macro = f1_score(
         labels,
         [answer if answer is not None else "" for answer in answers],
@@ -97,7 +97,7 @@ def score_teacher(
     return TeacherScore(
         n=len(right),
         accuracy=float(right.mean()),
-        accuracy_interval=(float(low), float(high)),
+        accuracy_interval=percentiles(drawn, 0.95),
         macro_f1=float(macro),
         invalid=sum(answer is None for answer in answers),
         seconds_per_text=seconds / len(right),

@@ -59,10 +59,10 @@ def bootstrap_intervals(
     gold = _indices(labels, classes)
     figures = [
         _figures(probabilities[drawn], gold[drawn])
-        for drawn in _resamples(len(gold), n_resamples, seed)
+        for drawn in resamples(len(gold), n_resamples, seed)
     ]
     return {
-        name: _percentiles(np.array([figure[name] for figure in figures]), level)
+        name: percentiles(np.array([figure[name] for figure in figures]), level)
         for name in figures[0]
     }
 
@@ -98,9 +98,9 @@ def compare(
         return float(accuracy), macro_f1(new) - macro_f1(old)
 
     found = change(np.arange(len(gold)))
-    drawn = np.array([change(rows) for rows in _resamples(len(gold), n_resamples, seed)])
+    drawn = np.array([change(rows) for rows in resamples(len(gold), n_resamples, seed)])
     return {
-        name: Difference(found[i], *_percentiles(drawn[:, i], level))
+        name: Difference(found[i], *percentiles(drawn[:, i], level))
         for i, name in enumerate(("accuracy", "macro_f1"))
     }
 
@@ -110,7 +110,8 @@ def _indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]
     return np.array([index[label] for label in labels], dtype=np.int64)
 
 
-def _resamples(n: int, times: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def resamples(n: int, times: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Indices of n rows drawn with replacement, so many times."""
     rng = np.random.default_rng(seed)
     for _ in range(times):
         yield rng.integers(0, n, n)
@@ -128,7 +129,8 @@ def _figures(probabilities: NDArray[np.float64], gold: NDArray[np.int64]) -> dic
     }
 
 
-def _percentiles(figures: NDArray[np.float64], level: float) -> tuple[float, float]:
+def percentiles(figures: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The interval that covers the middle `level` of the resampled figures."""
     tail = 50 * (1 - level)
     low, high = np.percentile(figures, [tail, 100 - tail])
     return float(low), float(high)

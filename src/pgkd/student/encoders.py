@@ -111,7 +111,7 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 
     def write(new: Path) -> None:
         for path in files:
-            _link_or_copy(path, new / path.name)
+            link_or_copy(path, new / path.name)
         if not files:
             encoder.model.save_pretrained(new)
             encoder.tokenizer.save_pretrained(new)
@@ -133,7 +133,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted({path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()})
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no hard links."""
     try:
         target.hardlink_to(source.resolve())
     except OSError:
