@@ -53,15 +53,12 @@ def pick(metrics: dict[str, Any]) -> dict[str, float]:
 
 def table(cells: list[dict[str, Any]]) -> str:
     """Mean and standard deviation over seeds."""
-    groups = defaultdict(list)
-    for cell in cells:
-        groups[cell["data"], cell["rows"]].append(cell)
     lines = [
         "| data, labelled rows | seeds | texts | measure | rows alone | + class list | + teacher "
         "| in all | of it the teacher |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for (data, rows), group in sorted(groups.items()):
+    for (data, rows), group in grouped(cells, "data", "rows"):
         texts = round(mean(cell["texts"] for cell in group))
         for name, measure in (("accuracy", "accuracy"), ("macro_f1", "macro F1")):
             columns = [f"{data}, {rows}", str(len(group)), str(texts), measure]
@@ -73,19 +70,24 @@ def table(cells: list[dict[str, Any]]) -> str:
 
 def short_table(cells: list[dict[str, Any]]) -> str:
     """Accuracy alone: the table of the README."""
-    groups = defaultdict(list)
-    for cell in cells:
-        groups[cell["rows"], cell["data"]].append(cell)
     lines = [
         "| data, labelled rows | seeds | rows alone | distilled | change | of it the teacher |",
         "|---|---|---|---|---|---|",
     ]
-    for (rows, data), group in sorted(groups.items()):
+    for (rows, data), group in grouped(cells, "rows", "data"):
         columns = [f"{data}, {rows}", str(len(group))]
         columns += [f"{mean(c[who]['accuracy'] for c in group):.3f}" for who in ("before", "after")]
         columns += [change(group, "accuracy", since) for since in ("before", "round_0")]
         lines.append("| " + " | ".join(columns) + " |")
     return "\n".join(lines)
+
+
+def grouped(cells: list[dict[str, Any]], *keys: str) -> list[tuple[tuple[Any, ...], Any]]:
+    """The cells that agree on some keys, in the order of those."""
+    groups = defaultdict(list)
+    for cell in cells:
+        groups[tuple(cell[key] for key in keys)].append(cell)
+    return sorted(groups.items())
 
 
 def change(group: list[dict[str, Any]], name: str, since: str) -> str:
