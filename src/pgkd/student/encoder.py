@@ -17,7 +17,7 @@ from pgkd.student.base import Student
 from pgkd.student.checks import check_classes, check_texts, usable_rows
 from pgkd.student.encoders import load_encoder, save_encoder
 from pgkd.student.finetune import fine_tune
-from pgkd.student.head import Head, HeadSettings, fit_head, grid, tune_head
+from pgkd.student.head import Head, HeadSettings, fit_head, tune_head
 from pgkd.weights import DEFAULT_STUDENT
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from pgkd.student.features import Encoder
 
-_CANDIDATES = grid(3.0, 10.0, 30.0, 100.0)  # for features of unit length
+_STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of C, for features of unit length
 _DEFAULT = HeadSettings(C=30.0)
 _FOLDER = "encoder"
 
@@ -87,7 +87,6 @@ class EncoderStudent(Student):
         if self._recipe == "finetune":
             index = {name: i for i, name in enumerate(self.classes)}
             gold = np.array([index[label] for label in labels])
-            weights = weights * self._head_settings.row_weights(labels, weights)
             encoder, head = fine_tune(encoder, head, texts, gold, weights, seed=self._seed)
         self._encoder, self._head = encoder, head
         return self
@@ -104,7 +103,7 @@ class EncoderStudent(Student):
         texts, labels, _ = usable_rows(texts, labels, self.classes)
         features = self._base().features(texts)
         self._head_settings = tune_head(
-            _CANDIDATES,
+            _STRENGTHS,
             lambda rows, held: (features[rows], features[held]),
             labels,
             self.classes,
@@ -140,7 +139,7 @@ class EncoderStudent(Student):
         """See `Student.load`."""
         description, weights = saving.read(folder, cls.kind)
         try:
-            head = HeadSettings(**description["head"])
+            head = HeadSettings.from_json(description["head"])
             student = cls(description["classes"], **description["settings"], head=head)
             student._head = Head(weights["weights"], weights["bias"])
         except (KeyError, TypeError) as error:

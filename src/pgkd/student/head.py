@@ -7,10 +7,12 @@ without it and are saved without a pickle.
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+
+from pgkd.student.calibration import Calibration, fit_calibration, log_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,30 +31,26 @@ class HeadSettings:
     Attributes:
         C: inverse strength of the L2 penalty.
         class_weight: ``"balanced"`` weighs a row by the rarity of its class.
+        calibration: of the logits, fitted on held-out rows.
     """
 
     C: float
     class_weight: Literal["balanced"] | None = None
-
-    def row_weights(
-        self, labels: Sequence[str], sample_weight: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """What `class_weight` makes of the rows, shape (n,): factors of their weights."""
-        if self.class_weight is None:
-            return np.ones(len(labels))
-        names, column = np.unique(np.array(labels, dtype=object), return_inverse=True)
-        of_class = np.bincount(column, weights=sample_weight, minlength=len(names))
-        factors: NDArray[np.float64] = sample_weight.sum() / (len(names) * of_class)
-        return factors[column]
+    calibration: Calibration = field(default_factory=Calibration)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, the keyword arguments of the constructor."""
+        """Plain data, as `from_json` takes it."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The settings that `to_json` wrote.
 
-def grid(*strengths: float) -> tuple[HeadSettings, ...]:
-    """Each C, unbalanced before balanced: from simple to complex where C rises."""
-    return tuple(HeadSettings(C, weight) for C in strengths for weight in (None, "balanced"))
+        Raises:
+            KeyError: a value is missing.
+            TypeError: there is a value too many, or not of its type.
+        """
+        return cls(**{**data, "calibration": Calibration(**data["calibration"])})
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,14 @@ class Head:
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
 
+    def logits(self, features: Any) -> NDArray[np.float64]:
+        """Unnormalized log probabilities of features, dense or sparse, shape (n, n_classes)."""
+        logits: NDArray[np.float64] = np.asarray(features @ self.weights.T) + self.bias
+        return logits
+
     def predict_proba(self, features: Any) -> NDArray[np.float64]:
         """Class probabilities of features, dense or sparse, shape (n, n_classes)."""
-        logits = np.asarray(features @ self.weights.T) + self.bias
+        logits = self.logits(features)
         logits -= logits.max(axis=1, keepdims=True)
         probabilities = np.exp(logits)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
@@ -87,7 +90,7 @@ def fit_head(
     settings: HeadSettings,
     sample_weight: NDArray[np.float64] | None = None,
 ) -> Head:
-    """Fit multinomial logistic regression (lbfgs).
+    """Fit multinomial logistic regression (lbfgs), and calibrate it as the settings say.
 
     Args:
         features: shape (n, n_features), dense or sparse.
@@ -104,7 +107,9 @@ def fit_head(
     # One thread: sums over several depend on how many cores there are, in the last digit.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-        model = LogisticRegression(**settings.to_json(), max_iter=_MAX_ITER)
+        model = LogisticRegression(
+            C=settings.C, class_weight=settings.class_weight, max_iter=_MAX_ITER
+        )
         model.fit(features, gold, sample_weight)
     weights = np.zeros((len(classes), features.shape[1]))
     bias = np.full(len(classes), -np.inf)
@@ -114,33 +119,57 @@ def fit_head(
         bias[first], bias[second] = -model.intercept_[0] / 2, model.intercept_[0] / 2
     else:
         weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
-    return Head(weights, bias)
+    prior = log_prior(gold, len(classes), sample_weight)
+    return Head(weights / settings.calibration.temperature, settings.calibration(bias, prior))
+
+
+def log_prior(
+    gold: NDArray[np.int64], n_classes: int, sample_weight: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Log share of each class in the rows, shape (n_classes,); 0 where it has none.
+
+    Zero, for such a class has a logit of -inf, which nothing may be added to.
+    """
+    mass = np.bincount(gold, weights=sample_weight, minlength=n_classes)
+    return np.log(np.where(mass > 0, mass / mass.sum(), 1.0))
 
 
 def tune_head(
-    candidates: Sequence[HeadSettings],
+    strengths: Sequence[float],
     features_of: Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[Any, Any]],
     labels: Sequence[str],
     classes: Sequence[str],
     *,
     seed: int,
 ) -> HeadSettings:
-    """Choose hyper-parameters by stratified cross-validation, see `simplest`.
+    """Choose C by stratified cross-validation, and calibrate by the same held-out rows.
+
+    Log losses after calibration, for they use all of a prediction and compare candidates at their
+    best: before it, a C that is too large wins because it is surer. Accuracy on a few hundred rows
+    cannot tell the candidates apart. Classes are balanced, which costs no accuracy where the
+    calibration knows how common they are.
 
     Args:
-        candidates: what to choose from, the simplest first.
+        strengths: values of C to choose from, in rising order.
         features_of: gives the features of training rows and of held-out rows, by their indices.
             Whatever is fitted to make them has to be fitted on the training rows alone.
         labels: n class names.
         classes: class names in column order.
         seed: of the folds.
+
+    Returns:
+        The settings with the lowest loss. With nothing to judge by, the C in the middle and no
+        calibration.
     """
     from pgkd.task.splitting import stratified_folds
 
+    candidates = [HeadSettings(C, "balanced") for C in strengths]
     index = {name: i for i, name in enumerate(classes)}
     gold = np.array([index[label] for label in labels])
     folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
-    losses = np.full((len(candidates), len(labels)), np.nan)
+    rows: list[NDArray[np.int64]] = []
+    priors: list[NDArray[np.float64]] = []
+    logits: list[list[NDArray[np.float64]]] = [[] for _ in candidates]
     for fold in np.unique(folds):
         training, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         held = held[np.isin(gold[held], gold[training])]  # an unseen class says nothing here
@@ -148,30 +177,17 @@ def tune_head(
             continue
         known = [labels[i] for i in training.tolist()]
         seen, unseen = features_of(training, held)
-        for i, settings in enumerate(candidates):
-            given = fit_head(seen, known, classes, settings).predict_proba(unseen)
-            losses[i, held] = -np.log(given[np.arange(len(held)), gold[held]])
-    return candidates[simplest(losses[:, ~np.isnan(losses[0])])]
-
-
-def simplest(losses: NDArray[np.float64], *, margin: float = 1.0) -> int:
-    """The simplest candidate that cannot be told from the best (Breiman et al., CART, 1984).
-
-    Log losses, for they use all of a prediction: accuracy on a few hundred rows cannot tell the
-    candidates apart. The standard error is that of the paired differences: rows are hard or easy
-    for all candidates alike. Without it class balancing wins by a hair where it costs accuracy.
-
-    Args:
-        losses: shape (n_candidates, n_rows), candidates from simple to complex.
-        margin: standard errors within which a candidate cannot be told from the best.
-
-    Returns:
-        Its row. Without two rows to judge by, the candidate in the middle.
-    """
-    n = losses.shape[1]
-    if n < 2:
-        return len(losses) // 2
-    best = int(losses.mean(axis=1).argmin())
-    excess = losses - losses[best]
-    error = excess.std(axis=1, ddof=1) / np.sqrt(n)
-    return int((excess.mean(axis=1) <= margin * error).argmax())
+        rows.append(gold[held])
+        priors.append(np.tile(log_prior(gold[training], len(classes)), (len(held), 1)))
+        for candidate, found in zip(candidates, logits, strict=True):
+            found.append(fit_head(seen, known, classes, candidate).logits(unseen))
+    if not rows:
+        return candidates[len(candidates) // 2]
+    judged, prior = np.concatenate(rows), np.concatenate(priors)
+    tried: list[tuple[float, HeadSettings]] = []
+    for candidate, found in zip(candidates, logits, strict=True):
+        raw = np.concatenate(found)
+        calibration = fit_calibration(raw, prior, judged)
+        loss = float(log_losses(calibration(raw, prior), judged).mean())
+        tried.append((loss, replace(candidate, calibration=calibration)))
+    return min(tried, key=lambda pair: pair[0])[1]

@@ -10,7 +10,7 @@ from pgkd.errors import StudentError
 from pgkd.student import saving
 from pgkd.student.base import Student
 from pgkd.student.checks import check_classes, check_texts, usable_rows
-from pgkd.student.head import Head, HeadSettings, fit_head, grid, tune_head
+from pgkd.student.head import Head, HeadSettings, fit_head, tune_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_CANDIDATES = grid(3.0, 30.0, 300.0)
+_STRENGTHS = (3.0, 30.0, 300.0)  # of C
 _DEFAULT = HeadSettings(C=30.0)
 _WORDS = {"analyzer": "word", "ngram_range": (1, 2)}
 _CHARACTERS = {"analyzer": "char_wb", "ngram_range": (2, 4)}
@@ -75,7 +75,7 @@ class LinearStudent(Student):
             parts = _fitted(seen)
             return _transform(parts, seen), _transform(parts, [rows[i] for i in held.tolist()])
 
-        self._settings = tune_head(_CANDIDATES, features_of, labels, self.classes, seed=seed)
+        self._settings = tune_head(_STRENGTHS, features_of, labels, self.classes, seed=seed)
         return self
 
     @property
@@ -108,7 +108,7 @@ class LinearStudent(Student):
         """See `Student.load`."""
         description, weights = saving.read(folder, cls.kind)
         try:
-            head = HeadSettings(**description["head"])
+            head = HeadSettings.from_json(description["head"])
             student = cls(description["classes"], **description["settings"], head=head)
             terms = description["vocabularies"]
             student._features = [
