@@ -179,8 +179,11 @@ def tune_head(
         seen, unseen = features_of(training, held)
         rows.append(gold[held])
         priors.append(np.tile(log_prior(gold[training], len(classes)), (len(held), 1)))
+        # As strong a penalty a row as with all rows: else the full head is surer than those judged.
+        share = len(labels) / len(training)
         for candidate, found in zip(candidates, logits, strict=True):
-            found.append(fit_head(seen, known, classes, candidate).logits(unseen))
+            settings = replace(candidate, C=candidate.C * share)
+            found.append(fit_head(seen, known, classes, settings).logits(unseen))
     if not rows:
         return candidates[len(candidates) // 2]
     judged, prior = np.concatenate(rows), np.concatenate(priors)
