@@ -11,6 +11,9 @@ from pgkd.config import Config
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pgkd.distill import RunFolder
+    from pgkd.teacher.account import Call
+
 TOPICS = {
     "billing": "invoice charge payment refund card fee statement price",
     "delivery": "parcel courier late address tracking shipment box arrived",
@@ -29,6 +32,12 @@ def make_rows(per_class: int, *, start: int = 0) -> tuple[list[str], list[str]]:
             texts.append(f"case {i * 37 % 1000}: {a} and {b}, then {c} on day {i * 7919 % 365}")
             labels.append(label)
     return texts, labels
+
+
+def calls_of(run: RunFolder) -> list[Call]:
+    """Every call in the ledger of a run."""
+    with run.ledger() as ledger:
+        return list(ledger.calls())
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from pgkd.config import Config
-from pgkd.distill import Distiller
+from pgkd.distill import Distiller, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -167,10 +167,17 @@ def _run_folder(out: str | Path | None) -> Iterator[Path]:
     try:
         yield run
     except BaseException as error:
-        keep = (run / "calls.jsonl").exists()
+        keep = _has_replies(run)
         if keep:
             error.add_note(f"The teacher's replies so far are kept in {run}.")
         raise
     finally:
         if not keep:
             rmtree(folder, ignore_errors=True)
+
+
+def _has_replies(run: Path) -> bool:
+    if not (run / "ledger.sqlite").is_file():
+        return False
+    with RunFolder(run).ledger() as ledger:
+        return any(call.reply for call in ledger.calls())

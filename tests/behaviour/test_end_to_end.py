@@ -15,6 +15,7 @@ from pgkd.config import Config
 from pgkd.distill import Distiller, RunFolder
 from pgkd.teacher import RecordedTeacher
 from pgkd.weights import DEFAULT_STUDENT, DEFAULT_TEACHER, cached
+from tests.conftest import calls_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,12 +64,12 @@ def texts_of(rows: Sequence[dict[str, Any]]) -> set[str]:
 @pytest.mark.weights
 def test_the_teacher_writes_new_texts_of_the_classes_asked_for(run: RunFolder) -> None:
     result, task = run.read_json("result.json"), run.read_json("task.json")
-    kept, calls = list(run.read_lines("examples.jsonl")), list(run.read_lines("calls.jsonl"))
+    kept, calls = list(run.read_lines("examples.jsonl")), calls_of(run)
     assert [done["round"] for done in result["rounds"]] == [0, 1, 2]
     assert len(kept) == result["rounds"][-1]["written"] > 0
     assert {text["label"] for text in kept} <= {c["name"] for c in task["classes"]}
     assert texts_of(kept).isdisjoint(texts_of([*task["train"], *task["validation"]]))
-    assert all(call["reply"]["output_tokens"] > 0 for call in calls)
+    assert all(call.reply and call.reply.output_tokens for call in calls)
 
 
 @pytest.mark.weights

@@ -14,9 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from pgkd import PGKDClassifier
+from pgkd.distill import RunFolder
 from pgkd.errors import ConfigError, DataError, StudentError
 from pgkd.teacher import FakeTeacher, Reply, Request
-from tests.conftest import make_rows
+from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,9 +131,10 @@ def test_a_failure_keeps_what_the_teacher_was_paid_for(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(ZeroDivisionError) as caught:
         quick(teacher=Broken(paid)).fit(TEXTS, LABELS)
-    calls = list(tmp_path.glob("pgkd-*/run/calls.jsonl"))
-    assert len(calls) == kept == len(getattr(caught.value, "__notes__", ()))
-    assert not kept or len(calls[0].read_text(encoding="utf-8").splitlines()) == paid
+    ledgers = list(tmp_path.glob("pgkd-*/run/ledger.sqlite"))
+    assert len(ledgers) == kept == len(getattr(caught.value, "__notes__", ()))
+    replies = [call.reply for path in ledgers for call in calls_of(RunFolder(path.parent))]
+    assert len([reply for reply in replies if reply]) == paid * kept
 
 
 def test_no_folder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,18 +10,25 @@ import pytest
 from pgkd.distill import Distiller
 from pgkd.distill.store import RunFolder, without_times
 from pgkd.teacher import FakeTeacher, RecordedTeacher, Teacher
-from tests.conftest import make_rows
+from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.config import Config
+    from pgkd.teacher.account import Call
 
-JOURNALS = ("journal.jsonl", "calls.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl")
+JOURNALS = ("journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl")
 
 
 def distil(config: Config, out: Path, teacher: Teacher, **settings: Any) -> RunFolder:
     return Distiller(config, teacher=teacher, out=out, **settings).fit(*make_rows(10)).run_
+
+
+def settled(call: Call) -> Any:
+    """What a call was and how it ended, without its times and who answered it."""
+    reply = without_times(call.reply.to_json()) if call.reply else None
+    return call.id, call.key, call.state, reply, call.error
 
 
 def assert_same(one: RunFolder, two: RunFolder) -> None:
@@ -32,6 +39,7 @@ def assert_same(one: RunFolder, two: RunFolder) -> None:
     for name in JOURNALS:
         left, right = (list(map(without_times, run.read_lines(name))) for run in (one, two))
         assert left == right
+    assert [settled(call) for call in calls_of(one)] == [settled(call) for call in calls_of(two)]
     assert one.read_json("result.json") == two.read_json("result.json")
 
 

@@ -129,8 +129,8 @@ TRAPS = (
     ),
     Trap(
         "a reply is used before it is on disk",
-        "distill/writing.py",
-        "        self._run.record_reply(call, request, reply)\n",
+        "teacher/account/accounted.py",
+        "        self._ledger.finish(n, reply)\n",
         "",
         "tests/behaviour/test_trouble.py",
     ),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.distill import Distiller, Hooks
+from pgkd.distill import Distiller, Hooks, RunFolder
 from pgkd.errors import DataError, TeacherAuthError, TeacherError, TeacherUnavailableError
 from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
-from tests.conftest import make_rows
+from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pgkd.config import Config
@@ -35,19 +35,20 @@ def test_ctrl_c_keeps_the_best_student_and_all_replies(config: Config) -> None:
     done = distil(config, Interrupted(), rounds=3)
     assert done.outcome_.stopped_by == "interrupted"
     assert done.run_.student("best").predict(["invoice payment"])
-    assert len(list(done.run_.read_lines("calls.jsonl"))) == 4
+    states = [call.state for call in calls_of(done.run_)]
+    assert states == ["replied"] * 4 + ["in flight"]
     assert done.run_.read_json("result.json")["stopped_by"] == "interrupted"
 
 
 def test_a_reply_is_on_disk_before_it_is_read(config: Config) -> None:
-    seen: list[tuple[str, int]] = []
-    calls = Path(str(config.out)) / "calls.jsonl"
+    seen: list[str] = []
+    run = RunFolder(Path(str(config.out)))
 
     class Watch(Hooks):
         def on_reply(self, ask: Any, reply: Reply) -> None:
-            lines = calls.read_text(encoding="utf-8").splitlines()
-            seen.append((json.loads(lines[-1])["reply"]["text"], len(lines)))
-            assert seen[-1][0] == reply.text
+            on_disk = calls_of(run)[-1].reply
+            assert on_disk == reply
+            seen.append(reply.text)
 
     distil(config, FakeTeacher(), hooks=[Watch()])
     assert len(seen) >= 2
@@ -61,8 +62,8 @@ def test_a_teacher_that_is_down_ends_the_run_with_what_it_has(config: Config) ->
 
     done = distil(config, FakeTeacher(answer), samples=20)
     assert (done.outcome_.stopped_by, done.outcome_.detail) == ("teacher failed", "down")
-    failed = [c for c in done.run_.read_lines("calls.jsonl") if c["reply"] is None]
-    assert [c["failure"]["kind"] for c in failed] == ["TeacherUnavailableError"] * 3
+    failed = [call for call in calls_of(done.run_) if call.state == "failed"]
+    assert [call.error_kind for call in failed] == ["TeacherUnavailableError"] * 3
 
 
 def test_one_failed_call_is_passed_over(config: Config) -> None:
@@ -106,7 +107,7 @@ def test_hostile_replies_end_the_run_cleanly_and_are_kept_for_reading(
     assert done.outcome_.stopped_by == "nothing usable"
     assert done.outcome_.best == 0
     assert list(done.run_.kept()) == []
-    calls = list(done.run_.read_lines("calls.jsonl"))
+    calls = calls_of(done.run_)
     assert len(calls) == len(teacher.requests)
     dropped = list(done.run_.read_lines("dropped.jsonl"))
     assert dropped
@@ -176,7 +177,7 @@ def test_the_teacher_describes_the_task_once_and_every_prompt_says_so(config: Co
     [noted] = [line for line in done.run_.read_lines("journal.jsonl")
                if line["event"] == "task described"]  # fmt: skip
     assert noted["description"] in systems[0]
-    assert next(done.run_.read_lines("calls.jsonl"))["call"] == "describe"
+    assert calls_of(done.run_)[0].id == "describe"
 
 
 @pytest.mark.parametrize("reply", ["no", "{", '{"description": 7}', "[1]", "{" * 100_000])

@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pgkd.cli import app
+from pgkd.distill import RunFolder
 from pgkd.errors import ConfigError, DataError, PgkdError, WeightsError
-from tests.conftest import make_rows
+from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,9 +71,20 @@ def test_distill_tells_a_program_in_json(data: Path, tmp_path: Path) -> None:
     assert result["rounds"][0]["validation"]["n"] == 8
 
 
-def test_distill_refuses_a_used_folder_before_anything_else(finished: Path, data: Path) -> None:
-    with pytest.raises(PgkdError, match="never mixes"):
-        distil(data, finished)
+def test_distill_resumes_a_run_and_pays_nothing_twice(data: Path, tmp_path: Path) -> None:
+    first = distil(data, tmp_path / "run")
+    paid = len(calls_of(RunFolder(tmp_path / "run")))
+    again = distil(data, tmp_path / "run")
+    resumed = next(RunFolder(tmp_path / "run").read_lines("journal.jsonl"))
+    assert (resumed["event"], resumed["replies"]) == ("run resumed", paid)
+    assert len(calls_of(RunFolder(tmp_path / "run"))) == paid
+    assert first.splitlines()[-12:] == again.splitlines()[-12:]
+
+
+def test_distill_refuses_to_mix_settings(data: Path, tmp_path: Path) -> None:
+    distil(data, tmp_path / "run")
+    with pytest.raises(PgkdError, match="samples: 6 then, 7 now"):
+        distil(data, tmp_path / "run", "--samples", 7)
 
 
 def test_distill_reads_settings_and_options_win(data: Path, tmp_path: Path) -> None:
@@ -98,9 +110,9 @@ def test_the_settings_that_a_run_keeps_make_it_again_from_anywhere(
     )  # fmt: skip
     monkeypatch.chdir(tmp_path)
     run("distill", "--config", "one/config.yaml", "--out", "two")
-    one, two = (tmp_path / name / "calls.jsonl" for name in ("one", "two"))
-    assert "About this task: Be brief." in one.read_text()
-    assert one.read_text().count("request_key") == two.read_text().count("request_key") > 0
+    one, two = (calls_of(RunFolder(tmp_path / name)) for name in ("one", "two"))
+    assert "About this task: Be brief." in one[0].request["messages"][0]["content"]
+    assert [call.key for call in one] == [call.key for call in two]
     assert (tmp_path / "two/examples.jsonl").read_text() == (
         tmp_path / "one/examples.jsonl"
     ).read_text()
@@ -163,7 +175,8 @@ def test_evaluate_in_json_has_intervals_and_the_teacher(finished: Path, data: Pa
     assert {"accuracy", "macro_f1"} == set(report["after_minus_before"])
     assert report["teacher"]["n"] == 5
     assert report["rows"] == 24
-    assert len((finished / "labels.jsonl").read_text("utf-8").splitlines()) == 5  # paid: kept
+    labels = [call for call in calls_of(RunFolder(finished)) if call.purpose == "label"]
+    assert [call.state for call in labels] == ["replied"] * 5  # paid: kept
 
 
 def test_predict_one_text(finished: Path) -> None:

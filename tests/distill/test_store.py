@@ -24,10 +24,20 @@ def fitted(start: int) -> Student:
     return make_student("linear", sorted(set(labels)), seed=0).fit(texts, labels)
 
 
-def test_a_run_never_mixes_with_another(tmp_path: Path) -> None:
-    RunFolder.create(tmp_path / "run").write_text("config.yaml", "{}")
-    with pytest.raises(RunError, match="never mixes"):
+def test_a_run_never_mixes_with_other_files(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/thesis.txt").write_text("irreplaceable")
+    with pytest.raises(RunError, match="no run folder"):
         RunFolder.create(tmp_path / "run")
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    again = RunFolder.create(tmp_path / "run")
+    with run.locked(), pytest.raises(RunError, match="Another process"), again.locked():
+        pass
+    with again.locked():
+        pass
 
 
 def test_any_folder_is_not_a_run(tmp_path: Path) -> None:
@@ -39,16 +49,16 @@ def test_lines_are_synced_before_append_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[bytes] = []
-    path = tmp_path / "run" / "calls.jsonl"
+    path = tmp_path / "run" / "journal.jsonl"
     monkeypatch.setattr(os, "fsync", lambda _: synced.append(path.read_bytes()))
-    RunFolder.create(tmp_path / "run").append("calls.jsonl", [{"a": "ü"}])
+    RunFolder.create(tmp_path / "run").append("journal.jsonl", [{"a": "ü"}])
     assert [json.loads(content) for content in synced] == [{"a": "ü"}]
 
 
 def test_a_lone_surrogate_of_a_reply_does_not_lose_the_line(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
-    run.append("calls.jsonl", [{"text": "broken \ud800 emoji"}])
-    assert len(list(run.read_lines("calls.jsonl"))) == 1
+    run.append("journal.jsonl", [{"text": "broken \ud800 emoji"}])
+    assert len(list(run.read_lines("journal.jsonl"))) == 1
 
 
 def test_best_is_a_copy_that_later_rounds_do_not_change(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pgkd.errors import TeacherUnavailableError
 from pgkd.evaluation import draw_rows, score_teacher
 from pgkd.task import Taxonomy
-from pgkd.teacher import FakeTeacher, Reply, Request
+from pgkd.teacher import FakeTeacher, Reply
 
 TAXONOMY = Taxonomy.from_names(["card", "refund"])
 TEXTS = ["where is it", "my money", "lost", "again"]
@@ -32,7 +32,7 @@ def test_every_reply_is_handed_over_before_the_next_call() -> None:
     """The trap: paid replies that are gone when a later call fails."""
     kept: list[str] = []
 
-    def keep(request: Request, reply: Reply) -> None:
+    def keep(reply: Reply) -> None:
         kept.append(reply.text)
 
     teacher = answers("card", "refund")

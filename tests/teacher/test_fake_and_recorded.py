@@ -81,9 +81,11 @@ def test_a_key_covers_all_that_shapes_the_reply_and_not_the_purpose() -> None:
 def test_a_recording_repeats_replies_in_their_order(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
     replies = [Reply("one", "m", 3, 4, 0.5, "length"), Reply("two", "m")]
-    run.record_reply("r1-0001", request(), replies[0])
-    run.record_failure("r1-0002", request("failed"), TeacherUnavailableError("down"))
-    run.record_reply("r1-0003", request(), replies[1])
+    down = TeacherUnavailableError("down")
+    with run.ledger() as ledger:
+        ledger.finish(ledger.begin(request(), "fake"), replies[0])
+        ledger.fail(ledger.begin(request("failed"), "fake"), down)
+        ledger.finish(ledger.begin(request(), "fake"), replies[1])
     teacher = RecordedTeacher.from_run(run.path)
     assert [teacher.complete(request()) for _ in replies] == replies
     with pytest.raises(TeacherRequestError, match="No recorded reply is left"):
@@ -91,8 +93,8 @@ def test_a_recording_repeats_replies_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_damaged_recording_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match="no calls were recorded"):
         RecordedTeacher.from_run(tmp_path)
-    (tmp_path / "calls.jsonl").write_text('{"reply": {}}\n', encoding="utf-8")
-    with pytest.raises(RunError, match="cannot be read"):
+    (tmp_path / "ledger.sqlite").write_text("no database " * 100, encoding="utf-8")
+    with pytest.raises(RunError, match="cannot be opened"):
         RecordedTeacher.from_run(tmp_path)

@@ -19,7 +19,7 @@ def test_every_text_gets_its_label() -> None:
         lambda asked: json.dumps({"label": asked.messages[-1].content.split()[1]})
     )
     found = label_texts(
-        teacher, ["card", "refund"], TAXONOMY, on_reply=lambda _, r: heard.append(r.text)
+        teacher, ["card", "refund"], TAXONOMY, on_reply=lambda r: heard.append(r.text)
     )
     assert found == ["card", "refund"]
     assert [json.loads(text)["label"] for text in heard] == found

@@ -121,27 +121,24 @@ def _teacher(
     from pgkd.distill import RunFolder
     from pgkd.distill.assembly import teacher_of
     from pgkd.evaluation import draw_rows, score_teacher
+    from pgkd.teacher.account import AccountedTeacher
 
     run = RunFolder.open(path)
     drawn = draw_rows(len(texts), n, seed)
     shell = console(stderr=True)
     with (
+        run.ledger() as ledger,
         teacher_of(Config.from_yaml(run.path / "config.yaml")) as teacher,
         Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
     ):
         bar = progress.add_task("the teacher classifies", total=len(drawn))
-
-        def keep(request: Any, reply: Any) -> None:
-            run.record_label(request, reply)
-            progress.advance(bar)
-
         score = score_teacher(
-            teacher,
+            AccountedTeacher(teacher, ledger),
             [texts[i] for i in drawn],
             [labels[i] for i in drawn],
             run.taxonomy(),
             seed=seed,
-            on_reply=keep,
+            on_reply=lambda _: progress.advance(bar),
         )
     return score.to_json()
 

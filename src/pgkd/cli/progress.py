@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from pgkd.distill import Outcome, Round
+    from pgkd.distill import Outcome, Resumed, Round
     from pgkd.guidance import Ask, ClassListTrial
 
 _WHY = {
@@ -49,6 +49,17 @@ class RunDisplay(Hooks):
 
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
+
+    def on_resumed(self, resumed: Resumed) -> None:
+        """Say what is reused, and what the cut may have cost."""
+        self._console.print(
+            f"resuming: {resumed.replies} replies of the teacher are used again and cost nothing"
+        )
+        if resumed.lost:
+            names = ", ".join(clean(call.id).plain for call in resumed.lost)
+            self._console.print(
+                f"in flight when the run was cut off, perhaps paid for, asked again: {names}"
+            )
 
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Say whether the class list is used."""

@@ -182,16 +182,17 @@ def _prompts(folder: RunFolder, number: int | None) -> None:
     from pgkd.cli.console import console
 
     shell = console()
-    for line in folder.read_lines("calls.jsonl"):
-        if number is not None and not line["call"].startswith(f"r{number}-"):
-            continue
-        shell.rule(line["call"], align="left")
-        for message in line["request"]["messages"]:
-            shell.print(f"[{message['role']}]")
-            shell.print(_multiline(message["content"]))
-        answer = line["reply"]["text"] if line["reply"] else str(line.get("failure"))
-        shell.print("[reply]")
-        shell.print(_multiline(answer))
+    with folder.ledger() as ledger:
+        for call in ledger.calls():
+            if number is not None and call.round != number:
+                continue
+            shell.rule(f"{call.id} ({call.state})", align="left")
+            for message in call.request["messages"]:
+                shell.print(f"[{message['role']}]")
+                shell.print(_multiline(message["content"]))
+            answer = call.reply.text if call.reply else f"{call.error_kind}: {call.error}"
+            shell.print("[reply]")
+            shell.print(_multiline(answer))
 
 
 def _multiline(text: str) -> str:

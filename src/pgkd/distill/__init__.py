@@ -3,7 +3,18 @@
 from pgkd.distill.distiller import Distiller
 from pgkd.distill.events import Hooks, Outcome, Round
 from pgkd.distill.loop import distill
+from pgkd.distill.resume import Resumed
 from pgkd.distill.stopping import StopRule, Verdict
 from pgkd.distill.store import RunFolder
 
-__all__ = ["Distiller", "Hooks", "Outcome", "Round", "RunFolder", "StopRule", "Verdict", "distill"]
+__all__ = [
+    "Distiller",
+    "Hooks",
+    "Outcome",
+    "Resumed",
+    "Round",
+    "RunFolder",
+    "StopRule",
+    "Verdict",
+    "distill",
+]

@@ -10,12 +10,13 @@ from pgkd.distill.assembly import curator_of, guide_of, teacher_of
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
-from pgkd.distill.provenance import write_provenance
+from pgkd.distill.resume import begin_or_resume
 from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
 from pgkd.distill.writing import Writer
 from pgkd.errors import ConfigError
 from pgkd.task import Task, load_task, task_from_arrays
+from pgkd.teacher.account import AccountedTeacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ class Distiller:
         Raises:
             ConfigError: neither rows nor a training file were given, or texts without labels.
             DataError: lists everything that is wrong with the rows, before any teacher call.
-            RunError: the run folder is not empty.
+            RunError: as `fit_task`.
         """
         if (texts is None) != (labels is None):
             raise ConfigError("Give texts and labels, or neither of them.")
@@ -123,30 +124,35 @@ class Distiller:
         )
 
     def fit_task(self, task: Task) -> Self:
-        """Run the loop on a task that has been read and checked."""
+        """Run the loop on a task that has been read and checked; a run that was begun is resumed.
+
+        Raises:
+            RunError: the folder holds something else, or a run with other settings or rows, or
+                another process is running it.
+        """
         config = self.config
         run = RunFolder.create(config.out or default_out(config))
-        write_provenance(run, config, task)
-        hooks = HookList([Journal(run), *self._hooks])
-        teacher = self._teacher or teacher_of(config)
-        writer = Writer(
-            teacher, curator_of(config, task), run, hooks, repairs=config.curation.repairs
-        )
-        try:
-            self.outcome_ = distill(
-                guide_of(config, task, writer, run, hooks),
-                writer,
-                StopRule(config.patience),
-                run,
-                hooks,
-                rounds=config.rounds,
-            )
-        finally:
-            if self._teacher is None:
-                teacher.close()
+        with run.locked(), run.ledger() as ledger:
+            resumed = begin_or_resume(run, ledger, config, task)
+            hooks = HookList([Journal(run), *self._hooks])
+            if resumed is not None:
+                hooks.on_resumed(resumed)
+            teacher = self._teacher or teacher_of(config)
+            try:
+                self.outcome_ = self._run(task, AccountedTeacher(teacher, ledger), run, hooks)
+            finally:
+                if self._teacher is None:
+                    teacher.close()
         self.run_ = run
         self.student_ = run.student("best")
         return self
+
+    def _run(self, task: Task, teacher: Teacher, run: RunFolder, hooks: Hooks) -> Outcome:
+        config = self.config
+        curator, repairs = curator_of(config, task), config.curation.repairs
+        writer = Writer(teacher, curator, run, hooks, repairs=repairs)
+        guide = guide_of(config, task, writer, run, hooks)
+        return distill(guide, writer, StopRule(config.patience), run, hooks, rounds=config.rounds)
 
 
 def default_out(config: Config) -> Path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.resume import Resumed
     from pgkd.distill.stopping import Verdict
     from pgkd.guidance.asking import Ask
     from pgkd.guidance.base import Assessment
@@ -58,6 +59,9 @@ class Outcome:
 class Hooks:
     """Empty hooks, called in the order of the methods below."""
 
+    def on_resumed(self, resumed: Resumed) -> None:
+        """The run was begun before; nothing has been done yet in this life of it."""
+
     def on_class_list(self, trial: ClassListTrial) -> None:
         """It has been tried whether the class list helps the student."""
 
@@ -91,6 +95,10 @@ class HookList(Hooks):
 
     def __init__(self, hooks: Sequence[Hooks]) -> None:
         self._hooks = tuple(hooks)
+
+    def on_resumed(self, resumed: Resumed) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_resumed(resumed)
 
     def on_class_list(self, trial: ClassListTrial) -> None:  # noqa: D102
         for hook in self._hooks:

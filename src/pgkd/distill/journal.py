@@ -10,6 +10,7 @@ from pgkd.distill.events import Hooks, Outcome, Round
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.resume import Resumed
     from pgkd.distill.store import RunFolder
     from pgkd.guidance import ClassListTrial
     from pgkd.guidance.asking import Ask
@@ -23,6 +24,11 @@ class Journal(Hooks):
         self._run = run
         self._rounds: list[dict[str, Any]] = []
         self._suspected: set[str] = set()
+
+    def on_resumed(self, resumed: Resumed) -> None:
+        """Note what was there already, and what may have been paid for and is lost."""
+        lost = [call.id for call in resumed.lost]
+        self._run.log("run resumed", replies=resumed.replies, lost=lost)
 
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Note whether the class list is used, and why."""

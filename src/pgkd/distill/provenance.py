@@ -6,6 +6,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from pgkd.distill.store import as_json
+
 if TYPE_CHECKING:
     from pgkd.config import Config
     from pgkd.distill.store import RunFolder
@@ -17,22 +19,22 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def write_provenance(run: RunFolder, config: Config, task: Task) -> None:
-    """Write down what the run is made of."""
-    run.write_text("config.yaml", _resolved(config, run).to_yaml())
-    run.write_json("environment.json", environment())
-    run.write_json(
-        "task.json",
-        {
-            "classes": [
-                {"name": c.name, "description": c.description, "parent": c.parent}
-                for c in task.taxonomy
-            ],
-            "train": [row.to_json() for row in task.train],
-            "validation": [row.to_json() for row in task.validation],
-            "warnings": list(task.warnings),
-        },
-    )
+def provenance(run: RunFolder, config: Config, task: Task) -> dict[str, str]:
+    """What the run is made of, as files: their names and contents."""
+    rows = {
+        "classes": [
+            {"name": c.name, "description": c.description, "parent": c.parent}
+            for c in task.taxonomy
+        ],
+        "train": [row.to_json() for row in task.train],
+        "validation": [row.to_json() for row in task.validation],
+        "warnings": list(task.warnings),
+    }
+    return {
+        "config.yaml": _resolved(config, run).to_yaml(),
+        "environment.json": as_json(environment()),
+        "task.json": as_json(rows),
+    }
 
 
 def _resolved(config: Config, run: RunFolder) -> Config:

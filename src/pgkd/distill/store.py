@@ -7,18 +7,19 @@
       environment.json   versions of Python, pgkd and what the student and teacher rest on
       task.json          classes, rows of training and validation, warnings about the data
       journal.jsonl      what happened, in order
-      calls.jsonl        every request with its reply or failure, written before a reply is used
+      ledger.sqlite      every call to the teacher, written down before its reply is used
       examples.jsonl     texts of the teacher that were kept, with round, request and parents
       dropped.jsonl      what was dropped, with its reason
       suspects.jsonl     real rows whose label is doubtful, and who doubts it
       result.json        how the run ended, and the metrics of every round
-      labels.jsonl       what the teacher answered when `pgkd evaluate` let it classify
       students/alone     the student of the labelled rows alone, where the class list helps it
       students/first     the student before the teacher (round 0)
       students/best      the student to use: a copy on disk, never a reference
       students/last      the student of the last round
 
-A line that has been appended is on the disk: it is flushed and synced before the call returns.
+A line that has been appended is on the disk: it is flushed and synced before the call returns. All
+but the settings, the rows and the ledger follows from these three, and is written anew when a run
+is resumed.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,21 +36,24 @@ from pgkd.errors import RunError
 from pgkd.student import load_student
 from pgkd.student.encoders import link_or_copy
 from pgkd.task import Example, LabelClass, Taxonomy
+from pgkd.teacher.account import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pgkd.curation import Drop, Fault
-    from pgkd.errors import TeacherError
     from pgkd.guidance.mining import MinedRow
     from pgkd.student import Student
-    from pgkd.teacher.base import Reply, Request
 
 TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
 
-
 STUDENTS = ("alone", "first", "best", "last")
+_RECORDS = (
+    "journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl", "result.json",
+)  # fmt: skip
+_LOCK = ".lock"
+_LEDGER = "ledger.sqlite"
 
 
 class RunFolder:
@@ -59,15 +64,15 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
-        """Make a new run folder.
+        """Make a run folder, or take one that a run has begun in.
 
         Raises:
-            RunError: something is there already; a run never mixes with another.
+            RunError: something else is there already; a run never mixes with other files.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path / "config.yaml").is_file() and not _fresh(path):
             raise RunError(
-                f"{path} is not empty, and a run never mixes with another. "
-                "Choose another folder with --out, or remove this one."
+                f"{path} is not empty and no run folder: choose another folder with --out, "
+                "or remove this one."
             )
         path.mkdir(parents=True, exist_ok=True)
         return cls(path)
@@ -83,6 +88,36 @@ class RunFolder:
             raise RunError(f"{path} is not a run folder: it has no config.yaml.")
         return cls(path)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out of the run.
+
+        Raises:
+            RunError: another process is running it.
+        """
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.path / _LOCK, timeout=0):
+                yield
+        except Timeout:
+            raise RunError(
+                f"Another process is running {self.path}: wait for it, or stop it first."
+            ) from None
+
+    def ledger(self) -> Ledger:
+        """The record of the run's calls; close it after use.
+
+        Raises:
+            RunError: it cannot be opened.
+        """
+        return Ledger(self.path / _LEDGER)
+
+    def clear_records(self) -> None:
+        """Remove what a resumed run writes anew; its students stay until it has others."""
+        for name in _RECORDS:
+            (self.path / name).unlink(missing_ok=True)
+
     def write_text(self, name: str, text: str) -> None:
         """Write a whole file, so that a reader sees the old one or the new one, never half."""
         partial = self.path / f".{name}.partial"
@@ -91,7 +126,7 @@ class RunFolder:
 
     def write_json(self, name: str, data: Any) -> None:
         """Write plain data as one JSON file."""
-        self.write_text(name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        self.write_text(name, as_json(data))
 
     def read_json(self, name: str) -> Any:
         """Read what `write_json` wrote.
@@ -123,19 +158,6 @@ class RunFolder:
     def log(self, event: str, **fields: Any) -> None:
         """Add a line to the journal."""
         self.append("journal.jsonl", [{"event": event, **fields, "time": now()}])
-
-    def record_reply(self, call: str, request: Request, reply: Reply) -> None:
-        """Keep a reply, paid for as it is, before anybody reads it."""
-        self.append("calls.jsonl", [_call(call, request, reply=reply.to_json())])
-
-    def record_label(self, request: Request, reply: Reply) -> None:
-        """Keep a reply that classifies a text, which is no part of the run itself."""
-        self.append("labels.jsonl", [_call(request.purpose, request, reply=reply.to_json())])
-
-    def record_failure(self, call: str, request: Request, error: TeacherError) -> None:
-        """Keep a call that gave no reply."""
-        failure = {"kind": type(error).__name__, "message": str(error)}
-        self.append("calls.jsonl", [_call(call, request, failure=failure)])
 
     def record_kept(self, examples: Sequence[Example]) -> None:
         """Keep the texts that enter the training set."""
@@ -236,6 +258,16 @@ class RunFolder:
         return load_student(folder)
 
 
+def _fresh(path: Path) -> bool:
+    """Whether a run has left nothing there, but for what it opens before all else."""
+    return path.is_dir() and all(p.name.startswith((_LOCK, _LEDGER)) for p in path.iterdir())
+
+
+def as_json(data: Any) -> str:
+    """Plain data as the text of a JSON file."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
 def now() -> str:
     """The time as it stands in a journal."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -248,11 +280,6 @@ def without_times(record: Any) -> Any:
     if isinstance(record, list):
         return [without_times(item) for item in record]
     return record
-
-
-def _call(call: str, request: Request, **outcome: Any) -> dict[str, Any]:
-    asked = {"call": call, "request_key": request.key, "request": request.to_json()}
-    return {**asked, "reply": None, **outcome, "time": now()}
 
 
 def _replace(folder: Path, write: Any) -> None:

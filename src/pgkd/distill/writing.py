@@ -25,9 +25,9 @@ class Writer:
     """Asks a teacher and keeps what passes curation.
 
     Args:
-        teacher: who is asked.
+        teacher: who is asked; it writes down every reply before it returns it.
         curator: what passes; it remembers earlier texts.
-        run: every reply is on disk before it is read.
+        run: where the texts go.
         hooks: who is told.
         repairs: times that invalid items of one ask are asked for again.
     """
@@ -67,16 +67,14 @@ class Writer:
         return kept
 
     def _call(self, call: str, request: Request) -> Reply | None:
-        """One call; a failed one is written down and passed over, until failures pile up."""
+        """One call; a failed one is passed over, until failures pile up."""
         try:
-            reply = self._teacher.complete(request)
+            reply = self._teacher.complete(replace(request, id=call))
         except TeacherError as error:
-            self._run.record_failure(call, request, error)
             self._failures += 1
             if isinstance(error, TeacherAuthError) or self._failures >= _FAILURES_IN_A_ROW:
                 raise
             return None
-        self._run.record_reply(call, request, reply)
         self._failures = 0
         return reply
 

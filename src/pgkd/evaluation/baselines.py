@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.task import Taxonomy
-    from pgkd.teacher import Reply, Request, Teacher
+    from pgkd.teacher import Reply, Teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def score_teacher(
     taxonomy: Taxonomy,
     *,
     seed: int = 0,
-    on_reply: Callable[[Request, Reply], object] = lambda request, reply: None,
+    on_reply: Callable[[Reply], object] = lambda reply: None,
 ) -> TeacherScore:
     """Let a teacher classify rows zero-shot, and count what it gets right.
 
@@ -75,7 +75,7 @@ def score_teacher(
         labels: their classes.
         taxonomy: the classes to choose from.
         seed: of the requests and of the interval.
-        on_reply: called with every reply before it is read: the place to keep what was paid for.
+        on_reply: called with every reply: the place to show progress.
 
     Raises:
         TeacherError: a call gave no reply.

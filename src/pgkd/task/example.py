@@ -12,7 +12,7 @@ class Origin:
 
     Attributes:
         round: round of the loop that asked for it, from 1.
-        request: id of the teacher request, as in the run's ``calls.jsonl``.
+        request: id of the teacher request, as in the run's ledger.
         parents: ids of the real examples that the prompt showed. Cross-validation needs them: a
             row held out has to take along every text that was written from a look at it.
     """

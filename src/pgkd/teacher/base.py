@@ -42,13 +42,15 @@ class Request:
         schema: JSON schema that the reply's text has to satisfy, or None for free text.
         sampling: how the reply is drawn.
         purpose: what it is for (``"describe"``, ``"write"``, ``"repair"``,
-            ``"label"``); for the journal only.
+            ``"label"``); for the ledger only.
+        id: its name in the run, such as ``r3-0007`` of round 3; for the ledger only.
     """
 
     messages: tuple[Message, ...]
     schema: dict[str, Any] | None = None
     sampling: Sampling = field(default_factory=Sampling)
     purpose: str = "write"
+    id: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
@@ -57,7 +59,7 @@ class Request:
     @property
     def key(self) -> str:
         """SHA-256 of everything that shapes the reply: two requests with one key ask the same."""
-        content = {k: v for k, v in self.to_json().items() if k != "purpose"}
+        content = {k: v for k, v in self.to_json().items() if k not in ("purpose", "id")}
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

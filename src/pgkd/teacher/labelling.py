@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pgkd.teacher.base import Message, Request, Sampling
@@ -25,7 +26,7 @@ def label_texts(
     *,
     examples: Sequence[Example] = (),
     seed: int = 0,
-    on_reply: Callable[[Request, Reply], object] = lambda request, reply: None,
+    on_reply: Callable[[Reply], object] = lambda reply: None,
 ) -> list[str | None]:
     """Let a teacher classify texts, one request each.
 
@@ -35,7 +36,7 @@ def label_texts(
         taxonomy: the classes.
         examples: labelled rows that every request shows; none asks zero-shot.
         seed: of every request. The temperature is 0, so most providers have no use for it.
-        on_reply: called with every reply before it is read: the place to keep what was paid for.
+        on_reply: called with every reply: the place to show progress.
 
     Returns:
         n class names; None where the answer is not a class of the list. Nothing is put in its
@@ -45,10 +46,11 @@ def label_texts(
         TeacherError: a call gave no reply.
     """
     answers = []
-    for text in texts:
+    for i, text in enumerate(texts, start=1):
         request = label_request(text, taxonomy, examples=examples, seed=seed)
+        request = replace(request, id=f"label-{i:05d}")
         reply = teacher.complete(request)
-        on_reply(request, reply)
+        on_reply(reply)
         answers.append(_label_of(reply, taxonomy))
     return answers
 

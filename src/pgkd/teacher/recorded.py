@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Self
 
 from pgkd.errors import RunError, TeacherRequestError
+from pgkd.teacher.account import Ledger
 from pgkd.teacher.base import Reply, Request, Teacher
 
 if TYPE_CHECKING:
@@ -34,16 +34,14 @@ class RecordedTeacher(Teacher):
         Raises:
             RunError: the folder holds no record of calls, or it is damaged.
         """
+        path = run / "ledger.sqlite"
+        if not path.is_file():
+            raise RunError(f"{path} does not exist: no calls were recorded.")
         replies: defaultdict[str, list[Reply]] = defaultdict(list)
-        path = run / "calls.jsonl"
-        try:
-            with path.open(encoding="utf-8") as file:
-                for line in file:
-                    record = json.loads(line)
-                    if record["reply"] is not None:
-                        replies[record["request_key"]].append(Reply.from_json(record["reply"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} cannot be read as a record of calls: {error!r}") from error
+        with Ledger(path) as ledger:
+            for call in ledger.calls():
+                if call.reply is not None:
+                    replies[call.key].append(call.reply)
         return cls(replies)
 
     def complete(self, request: Request) -> Reply:

@@ -1,0 +1,97 @@
+"""Taking up a run that was cut off.
+
+Everything in a run follows from its settings, its rows and what the teacher answered. So a run is
+resumed by running it again from the start: the ledger answers what was answered before, the
+students come out as they were, and the first open request goes to the teacher. Nothing is paid
+twice, and the end is that of a run that was never cut off.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pgkd.distill.provenance import provenance
+from pgkd.errors import RunError
+
+if TYPE_CHECKING:
+    from pgkd.config import Config
+    from pgkd.distill.store import RunFolder
+    from pgkd.task import Task
+    from pgkd.teacher.account import Call, Ledger
+
+_FREE = {"out", "data.train", "data.validation", "data.classes"}
+"""Settings that may differ: where files lie. The rows themselves are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What an earlier life of the run has left.
+
+    Attributes:
+        replies: replies in the ledger: they are used again and cost nothing.
+        lost: calls that were in flight when it was cut off. The provider may have answered and
+            charged them; they are asked again.
+    """
+
+    replies: int
+    lost: tuple[Call, ...]
+
+
+def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) -> Resumed | None:
+    """Write down what a new run is made of, or make an old one ready to be run again.
+
+    Returns:
+        None for a new run.
+
+    Raises:
+        RunError: the run was begun with other settings or rows; the message lists them.
+    """
+    files = provenance(run, config, task)
+    old = (run.path / "config.yaml").is_file()
+    if old:
+        changed = _changed(run, files)
+        if changed:
+            raise RunError(
+                f"{run.path} was begun with other settings, and a run never mixes with another:\n"
+                + "\n".join(f"  - {line}" for line in changed)
+                + "\nGive the old settings to resume it, or another folder with --out."
+            )
+        run.clear_records()
+    for name, text in reversed(files.items()):  # config.yaml last: it makes the folder a run
+        run.write_text(name, text)
+    if not old:
+        return None
+    lost = tuple(ledger.abandon())
+    return Resumed(sum(call.state == "replied" for call in ledger.calls()), lost)
+
+
+def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
+    """What differs from what the run was begun with, one line each."""
+    before = _flat(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) or {})
+    after = _flat(yaml.safe_load(files["config.yaml"]))
+    names = sorted((before.keys() | after.keys()) - _FREE)
+    lines = [
+        f"{name}: {before.get(name)!r} then, {after.get(name)!r} now"
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
+    then, now = run.read_json("task.json"), json.loads(files["task.json"])
+    lines += [
+        f"{part}: {len(then[part])} then, {len(now[part])} now, and not the same"
+        for part in ("classes", "train", "validation")
+        if then[part] != now[part]
+    ]
+    return lines
+
+
+def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        path = f"{above}{name}"
+        found |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return found

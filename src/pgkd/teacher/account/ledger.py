@@ -1,0 +1,202 @@
+"""The ledger: every call to a teacher is a row of SQLite, written before the reply is used.
+
+A row is committed before the request leaves (`Ledger.begin`), and again when the reply or the
+failure is there (`Ledger.finish`, `Ledger.fail`). What a killed process leaves behind therefore
+tells everything: replies that arrived are in it, and a call without an end was in flight.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pgkd.errors import RunError
+from pgkd.teacher.base import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pgkd.errors import TeacherError
+    from pgkd.teacher.base import Request
+
+State = Literal["in flight", "replied", "failed", "lost"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS calls (
+    n             INTEGER PRIMARY KEY,
+    id            TEXT NOT NULL,     -- the request's name in the run, e.g. r3-0007
+    purpose       TEXT NOT NULL,
+    key           TEXT NOT NULL,     -- SHA-256 of what was asked
+    provider      TEXT NOT NULL,
+    request       TEXT NOT NULL,     -- JSON
+    state         TEXT NOT NULL CHECK (state IN ('in flight', 'replied', 'failed', 'lost')),
+    reply         TEXT,              -- JSON, with the token counts and the model that answered
+    error_kind    TEXT,
+    error         TEXT,
+    sent_at       TEXT NOT NULL,
+    ended_at      TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS calls_by_request ON calls (id, key);
+"""
+_COLUMNS = "n, id, purpose, key, provider, request, state, reply, error_kind, error"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One row of the ledger.
+
+    Attributes:
+        n: its number, in the order sent.
+        id: the request's name in the run.
+        purpose: what it was for.
+        key: `Request.key`.
+        provider: name of the teacher.
+        request: the request as plain data.
+        state: ``"lost"`` was in flight when the process died: it may have been paid for.
+        reply: the reply, where one came.
+        error_kind: class name of the error, where it failed.
+        error: its message.
+    """
+
+    n: int
+    id: str
+    purpose: str
+    key: str
+    provider: str
+    request: dict[str, Any]
+    state: State
+    reply: Reply | None
+    error_kind: str | None
+    error: str | None
+
+    @property
+    def round(self) -> int:
+        """The round it belongs to; 0 where it precedes all rounds."""
+        return round_of(self.id)
+
+
+class Ledger:
+    """The calls of one run. Safe to use from several threads; close it, or use it in a `with`.
+
+    Args:
+        path: the SQLite file; made where it does not exist.
+
+    Raises:
+        RunError: the file cannot be opened, or is no ledger.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            # WAL: a commit appends to one file. FULL: it is on the disk when the call returns.
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+        except sqlite3.Error as error:
+            raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
+        self._resumed_in = max((call.round for call in self.calls()), default=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def begin(self, request: Request, provider: str) -> int:
+        """Note that a request is about to leave; returns the number of its row."""
+        sent = json.dumps(request.to_json(), ensure_ascii=False)
+        row = (request.id, request.purpose, request.key, provider, sent, "in flight", _now())
+        return self._write(
+            "INSERT INTO calls (id, purpose, key, provider, request, state, sent_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+
+    def finish(self, n: int, reply: Reply) -> None:
+        """Keep the reply of a call: it is on the disk when this returns."""
+        # A lone surrogate, which SQLite cannot store, becomes an escape of JSON.
+        text = json.dumps(reply.to_json())
+        self._write(
+            "UPDATE calls SET state = 'replied', reply = ?, ended_at = ? WHERE n = ?",
+            (text, _now(), n),
+        )
+
+    def fail(self, n: int, error: TeacherError) -> None:
+        """Keep how a call failed."""
+        message = str(error).encode(errors="replace").decode()
+        self._write(
+            "UPDATE calls SET state = 'failed', error_kind = ?, error = ?, ended_at = ? "
+            "WHERE n = ?",
+            (type(error).__name__, message, _now(), n),
+        )
+
+    def settled(self, request: Request) -> Call | None:
+        """How this request ended in an earlier life of the run; None where it has to be asked.
+
+        A reply settles it for good. A failure does only if the run went on to a later round: its
+        later requests rest on it. In the last round a failed call is worth another try.
+        """
+        found = None
+        for call in self._select("WHERE id = ? AND key = ? ORDER BY n", (request.id, request.key)):
+            if call.state == "replied":
+                return call
+            if call.state == "failed" and call.round < self._resumed_in:
+                found = call
+        return found
+
+    def abandon(self) -> list[Call]:
+        """Mark the calls that were in flight when the last process died, and list them."""
+        left = list(self._select("WHERE state = 'in flight' ORDER BY n"))
+        self._write("UPDATE calls SET state = 'lost' WHERE state = 'in flight'")
+        return left
+
+    def calls(self) -> Iterator[Call]:
+        """Every call, in the order sent."""
+        return self._select("ORDER BY n")
+
+    def _select(self, where: str, values: tuple[Any, ...] = ()) -> Iterator[Call]:
+        with self._guarded():
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM calls {where}", values).fetchall()  # noqa: S608  (no value is in `where`)
+        return (self._call(row) for row in rows)
+
+    def _call(self, row: tuple[Any, ...]) -> Call:
+        n, id_, purpose, key, provider, request, state, reply, kind, error = row
+        try:
+            answered = Reply.from_json(json.loads(reply)) if reply else None
+            asked = json.loads(request)
+        except (ValueError, TypeError) as damage:
+            raise RunError(f"{self._path}: row {n} is damaged: {damage}") from damage
+        return Call(n, id_, purpose, key, provider, asked, state, answered, kind, error)
+
+    def _write(self, statement: str, values: tuple[Any, ...] = ()) -> int:
+        with self._guarded():
+            return self._db.execute(statement, values).lastrowid or 0
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise RunError(f"{self._path} cannot be read or written: {error}") from error
+
+
+def round_of(id_: str) -> int:
+    """The round of a request by its name: 3 of ``r3-0007``, 0 of any other."""
+    found = re.match(r"r(\d+)-", id_)
+    return int(found[1]) if found else 0
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
