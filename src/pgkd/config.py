@@ -6,12 +6,13 @@ reads, `Config.to_yaml` writes the file that a run folder keeps.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pgkd.errors import ConfigError
 
@@ -95,6 +96,26 @@ class TeacherConfig(_Section):
     max_tokens: int | None = Field(
         default=None, ge=16, description="bound of one reply; default: from what is asked"
     )
+    price_input: Decimal | None = Field(
+        default=None, ge=0, description="US dollars a million prompt tokens; default: a price list"
+    )
+    price_output: Decimal | None = Field(
+        default=None, ge=0, description="US dollars a million answer tokens; give both or neither"
+    )
+
+    @model_validator(mode="after")
+    def _both_prices(self) -> TeacherConfig:
+        if (self.price_input is None) != (self.price_output is None):
+            raise ValueError("give price_input and price_output, or neither")
+        return self
+
+
+class BudgetConfig(_Section):
+    """The most that a run's calls to the teacher may use, over all its lives; empty: no limit."""
+
+    usd: Decimal | None = Field(default=None, ge=0, description="US dollars")
+    tokens: int | None = Field(default=None, ge=0, description="tokens of prompts and answers")
+    calls: int | None = Field(default=None, ge=0, description="calls, also failed ones")
 
 
 class GuidanceConfig(_Section):
@@ -155,6 +176,7 @@ class Config(_Section):
     teacher: TeacherConfig = TeacherConfig()
     guidance: GuidanceConfig = GuidanceConfig()
     curation: CurationConfig = CurationConfig()
+    budget: BudgetConfig = BudgetConfig()
     rounds: int = Field(
         default=10, ge=0, le=1000, description="rounds at most; 0 trains the student alone"
     )

@@ -13,6 +13,7 @@ The whole tree, with what a caller can do about each::
     ├── TeacherError            the teacher gave no reply
     │   ├── TeacherAuthError        the key is missing or refused: do not retry
     │   ├── TeacherRequestError     the request itself was refused: do not retry
+    │   ├── BudgetExhaustedError    the next call might pass the budget: raise it
     │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
     │   └── TeacherUnavailableError network or server trouble: retry
     └── RunError                a run folder is missing, foreign or damaged
@@ -98,6 +99,10 @@ class TeacherRateLimitError(TeacherError):
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class BudgetExhaustedError(TeacherError):
+    """The next call might pass the budget of the run; it was not made."""
 
 
 class TeacherUnavailableError(TeacherError):

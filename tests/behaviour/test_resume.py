@@ -104,6 +104,21 @@ def test_other_settings_or_rows_are_refused_with_the_difference(config: Config) 
     assert kept.read_json("result.json")["rounds"]  # a refusal changes nothing
 
 
+def test_a_budget_ends_the_run_with_what_it_bought(config: Config, tmp_path: Path) -> None:
+    whole = Distiller(config, teacher=FakeTeacher(), out=tmp_path / "whole").fit(*ROWS).run_
+    n = len(calls_of(whole))
+    fake = FakeTeacher()
+    spent = Distiller(config, teacher=fake, budget={"calls": n - 1}).fit(*ROWS)
+    assert spent.outcome_.stopped_by == "budget"
+    assert f"The budget of {n - 1} calls is used up" in spent.outcome_.detail
+    assert len(fake.requests) == n - 1
+    assert spent.outcome_.rounds[-1].number == 2  # the round that it broke trained all the same
+    assert 0 < spent.outcome_.rounds[-1].kept < 6
+    run = Distiller(config, teacher=fake, budget={"calls": n}).fit(*ROWS).run_
+    assert len(fake.requests) == n
+    assert students(run.path) == students(whole.path)
+
+
 def test_a_run_that_another_process_runs_is_refused(config: Config) -> None:
     run = RunFolder.create(Path(str(config.out)))
     with run.locked(), pytest.raises(RunError, match="Another process is running"):
@@ -165,11 +180,19 @@ class CountingServer:
 
 
 def command(rows: Path, out: Path, url: str) -> list[str]:
+    program = [sys.executable, "-c", "from pgkd.cli import main; main()", "distill"]
+    options = ["--teacher", "openai", "--student", "linear", "--rounds", "3", "--samples", "8"]
     return [
-        sys.executable, "-c", "from pgkd.cli import main; main()", "distill",
-        "--train", str(rows), "--teacher", "openai", "--base-url", url, "--student", "linear", "--rounds", "3", "--samples", "8",
-        "--out", str(out), "--json",
-    ]  # fmt: skip
+        *program,
+        *options,
+        "--train",
+        str(rows),
+        "--base-url",
+        url,
+        "--out",
+        str(out),
+        "--json",
+    ]
 
 
 @pytest.fixture

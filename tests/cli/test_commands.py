@@ -300,3 +300,24 @@ def test_main_tells_an_error_without_a_traceback(
     told = capsys.readouterr().err
     assert told.startswith("pgkd: ")
     assert "Traceback" not in told
+
+
+def test_cost_sums_calls_by_round_and_purpose(data: Path, tmp_path: Path) -> None:
+    distil(data, tmp_path / "run")
+    report = json.loads(run("cost", tmp_path / "run", "--json"))
+    assert [(part["round"], part["purpose"]) for part in report["parts"]] == [
+        (0, "describe"), (1, "write"), (2, "write"),
+    ]  # fmt: skip
+    calls = calls_of(RunFolder(tmp_path / "run"))
+    assert report["total"]["calls"] == len(calls)
+    assert report["total"]["output_tokens"] == sum(
+        call.reply.output_tokens or 0 for call in calls if call.reply
+    )
+    assert (report["total"]["usd"], report["total"]["unpriced"]) == ("0", 0)
+    assert report["prices"] == ["own machine"]
+    assert "tokens in" in run("cost", tmp_path / "run")
+
+
+def test_a_budget_of_no_calls_trains_the_student_alone(data: Path, tmp_path: Path) -> None:
+    result = json.loads(distil(data, tmp_path / "run", "--budget-calls", 0, "--json"))
+    assert (result["stopped_by"], result["best"]) == ("budget", 0)

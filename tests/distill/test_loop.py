@@ -55,6 +55,8 @@ class FakeAssessment:
 class FakeWriter:
     """Brings back two texts a round, or does what it is told to do in a round."""
 
+    exhausted = ""
+
     def __init__(self, **instead: Any) -> None:
         self._instead = instead
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pgkd.cli import distill, doctor, evaluate, init, models, predict, show
+from pgkd.cli import cost, distill, doctor, evaluate, init, models, predict, show
 from pgkd.errors import PgkdError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(show.show)
+app.command()(cost.cost)
 app.command()(doctor.doctor)
 app.add_typer(models.app, name="models", help="Find, fetch and locate model weights.")
 

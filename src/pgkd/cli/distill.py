@@ -41,6 +41,11 @@ def distill(
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
     samples: Annotated[int | None, Option(help="Texts asked for a round.")] = None,
     patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,
+    budget_usd: Annotated[
+        str | None, Option(help="US dollars that the teacher may cost at most.")
+    ] = None,
+    budget_tokens: Annotated[int | None, Option(help="Tokens that it may use at most.")] = None,
+    budget_calls: Annotated[int | None, Option(help="Calls to it at most.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random.")] = None,
     threads: Annotated[int | None, Option(help="CPU threads of student and teacher.")] = None,
     out: Annotated[Path | None, Option(help="Run folder to make.")] = None,
@@ -54,7 +59,8 @@ def distill(
         "teacher": teacher, "teacher_model": teacher_model, "base_url": base_url, "mode": mode,
         "instructions": instructions, "class_list": class_list,
         "written_weight": written_weight, "rounds": rounds, "samples": samples,
-        "patience": patience, "seed": seed, "out": out,
+        "patience": patience, "budget_usd": budget_usd, "budget_tokens": budget_tokens,
+        "budget_calls": budget_calls, "seed": seed, "out": out,
     }  # fmt: skip
     from pgkd.cli.options import resolve
 

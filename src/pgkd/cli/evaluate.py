@@ -119,21 +119,21 @@ def _teacher(
     from pgkd.cli.console import console
     from pgkd.config import Config
     from pgkd.distill import RunFolder
-    from pgkd.distill.assembly import teacher_of
+    from pgkd.distill.assembly import accounted, teacher_of
     from pgkd.evaluation import draw_rows, score_teacher
-    from pgkd.teacher.account import AccountedTeacher
 
     run = RunFolder.open(path)
+    config = Config.from_yaml(run.path / "config.yaml")
     drawn = draw_rows(len(texts), n, seed)
     shell = console(stderr=True)
     with (
         run.ledger() as ledger,
-        teacher_of(Config.from_yaml(run.path / "config.yaml")) as teacher,
+        teacher_of(config) as teacher,
         Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
     ):
         bar = progress.add_task("the teacher classifies", total=len(drawn))
         score = score_teacher(
-            AccountedTeacher(teacher, ledger),
+            accounted(config, teacher, ledger),
             [texts[i] for i in drawn],
             [labels[i] for i in drawn],
             run.taxonomy(),

@@ -28,6 +28,9 @@ OPTIONS = {
     "rounds": "rounds",
     "samples": "samples",
     "patience": "patience",
+    "budget_usd": "budget.usd",
+    "budget_tokens": "budget.tokens",
+    "budget_calls": "budget.calls",
     "seed": "seed",
     "out": "out",
 }

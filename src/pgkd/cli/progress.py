@@ -22,6 +22,7 @@ _WHY = {
     "rounds": "all rounds were run",
     "patience": "the loss stopped improving",
     "nothing usable": "the teacher wrote nothing usable",
+    "budget": "the budget is used up",
     "interrupted": "interrupted",
     "teacher failed": "the teacher failed",
 }

@@ -18,6 +18,7 @@ from pgkd.guidance import (
 from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
 from pgkd.teacher import make_teacher, teacher_maker
+from pgkd.teacher.account import AccountedTeacher, Limits, prices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pgkd.student import Student
     from pgkd.task import Example, Task
     from pgkd.teacher import Teacher
+    from pgkd.teacher.account import Ledger
 
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
@@ -49,6 +51,17 @@ def teacher_of(config: Config) -> Teacher:
     """
     settings = config.teacher.arguments_for(teacher_maker(config.teacher.provider))
     return make_teacher(config.teacher.provider, **settings)
+
+
+def accounted(config: Config, teacher: Teacher, ledger: Ledger) -> AccountedTeacher:
+    """A teacher on the books of a run, within the config's budget.
+
+    Raises:
+        ConfigError: a budget in US dollars, and no price is known.
+    """
+    prices = prices_of(teacher.biller, config.teacher.price_input, config.teacher.price_output)
+    limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
+    return AccountedTeacher(teacher, ledger, prices=prices, limits=limits)
 
 
 def curator_of(config: Config, task: Task) -> Curator:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pgkd.config import Config, merge
-from pgkd.distill.assembly import curator_of, guide_of, teacher_of
+from pgkd.distill.assembly import accounted, curator_of, guide_of, teacher_of
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
@@ -16,7 +16,6 @@ from pgkd.distill.store import RunFolder
 from pgkd.distill.writing import Writer
 from pgkd.errors import ConfigError
 from pgkd.task import Task, load_task, task_from_arrays
-from pgkd.teacher.account import AccountedTeacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,7 +138,7 @@ class Distiller:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
             try:
-                self.outcome_ = self._run(task, AccountedTeacher(teacher, ledger), run, hooks)
+                self.outcome_ = self._run(task, accounted(config, teacher, ledger), run, hooks)
             finally:
                 if self._teacher is None:
                     teacher.close()

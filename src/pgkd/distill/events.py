@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pgkd.guidance.class_list import ClassListTrial
     from pgkd.teacher.base import Reply
 
-StopReason = Literal["rounds", "patience", "nothing usable", "interrupted", "teacher failed"]
+StopReason = Literal[
+    "rounds", "patience", "nothing usable", "budget", "interrupted", "teacher failed"
+]
 
 
 @dataclass(frozen=True)

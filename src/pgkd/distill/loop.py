@@ -44,7 +44,7 @@ def distill(
                 hooks.on_round_start(number, asks)
                 kept = writer.write(number, asks)
                 if not kept:
-                    stopped_by = "nothing usable"
+                    stopped_by = "budget" if writer.exhausted else "nothing usable"
                     break
                 written += kept
             hooks.on_training(number)
@@ -59,12 +59,15 @@ def distill(
             if verdict.stop:
                 stopped_by = "patience"
                 break
+            if writer.exhausted:
+                stopped_by = "budget"
+                break
     except KeyboardInterrupt:
         if not finished:
             raise
         stopped_by = "interrupted"
     except TeacherError as error:
         stopped_by, detail = "teacher failed", str(error)
-    outcome = Outcome(tuple(finished), best, stopped_by, detail)
+    outcome = Outcome(tuple(finished), best, stopped_by, detail or writer.exhausted)
     hooks.on_run_end(outcome)
     return outcome

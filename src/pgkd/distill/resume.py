@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from pgkd.task import Task
     from pgkd.teacher.account import Call, Ledger
 
-_FREE = {"out", "data.train", "data.validation", "data.classes"}
-"""Settings that may differ: where files lie. The rows themselves are compared."""
+_FREE = {
+    "out", "data.train", "data.validation", "data.classes",
+    "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
+}  # fmt: skip
+"""Settings that may differ: money, and where files lie. The rows themselves are compared."""
 
 
 @dataclass(frozen=True, slots=True)

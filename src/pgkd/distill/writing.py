@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgkd.curation import parse_samples, read_description, repair_request
-from pgkd.errors import TeacherAuthError, TeacherError
+from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherError
 from pgkd.task import Example, Origin
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Writer:
         self._hooks = hooks
         self._repairs = repairs
         self._failures = 0
+        self.exhausted = ""
+        """What the budget said when it was used up; empty before."""
 
     def describe(self, request: Request) -> str:
         """What the teacher says the texts of the task are; empty where it says nothing usable.
@@ -54,7 +56,7 @@ class Writer:
         return description
 
     def write(self, number: int, asks: Sequence[Ask]) -> list[Example]:
-        """The texts of a round that are kept, in the order asked.
+        """The texts of a round that are kept, in the order asked; those that the budget allows.
 
         Raises:
             TeacherError: the key is refused, or the teacher failed three times in a row.
@@ -64,12 +66,17 @@ class Writer:
             reply = self._call(ask.id, ask.request)
             if reply is not None:
                 kept += self._keep(number, ask, reply)
+            if self.exhausted:
+                break
         return kept
 
     def _call(self, call: str, request: Request) -> Reply | None:
         """One call; a failed one is passed over, until failures pile up."""
         try:
             reply = self._teacher.complete(replace(request, id=call))
+        except BudgetExhaustedError as error:
+            self.exhausted = str(error)
+            return None
         except TeacherError as error:
             self._failures += 1
             if isinstance(error, TeacherAuthError) or self._failures >= _FAILURES_IN_A_ROW:

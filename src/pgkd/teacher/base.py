@@ -98,6 +98,11 @@ class Teacher(ABC):
     """An LLM to learn from. A plug-in implements `complete`, and `close` if it holds anything."""
 
     name: str = "teacher"
+    model: str = ""
+    """The model asked, as its price list names it."""
+    biller: str | None = None
+    """Whose prices apply: a provider by genai-prices' name or the URL of an API; None bills nobody,
+    for the model runs on the user's own machine."""
 
     @abstractmethod
     def complete(self, request: Request) -> Reply:

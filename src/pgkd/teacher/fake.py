@@ -50,7 +50,7 @@ class FakeTeacher(Teacher):
         model: str = "fake",
     ) -> None:
         self.requests: list[Request] = []
-        self._model = model
+        self.model = model
         self._seed = seed
         self._answer = replies if callable(replies) else None
         self._queue = [] if callable(replies) else list(replies)
@@ -70,7 +70,7 @@ class FakeTeacher(Teacher):
 
     def _reply(self, request: Request, text: str) -> Reply:
         words = sum(len(message.content.split()) for message in request.messages)
-        return Reply(text, self._model, input_tokens=words, output_tokens=len(text.split()))
+        return Reply(text, self.model, input_tokens=words, output_tokens=len(text.split()))
 
     def _filled(self, request: Request) -> str:
         rng = np.random.default_rng([self._seed, int(request.key[:12], 16)])

@@ -65,7 +65,8 @@ class OpenAITeacher(Teacher):
     ) -> None:
         self._sdk: ModuleType = require("openai", extra="openai", job="The openai teacher")
         self._key = _key(api_key_env, needed=base_url is None)
-        self._model = model
+        self.model = model
+        self.biller = base_url or "openai"
         self._client = self._sdk.OpenAI(
             api_key=self._key or "none",
             base_url=base_url,
@@ -84,7 +85,7 @@ class OpenAITeacher(Teacher):
         """
         start = time.perf_counter()
         try:
-            completion = self._client.chat.completions.create(**_payload(request, self._model))
+            completion = self._client.chat.completions.create(**_payload(request, self.model))
         # `from None`: a traceback that shows the SDK's error would show the key it may quote.
         except self._sdk.OpenAIError as error:
             raise self._told(error) from None
@@ -124,7 +125,7 @@ class OpenAITeacher(Teacher):
         usage, served = getattr(completion, "usage", None), getattr(completion, "model", None)
         return Reply(
             text=text,
-            model=served if isinstance(served, str) and served else self._model,
+            model=served if isinstance(served, str) and served else self.model,
             input_tokens=_count(usage, "prompt_tokens"),
             output_tokens=_count(usage, "completion_tokens"),
             seconds=round(seconds, 3),

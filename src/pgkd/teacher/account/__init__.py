@@ -1,6 +1,20 @@
 """What a teacher's calls cost, and that none is paid twice."""
 
 from pgkd.teacher.account.accounted import AccountedTeacher
+from pgkd.teacher.account.budget import Amount, Budget, Limits
 from pgkd.teacher.account.ledger import Call, Ledger
+from pgkd.teacher.account.prices import GivenPrices, ListedPrices, OwnMachine, Prices, prices_of
 
-__all__ = ["AccountedTeacher", "Call", "Ledger"]
+__all__ = [
+    "AccountedTeacher",
+    "Amount",
+    "Budget",
+    "Call",
+    "GivenPrices",
+    "Ledger",
+    "Limits",
+    "ListedPrices",
+    "OwnMachine",
+    "Prices",
+    "prices_of",
+]

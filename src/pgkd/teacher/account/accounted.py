@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pgkd.errors
-from pgkd.errors import TeacherError
+from pgkd.errors import ConfigError, TeacherError, TeacherUnavailableError
+from pgkd.teacher.account.budget import Amount, Budget, Limits, most_tokens
+from pgkd.teacher.account.prices import prices_of
 from pgkd.teacher.base import Reply, Request, Teacher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pgkd.teacher.account.ledger import Call, Ledger
+    from pgkd.teacher.account.prices import Prices
 
 
 class AccountedTeacher(Teacher):
-    """Asks a teacher through a ledger: what was answered before is not asked again.
+    """Asks a teacher through a ledger and within a budget: nothing is paid twice, or too much.
 
     A run that is resumed asks the same requests in the same order, and gets from the ledger what
     its earlier life was answered; the first request that has no end there goes to the teacher.
@@ -21,30 +27,95 @@ class AccountedTeacher(Teacher):
     Args:
         teacher: who is asked; closing it stays with who made it.
         ledger: where every call is written down, before it leaves and before its reply is used.
+        prices: what its tokens cost; default: its biller's list.
+        limits: the most that all calls in the ledger may use.
+
+    Raises:
+        ConfigError: there is a limit in US dollars, and no price to count them by.
     """
 
-    def __init__(self, teacher: Teacher, ledger: Ledger) -> None:
-        self.name = teacher.name
+    def __init__(
+        self,
+        teacher: Teacher,
+        ledger: Ledger,
+        *,
+        prices: Prices | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
         self._teacher = teacher
         self._ledger = ledger
+        self._prices = prices or prices_of(teacher.biller)
+        self._budget = Budget(limits, spent(ledger.calls()))
+        if limits and limits.usd is not None and self._prices.cost(self.model, 1, 1) is None:
+            raise ConfigError(
+                f"No price is known for '{self.model}' of {self.name}, so a budget in US dollars "
+                "cannot be kept: give teacher.price_input and teacher.price_output, or a budget in "
+                "tokens or calls."
+            )
 
     def complete(self, request: Request) -> Reply:
         """Answer one request, from the ledger or from the teacher.
 
         Raises:
+            BudgetExhaustedError: the call might pass a limit. It was not made.
             TeacherError: no reply came, now or when the run went on without it.
         """
         settled = self._ledger.settled(request)
         if settled is not None:
             return _again(settled)
-        n = self._ledger.begin(request, self.name)
+        most = self._most(request)
+        self._budget.reserve(most)
+        n = self._ledger.begin(request, self.name, most)
+        used = most  # until the end is known: a call that broke off may have been charged
         try:
             reply = self._teacher.complete(request)
+            cost = self._cost(reply)
+            self._ledger.finish(n, reply, cost, self._prices.source)
+            used = _used(reply, cost, most)
         except TeacherError as error:
             self._ledger.fail(n, error)
+            used = _used_by_failure(type(error).__name__, most)
             raise
-        self._ledger.finish(n, reply)
+        finally:
+            self._budget.settle(most, used)
         return reply
+
+    def _most(self, request: Request) -> Amount:
+        tokens, answer = most_tokens(request), request.sampling.max_tokens
+        usd = self._prices.cost(self.model, tokens - answer, answer)
+        return Amount(1, tokens, usd or Decimal(0))
+
+    def _cost(self, reply: Reply) -> Decimal | None:
+        if reply.input_tokens is None or reply.output_tokens is None:
+            return None
+        counts = reply.input_tokens, reply.output_tokens
+        named = self._prices.cost(reply.model, *counts)
+        return self._prices.cost(self.model, *counts) if named is None else named
+
+
+def spent(calls: Iterable[Call]) -> Amount:
+    """What calls have used: what replies say, and the reservation where nothing is known."""
+    total = Amount()
+    for call in calls:
+        if call.reply is not None:
+            total += _used(call.reply, call.cost, call.most)
+        elif call.state == "failed":
+            total += _used_by_failure(call.error_kind, call.most)
+        else:
+            total += call.most
+    return total
+
+
+def _used(reply: Reply, cost: Decimal | None, most: Amount) -> Amount:
+    if reply.input_tokens is None or reply.output_tokens is None:
+        return most
+    return Amount(1, reply.input_tokens + reply.output_tokens, most.usd if cost is None else cost)
+
+
+def _used_by_failure(kind: str | None, most: Amount) -> Amount:
+    """A refused call costs nothing; one that broke off may have been answered and charged."""
+    return most if kind == TeacherUnavailableError.__name__ else Amount(1)
 
 
 def _again(call: Call) -> Reply:

@@ -14,9 +14,11 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pgkd.errors import RunError
+from pgkd.teacher.account.budget import Amount
 from pgkd.teacher.base import Reply
 
 if TYPE_CHECKING:
@@ -40,12 +42,19 @@ CREATE TABLE IF NOT EXISTS calls (
     reply         TEXT,              -- JSON, with the token counts and the model that answered
     error_kind    TEXT,
     error         TEXT,
+    cost_usd      TEXT,              -- decimal; NULL where no price is known
+    price_source  TEXT,
+    most_tokens   INTEGER NOT NULL,  -- what was reserved for it
+    most_usd      TEXT NOT NULL,
     sent_at       TEXT NOT NULL,
     ended_at      TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS calls_by_request ON calls (id, key);
 """
-_COLUMNS = "n, id, purpose, key, provider, request, state, reply, error_kind, error"
+_COLUMNS = (
+    "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
+    "cost_usd, price_source, most_tokens, most_usd"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,9 @@ class Call:
         reply: the reply, where one came.
         error_kind: class name of the error, where it failed.
         error: its message.
+        cost: in US dollars; None where no price is known, or no reply came.
+        price_source: where the price is from.
+        most: what was reserved for it in the budget.
     """
 
     n: int
@@ -75,6 +87,9 @@ class Call:
     reply: Reply | None
     error_kind: str | None
     error: str | None
+    cost: Decimal | None
+    price_source: str | None
+    most: Amount
 
     @property
     def round(self) -> int:
@@ -113,23 +128,33 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def begin(self, request: Request, provider: str) -> int:
-        """Note that a request is about to leave; returns the number of its row."""
+    def begin(self, request: Request, provider: str, most: Amount | None = None) -> int:
+        """Note that a request is about to leave; returns the number of its row.
+
+        Args:
+            request: what is asked.
+            provider: who is asked.
+            most: what is reserved for it in the budget.
+        """
+        most = most or Amount(1)
         sent = json.dumps(request.to_json(), ensure_ascii=False)
-        row = (request.id, request.purpose, request.key, provider, sent, "in flight", _now())
+        row = (request.id, request.purpose, request.key, provider, sent, "in flight")
         return self._write(
-            "INSERT INTO calls (id, purpose, key, provider, request, state, sent_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            row,
+            "INSERT INTO calls (id, purpose, key, provider, request, state, most_tokens, "
+            "most_usd, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, most.tokens, str(most.usd), _now()),
         )
 
-    def finish(self, n: int, reply: Reply) -> None:
-        """Keep the reply of a call: it is on the disk when this returns."""
+    def finish(
+        self, n: int, reply: Reply, cost: Decimal | None = None, price_source: str | None = None
+    ) -> None:
+        """Keep the reply of a call and what it cost: it is on the disk when this returns."""
         # A lone surrogate, which SQLite cannot store, becomes an escape of JSON.
         text = json.dumps(reply.to_json())
         self._write(
-            "UPDATE calls SET state = 'replied', reply = ?, ended_at = ? WHERE n = ?",
-            (text, _now(), n),
+            "UPDATE calls SET state = 'replied', reply = ?, cost_usd = ?, price_source = ?, "
+            "ended_at = ? WHERE n = ?",
+            (text, None if cost is None else str(cost), price_source, _now(), n),
         )
 
     def fail(self, n: int, error: TeacherError) -> None:
@@ -171,13 +196,18 @@ class Ledger:
         return (self._call(row) for row in rows)
 
     def _call(self, row: tuple[Any, ...]) -> Call:
-        n, id_, purpose, key, provider, request, state, reply, kind, error = row
+        n, id_, purpose, key, provider, request, state, reply, kind, error, *money = row
+        cost, source, tokens, usd = money
         try:
             answered = Reply.from_json(json.loads(reply)) if reply else None
             asked = json.loads(request)
-        except (ValueError, TypeError) as damage:
+            price = None if cost is None else Decimal(cost)
+            most = Amount(1, tokens, Decimal(usd))
+        except (ValueError, TypeError, ArithmeticError) as damage:
             raise RunError(f"{self._path}: row {n} is damaged: {damage}") from damage
-        return Call(n, id_, purpose, key, provider, asked, state, answered, kind, error)
+        return Call(
+            n, id_, purpose, key, provider, asked, state, answered, kind, error, price, source, most
+        )
 
     def _write(self, statement: str, values: tuple[Any, ...] = ()) -> int:
         with self._guarded():
