@@ -103,6 +103,11 @@ class TeacherConfig(_Section):
         default=None, ge=0, description="US dollars a million answer tokens; give both or neither"
     )
 
+    cache: Literal["auto", "off", "on", "read", "refresh"] = Field(
+        default="auto",
+        description="replies of other runs: auto uses them where somebody bills for a call",
+    )
+
     @model_validator(mode="after")
     def _both_prices(self) -> TeacherConfig:
         if (self.price_input is None) != (self.price_output is None):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pgkd.teacher.account import Call
 
 Option = typer.Option
-_COUNTS = ("calls", "failed", "lost", "input_tokens", "output_tokens")
+_COUNTS = ("calls", "failed", "lost", "cached", "input_tokens", "output_tokens")
 
 
 def cost(
@@ -47,13 +47,17 @@ def cost(
 
 def summed(calls: Iterable[Call]) -> dict[str, Any]:
     """Calls, tokens and dollars of some calls; dollars as a decimal in words, for JSON."""
+    from pgkd.teacher.account.accounted import FROM_CACHE
+
     counts = dict.fromkeys((*_COUNTS, "unpriced"), 0)
     usd = Decimal(0)
     for call in calls:
         counts["calls"] += 1
         counts["failed"] += call.state == "failed"
         counts["lost"] += call.state in ("lost", "in flight")
-        if call.reply is None:
+        cached = call.price_source == FROM_CACHE
+        counts["cached"] += cached
+        if call.reply is None or cached:
             continue
         counts["input_tokens"] += call.reply.input_tokens or 0
         counts["output_tokens"] += call.reply.output_tokens or 0
@@ -67,7 +71,17 @@ def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> Non
 
     rows = [(str(line["round"]), line["purpose"], *_cells(line)) for line in lines]
     rows.append(("all", "", *_cells(total)))
-    header = ("round", "purpose", "calls", "failed", "lost", "tokens in", "tokens out", "US $")
+    header = (
+        "round",
+        "purpose",
+        "calls",
+        "failed",
+        "lost",
+        "cached",
+        "tokens in",
+        "tokens out",
+        "US $",
+    )
     print_rows(f"Calls to the teacher, {run}", header, rows)
     if total["unpriced"]:
         console().print(
@@ -79,6 +93,7 @@ def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> Non
 
 
 def _cells(line: dict[str, Any]) -> tuple[str, ...]:
-    unknown = line["unpriced"] == line["calls"] - line["failed"] - line["lost"] > 0
+    asked = line["calls"] - line["failed"] - line["lost"] - line["cached"]
+    unknown = line["unpriced"] == asked > 0
     money = "unknown" if unknown else f"{Decimal(line['usd']):.4f}"
     return (*(str(line[name]) for name in _COUNTS), money)

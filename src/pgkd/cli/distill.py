@@ -41,6 +41,9 @@ def distill(
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
     samples: Annotated[int | None, Option(help="Texts asked for a round.")] = None,
     patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,
+    cache: Annotated[
+        str | None, Option(help="Replies that other runs paid for: auto, on, off, read, refresh.")
+    ] = None,
     budget_usd: Annotated[
         str | None, Option(help="US dollars that the teacher may cost at most.")
     ] = None,
@@ -59,8 +62,8 @@ def distill(
         "teacher": teacher, "teacher_model": teacher_model, "base_url": base_url, "mode": mode,
         "instructions": instructions, "class_list": class_list,
         "written_weight": written_weight, "rounds": rounds, "samples": samples,
-        "patience": patience, "budget_usd": budget_usd, "budget_tokens": budget_tokens,
-        "budget_calls": budget_calls, "seed": seed, "out": out,
+        "patience": patience, "cache": cache, "budget_usd": budget_usd,
+        "budget_tokens": budget_tokens, "budget_calls": budget_calls, "seed": seed, "out": out,
     }  # fmt: skip
     from pgkd.cli.options import resolve
 

@@ -28,6 +28,7 @@ OPTIONS = {
     "rounds": "rounds",
     "samples": "samples",
     "patience": "patience",
+    "cache": "teacher.cache",
     "budget_usd": "budget.usd",
     "budget_tokens": "budget.tokens",
     "budget_calls": "budget.calls",

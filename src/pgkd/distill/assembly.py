@@ -18,7 +18,7 @@ from pgkd.guidance import (
 from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
 from pgkd.teacher import make_teacher, teacher_maker
-from pgkd.teacher.account import AccountedTeacher, Limits, prices_of
+from pgkd.teacher.account import AccountedTeacher, Limits, ReplyCache, prices_of, replies_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +61,11 @@ def accounted(config: Config, teacher: Teacher, ledger: Ledger) -> AccountedTeac
     """
     prices = prices_of(teacher.biller, config.teacher.price_input, config.teacher.price_output)
     limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
-    return AccountedTeacher(teacher, ledger, prices=prices, limits=limits)
+    mode = config.teacher.cache
+    if mode == "auto":
+        mode = "off" if teacher.biller is None else "on"
+    cache = ReplyCache(replies_folder(), mode)
+    return AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
 
 
 def curator_of(config: Config, task: Task) -> Curator:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _FREE = {
     "out", "data.train", "data.validation", "data.classes",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
+    "teacher.cache",
 }  # fmt: skip
 """Settings that may differ: money, and where files lie. The rows themselves are compared."""
 

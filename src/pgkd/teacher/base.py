@@ -44,6 +44,7 @@ class Request:
         purpose: what it is for (``"describe"``, ``"write"``, ``"repair"``,
             ``"label"``); for the ledger only.
         id: its name in the run, such as ``r3-0007`` of round 3; for the ledger only.
+        repeat: tells requests apart that ask the same to sample more than one reply.
     """
 
     messages: tuple[Message, ...]
@@ -51,6 +52,7 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     purpose: str = "write"
     id: str = ""
+    repeat: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""

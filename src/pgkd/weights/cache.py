@@ -21,13 +21,18 @@ _VERIFIED = "verified.json"
 _BLOCK = 1 << 20
 
 
-def models_folder() -> Path:
-    """Where all models are kept."""
+def cache_folder() -> Path:
+    """Where pgkd keeps what can be had again: ``$PGKD_CACHE``, or the platform's own place."""
     if configured := os.environ.get("PGKD_CACHE"):
-        return Path(configured).expanduser() / "models"
+        return Path(configured).expanduser()
     from platformdirs import user_cache_path
 
-    return user_cache_path("pgkd", appauthor=False) / "models"
+    return user_cache_path("pgkd", appauthor=False)
+
+
+def models_folder() -> Path:
+    """Where all models are kept."""
+    return cache_folder() / "models"
 
 
 def folder_of(weights: Weights) -> Path:

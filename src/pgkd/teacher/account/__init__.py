@@ -2,6 +2,7 @@
 
 from pgkd.teacher.account.accounted import AccountedTeacher
 from pgkd.teacher.account.budget import Amount, Budget, Limits
+from pgkd.teacher.account.cache import ReplyCache, replies_folder
 from pgkd.teacher.account.ledger import Call, Ledger
 from pgkd.teacher.account.prices import GivenPrices, ListedPrices, OwnMachine, Prices, prices_of
 
@@ -16,5 +17,7 @@ __all__ = [
     "ListedPrices",
     "OwnMachine",
     "Prices",
+    "ReplyCache",
     "prices_of",
+    "replies_folder",
 ]

@@ -14,8 +14,12 @@ from pgkd.teacher.base import Reply, Request, Teacher
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pgkd.teacher.account.cache import ReplyCache
     from pgkd.teacher.account.ledger import Call, Ledger
     from pgkd.teacher.account.prices import Prices
+
+FROM_CACHE = "cache"
+"""What the ledger gives as the source of the price where a reply was paid for by another run."""
 
 
 class AccountedTeacher(Teacher):
@@ -29,6 +33,7 @@ class AccountedTeacher(Teacher):
         ledger: where every call is written down, before it leaves and before its reply is used.
         prices: what its tokens cost; default: its biller's list.
         limits: the most that all calls in the ledger may use.
+        cache: replies that other runs have paid for.
 
     Raises:
         ConfigError: there is a limit in US dollars, and no price to count them by.
@@ -41,10 +46,12 @@ class AccountedTeacher(Teacher):
         *,
         prices: Prices | None = None,
         limits: Limits | None = None,
+        cache: ReplyCache | None = None,
     ) -> None:
         self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
         self._teacher = teacher
         self._ledger = ledger
+        self._cache = cache
         self._prices = prices or prices_of(teacher.biller)
         self._budget = Budget(limits, spent(ledger.calls()))
         if limits and limits.usd is not None and self._prices.cost(self.model, 1, 1) is None:
@@ -55,7 +62,7 @@ class AccountedTeacher(Teacher):
             )
 
     def complete(self, request: Request) -> Reply:
-        """Answer one request, from the ledger or from the teacher.
+        """Answer one request, from the ledger, from the cache or from the teacher.
 
         Raises:
             BudgetExhaustedError: the call might pass a limit. It was not made.
@@ -64,6 +71,15 @@ class AccountedTeacher(Teacher):
         settled = self._ledger.settled(request)
         if settled is not None:
             return _again(settled)
+        stored = self._cache.find(self._teacher, request) if self._cache else None
+        if stored is not None:
+            n = self._ledger.begin(request, self.name, Amount())
+            self._ledger.finish(n, stored, Decimal(0), FROM_CACHE)
+            return stored
+        return self._ask(request)
+
+    def _ask(self, request: Request) -> Reply:
+        """A call that leaves: reserved, written down, made, written down, settled."""
         most = self._most(request)
         self._budget.reserve(most)
         n = self._ledger.begin(request, self.name, most)
@@ -72,6 +88,8 @@ class AccountedTeacher(Teacher):
             reply = self._teacher.complete(request)
             cost = self._cost(reply)
             self._ledger.finish(n, reply, cost, self._prices.source)
+            if self._cache:
+                self._cache.keep(self._teacher, request, reply)
             used = _used(reply, cost, most)
         except TeacherError as error:
             self._ledger.fail(n, error)
@@ -98,6 +116,8 @@ def spent(calls: Iterable[Call]) -> Amount:
     """What calls have used: what replies say, and the reservation where nothing is known."""
     total = Amount()
     for call in calls:
+        if call.price_source == FROM_CACHE:
+            continue
         if call.reply is not None:
             total += _used(call.reply, call.cost, call.most)
         elif call.state == "failed":
