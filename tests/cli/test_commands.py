@@ -321,3 +321,14 @@ def test_cost_sums_calls_by_round_and_purpose(data: Path, tmp_path: Path) -> Non
 def test_a_budget_of_no_calls_trains_the_student_alone(data: Path, tmp_path: Path) -> None:
     result = json.loads(distil(data, tmp_path / "run", "--budget-calls", 0, "--json"))
     assert (result["stopped_by"], result["best"]) == ("budget", 0)
+
+
+def test_a_dry_run_tells_the_cost_and_asks_nothing(data: Path, tmp_path: Path) -> None:
+    prices = tmp_path / "pgkd.yaml"
+    prices.write_text("teacher: {price_input: 1, price_output: 2}\n", encoding="utf-8")
+    options = ("--config", prices, "--dry-run")
+    found = json.loads(distil(data, tmp_path / "run", *options, "--json"))
+    assert found["calls"] == 4
+    assert float(found["usd"]) * 1e6 == found["input_tokens"] + 2 * found["output_tokens"]
+    assert "At most 4 calls" in distil(data, tmp_path / "run", *options)
+    assert not (tmp_path / "run").exists()

@@ -44,17 +44,18 @@ def distill(
     cache: Annotated[
         str | None, Option(help="Replies that other runs paid for: auto, on, off, read, refresh.")
     ] = None,
-    budget_usd: Annotated[
-        str | None, Option(help="US dollars that the teacher may cost at most.")
-    ] = None,
-    budget_tokens: Annotated[int | None, Option(help="Tokens that it may use at most.")] = None,
-    budget_calls: Annotated[int | None, Option(help="Calls to it at most.")] = None,
+    budget_usd: Annotated[str | None, Option(help="US dollars for the teacher at most.")] = None,
+    budget_tokens: Annotated[int | None, Option(help="Tokens of the teacher at most.")] = None,
+    budget_calls: Annotated[int | None, Option(help="Calls to the teacher at most.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random.")] = None,
     threads: Annotated[int | None, Option(help="CPU threads of student and teacher.")] = None,
     out: Annotated[Path | None, Option(help="Run folder to make.")] = None,
+    dry_run: Annotated[
+        bool, Option("--dry-run", help="Say what it will cost, about, and stop.")
+    ] = False,
     as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Distil a teacher into a student, and keep everything in a run folder."""
+    """Distil a teacher into a student; an --out that holds a run is resumed."""
     given: dict[str, Any] = {
         "train": train, "validation": validation, "text_column": text_column,
         "label_column": label_column, "classes": classes, "limit": limit,
@@ -67,13 +68,13 @@ def distill(
     }  # fmt: skip
     from pgkd.cli.options import resolve
 
-    run(resolve(config, threads, **given), as_json=as_json)
+    run(resolve(config, threads, **given), dry=dry_run, as_json=as_json)
 
 
-def run(settings: Any, *, as_json: bool) -> None:
+def run(settings: Any, *, dry: bool, as_json: bool) -> None:
     """Run the loop with its display, and tell how it ended."""
     from pgkd.cli.console import console, print_json
-    from pgkd.cli.progress import RunDisplay
+    from pgkd.cli.progress import RunDisplay, estimate_line
     from pgkd.distill import Distiller
 
     out = console(stderr=True)
@@ -87,6 +88,14 @@ def run(settings: Any, *, as_json: bool) -> None:
         f"{len(task.taxonomy)} classes; teacher {settings.teacher.provider}, "
         f"student {settings.student.kind}"
     )
+    if dry:
+        with out.status("training the student of round 0"):
+            found = distiller.estimate(task)
+        if as_json:
+            print_json(found.to_json())
+        else:
+            console().print(estimate_line(found))
+        return
     with display:
         distiller.fit_task(task)
     if as_json:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from pgkd.distill import Outcome, Resumed, Round
+    from pgkd.distill import Estimate, Outcome, Resumed, Round
     from pgkd.guidance import Ask, ClassListTrial
 
 _WHY = {
@@ -128,6 +128,16 @@ def _figures(finished: Round) -> tuple[str, ...]:
         f"{metrics.accuracy:.3f}",
         f"{metrics.macro_f1:.3f}",
         f"{metrics.log_loss:.3f}",
+    )
+
+
+def estimate_line(estimate: Estimate) -> str:
+    """An estimate in one line."""
+    usd = "at an unknown price" if estimate.usd is None else f"for about ${estimate.usd:.2f}"
+    return (
+        f"At most {estimate.calls} calls and as many repairs as are needed: about "
+        f"{estimate.input_tokens:,} tokens of prompts and {estimate.output_tokens:,} of answers, "
+        f"{usd}. A budget would reserve {estimate.most_tokens:,} tokens for them."
     )
 
 

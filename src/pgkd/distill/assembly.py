@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pgkd.student import Student
     from pgkd.task import Example, Task
     from pgkd.teacher import Teacher
-    from pgkd.teacher.account import Ledger
+    from pgkd.teacher.account import Ledger, Prices
 
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
@@ -59,13 +59,19 @@ def accounted(config: Config, teacher: Teacher, ledger: Ledger) -> AccountedTeac
     Raises:
         ConfigError: a budget in US dollars, and no price is known.
     """
-    prices = prices_of(teacher.biller, config.teacher.price_input, config.teacher.price_output)
     limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
     mode = config.teacher.cache
     if mode == "auto":
         mode = "off" if teacher.biller is None else "on"
     cache = ReplyCache(replies_folder(), mode)
-    return AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
+    return AccountedTeacher(
+        teacher, ledger, prices=teacher_prices(config, teacher), limits=limits, cache=cache
+    )
+
+
+def teacher_prices(config: Config, teacher: Teacher) -> Prices:
+    """The prices of a teacher: the config's, else its biller's."""
+    return prices_of(teacher.biller, config.teacher.price_input, config.teacher.price_output)
 
 
 def curator_of(config: Config, task: Task) -> Curator:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pgkd.config import Config, merge
-from pgkd.distill.assembly import accounted, curator_of, guide_of, teacher_of
+from pgkd.distill.assembly import accounted, curator_of, guide_of, teacher_of, teacher_prices
+from pgkd.distill.estimate import Estimate, estimate, first_asks
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
@@ -121,6 +122,25 @@ class Distiller:
             seed=self.config.seed,
             on_conflict=data.on_conflict,
         )
+
+    def estimate(self, task: Task) -> Estimate:
+        """What a run on this task will use and cost. No teacher is asked.
+
+        Trains the student of round 0 to know what will be asked.
+
+        Raises:
+            ConfigError: there is no such teacher, or it lacks a setting.
+        """
+        config = self.config
+        asks = first_asks(config, task) if config.rounds else ()
+        teacher = self._teacher or teacher_of(config)
+        try:
+            prices = teacher_prices(config, teacher)
+            texts = [row.text for row in task.train]
+            return estimate(asks, config.rounds, texts, prices, teacher.model)
+        finally:
+            if self._teacher is None:
+                teacher.close()
 
     def fit_task(self, task: Task) -> Self:
         """Run the loop on a task that has been read and checked; a run that was begun is resumed.
