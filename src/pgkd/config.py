@@ -103,6 +103,15 @@ class TeacherConfig(_Section):
         default=None, ge=0, description="US dollars a million answer tokens; give both or neither"
     )
 
+    concurrency: int = Field(
+        default=8, ge=1, le=64, description="calls at once; a local model takes one"
+    )
+    retries: int = Field(
+        default=4, ge=0, le=20, description="of a call after a rate limit or server trouble"
+    )
+    longest: float = Field(
+        default=600.0, gt=0, description="seconds of a request with all its retries and waits"
+    )
     cache: Literal["auto", "off", "on", "read", "refresh"] = Field(
         default="auto",
         description="replies of other runs: auto uses them where somebody bills for a call",

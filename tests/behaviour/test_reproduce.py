@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pgkd.distill import Distiller
 from pgkd.distill.store import RunFolder, without_times
-from pgkd.teacher import FakeTeacher, RecordedTeacher, Teacher
+from pgkd.teacher import FakeTeacher, RecordedTeacher, Reply, Request, Teacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
@@ -56,6 +57,24 @@ def test_a_recording_repeats_its_run(config: Config, tmp_path: Path) -> None:
     first = distil(config, tmp_path / "first", FakeTeacher(seed=4))
     second = distil(config, tmp_path / "second", RecordedTeacher.from_run(first.path))
     assert_same(first, second)
+
+
+def test_many_calls_at_once_give_the_run_of_one_at_a_time(config: Config, tmp_path: Path) -> None:
+    class Hasty(FakeTeacher):
+        """Answers in any order."""
+
+        concurrency = 8
+
+        def complete(self, request: Request) -> Reply:
+            time.sleep(int(request.key[:2], 16) / 10_000)
+            return super().complete(request)
+
+    one = distil(config, tmp_path / "one", FakeTeacher(), samples=40)
+    two = distil(config, tmp_path / "two", Hasty(), samples=40)
+    for name in ("examples.jsonl", "dropped.jsonl", "result.json"):
+        assert (one.path / name).read_text() == (two.path / name).read_text()
+    weights = [(run.path / "students/last/head.safetensors").read_bytes() for run in (one, two)]
+    assert weights[0] == weights[1]
 
 
 def test_an_encoder_student_twice(config: Config, tmp_path: Path, tiny_encoder: Path) -> None:

@@ -233,8 +233,7 @@ def test_kill_minus_nine_at_any_moment(tmp_path: Path, rows_file: Path, kills: i
             replied = Counter(c.id for c in final if c.state == "replied")
             assert set(replied.values()) == {1}  # none twice
             assert arrived <= replied.keys()  # none lost
-            assert len(server.asked) == calls + len(open_calls)  # only what was in flight
-            assert len(open_calls) <= 1
+            assert calls <= len(server.asked) <= calls + len(open_calls)  # what was in flight
 
 
 def _await_calls(server: CountingServer, n: int, process: subprocess.Popen[bytes]) -> None:

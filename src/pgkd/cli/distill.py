@@ -44,6 +44,7 @@ def distill(
     cache: Annotated[
         str | None, Option(help="Replies that other runs paid for: auto, on, off, read, refresh.")
     ] = None,
+    concurrency: Annotated[int | None, Option(help="Calls to the teacher at once.")] = None,
     budget_usd: Annotated[str | None, Option(help="US dollars for the teacher at most.")] = None,
     budget_tokens: Annotated[int | None, Option(help="Tokens of the teacher at most.")] = None,
     budget_calls: Annotated[int | None, Option(help="Calls to the teacher at most.")] = None,
@@ -56,18 +57,10 @@ def distill(
     as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Distil a teacher into a student; an --out that holds a run is resumed."""
-    given: dict[str, Any] = {
-        "train": train, "validation": validation, "text_column": text_column,
-        "label_column": label_column, "classes": classes, "limit": limit,
-        "on_conflict": on_conflict, "student": student, "encoder": encoder, "recipe": recipe,
-        "teacher": teacher, "teacher_model": teacher_model, "base_url": base_url, "mode": mode,
-        "instructions": instructions, "class_list": class_list,
-        "written_weight": written_weight, "rounds": rounds, "samples": samples,
-        "patience": patience, "cache": cache, "budget_usd": budget_usd,
-        "budget_tokens": budget_tokens, "budget_calls": budget_calls, "seed": seed, "out": out,
-    }  # fmt: skip
-    from pgkd.cli.options import resolve
+    options = locals()  # before any other name is bound
+    from pgkd.cli.options import OPTIONS, resolve
 
+    given = {name: options[name] for name in OPTIONS}
     run(resolve(config, threads, **given), dry=dry_run, as_json=as_json)
 
 

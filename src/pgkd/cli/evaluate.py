@@ -119,7 +119,7 @@ def _teacher(
     from pgkd.cli.console import console
     from pgkd.config import Config
     from pgkd.distill import RunFolder
-    from pgkd.distill.assembly import accounted, teacher_of
+    from pgkd.distill.assembly import employed, teacher_of
     from pgkd.evaluation import draw_rows, score_teacher
 
     run = RunFolder.open(path)
@@ -133,7 +133,7 @@ def _teacher(
     ):
         bar = progress.add_task("the teacher classifies", total=len(drawn))
         score = score_teacher(
-            accounted(config, teacher, ledger),
+            employed(config, teacher, ledger),
             [texts[i] for i in drawn],
             [labels[i] for i in drawn],
             run.taxonomy(),

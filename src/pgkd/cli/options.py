@@ -29,6 +29,7 @@ OPTIONS = {
     "samples": "samples",
     "patience": "patience",
     "cache": "teacher.cache",
+    "concurrency": "teacher.concurrency",
     "budget_usd": "budget.usd",
     "budget_tokens": "budget.tokens",
     "budget_calls": "budget.calls",

@@ -17,7 +17,7 @@ from pgkd.guidance import (
 )
 from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
-from pgkd.teacher import make_teacher, teacher_maker
+from pgkd.teacher import PatientTeacher, make_teacher, teacher_maker
 from pgkd.teacher.account import AccountedTeacher, Limits, ReplyCache, prices_of, replies_folder
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def teacher_of(config: Config) -> Teacher:
     return make_teacher(config.teacher.provider, **settings)
 
 
-def accounted(config: Config, teacher: Teacher, ledger: Ledger) -> AccountedTeacher:
-    """A teacher on the books of a run, within the config's budget.
+def employed(config: Config, teacher: Teacher, ledger: Ledger) -> Teacher:
+    """A teacher on the books of a run, within its budget, that retries. Each attempt is booked.
 
     Raises:
         ConfigError: a budget in US dollars, and no price is known.
@@ -64,8 +64,11 @@ def accounted(config: Config, teacher: Teacher, ledger: Ledger) -> AccountedTeac
     if mode == "auto":
         mode = "off" if teacher.biller is None else "on"
     cache = ReplyCache(replies_folder(), mode)
-    return AccountedTeacher(
-        teacher, ledger, prices=teacher_prices(config, teacher), limits=limits, cache=cache
+    prices = teacher_prices(config, teacher)
+    booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
+    how = config.teacher
+    return PatientTeacher(
+        booked, retries=how.retries, longest=how.longest, concurrency=how.concurrency
     )
 
 

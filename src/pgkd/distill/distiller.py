@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pgkd.config import Config, merge
-from pgkd.distill.assembly import accounted, curator_of, guide_of, teacher_of, teacher_prices
+from pgkd.distill.assembly import curator_of, employed, guide_of, teacher_of, teacher_prices
 from pgkd.distill.estimate import Estimate, estimate, first_asks
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
@@ -158,7 +158,7 @@ class Distiller:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
             try:
-                self.outcome_ = self._run(task, accounted(config, teacher, ledger), run, hooks)
+                self.outcome_ = self._run(task, employed(config, teacher, ledger), run, hooks)
             finally:
                 if self._teacher is None:
                     teacher.close()

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _FREE = {
     "out", "data.train", "data.validation", "data.classes",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
-    "teacher.cache",
+    "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest",
 }  # fmt: skip
-"""Settings that may differ: money, and where files lie. The rows themselves are compared."""
+"""Settings that may differ: money, haste, and where files lie. Rows are compared one by one."""
 
 
 @dataclass(frozen=True, slots=True)

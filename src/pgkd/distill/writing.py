@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pgkd.curation import parse_samples, read_description, repair_request
+from pgkd.curation import Parsed, parse_samples, read_description, repair_request
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherError
 from pgkd.task import Example, Origin
+from pgkd.teacher.base import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
-    from pgkd.curation import Curation, Curator, Parsed
+    from pgkd.curation import Curation, Curator
     from pgkd.distill.events import Hooks
     from pgkd.distill.store import RunFolder
     from pgkd.guidance.asking import Ask
-    from pgkd.teacher.base import Reply, Request, Teacher
+    from pgkd.teacher.base import Request, Teacher
 
 _FAILURES_IN_A_ROW = 3  # then the teacher is taken for down, and the run ends with what it has
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What came of one ask: the first answer, all that could be read, and the last answer."""
+
+    first: Reply | TeacherError
+    parsed: Parsed
+    last: Reply | TeacherError
 
 
 class Writer:
@@ -50,44 +62,84 @@ class Writer:
         Raises:
             TeacherError: as `write`.
         """
-        reply = self._call("describe", request)
-        description = read_description(reply.text) if reply is not None else ""
+        answer = self._ask("describe", request)
+        self._note(answer)
+        description = read_description(answer.text) if isinstance(answer, Reply) else ""
         self._hooks.on_described(description)
         return description
 
     def write(self, number: int, asks: Sequence[Ask]) -> list[Example]:
         """The texts of a round that are kept, in the order asked; those that the budget allows.
 
+        As many requests are in flight at once as the teacher takes. Their answers are read in the
+        order asked, whichever comes first, so that a run does not depend on who was faster.
+
         Raises:
             TeacherError: the key is refused, or the teacher failed three times in a row.
         """
         kept: list[Example] = []
-        for ask in asks:
-            reply = self._call(ask.id, ask.request)
-            if reply is not None:
-                kept += self._keep(number, ask, reply)
-            if self.exhausted:
-                break
+        with closing(self._exchanges(asks)) as exchanges:
+            for ask, exchange in zip(asks, exchanges, strict=True):
+                self._note(exchange.first)
+                if isinstance(exchange.first, Reply):
+                    kept += self._keep(number, ask, exchange.first, exchange.parsed)
+                    self._note(exchange.last)
         return kept
 
-    def _call(self, call: str, request: Request) -> Reply | None:
-        """One call; a failed one is passed over, until failures pile up."""
-        try:
-            reply = self._teacher.complete(replace(request, id=call))
-        except BudgetExhaustedError as error:
-            self.exhausted = str(error)
-            return None
-        except TeacherError as error:
-            self._failures += 1
-            if isinstance(error, TeacherAuthError) or self._failures >= _FAILURES_IN_A_ROW:
-                raise
-            return None
-        self._failures = 0
-        return reply
+    def _exchanges(self, asks: Sequence[Ask]) -> Generator[_Exchange]:
+        """One exchange an ask, in the order of the asks."""
+        if self._teacher.concurrency == 1:  # in this thread, where Ctrl-C is heard
+            yield from map(self._exchange, asks)
+            return
+        with ThreadPoolExecutor(self._teacher.concurrency, "pgkd-teacher") as pool:
+            try:
+                yield from pool.map(self._exchange, asks)
+            finally:  # what is in flight is paid for: wait for it, and begin nothing else
+                pool.shutdown(wait=True, cancel_futures=True)
 
-    def _keep(self, number: int, ask: Ask, reply: Reply) -> list[Example]:
+    def _exchange(self, ask: Ask) -> _Exchange:
+        """Ask, parse, and ask again for what is invalid, with the original request."""
+        first = last = self._ask(ask.id, ask.request)
+        if not isinstance(first, Reply):
+            return _Exchange(first, Parsed((), ()), first)
+        parsed = parse_samples(first.text, ask.labels)
+        faults, request = parsed.faults, ask.request
+        for attempt in range(1, self._repairs + 1):
+            missing = ask.count - len(parsed.samples)
+            if not faults or missing <= 0 or not isinstance(last, Reply):
+                break
+            request = repair_request(ask.request, last, faults, missing=missing)
+            last = self._ask(f"{ask.id}-repair{attempt}", request)
+            if isinstance(last, Reply):
+                more = parse_samples(last.text, ask.labels)
+                faults = more.faults
+                # The first answer's faults stay on record: dropped texts, with their reasons.
+                parsed = replace(
+                    parsed,
+                    samples=(*parsed.samples, *more.samples),
+                    faults=(*parsed.faults, *more.faults),
+                )
+        return _Exchange(first, parsed, last)
+
+    def _ask(self, call: str, request: Request) -> Reply | TeacherError:
+        try:
+            return self._teacher.complete(replace(request, id=call))
+        except TeacherError as error:
+            return error
+
+    def _note(self, answer: Reply | TeacherError) -> None:
+        """Count failures; one is passed over, until they pile up or none can end well."""
+        if isinstance(answer, Reply):
+            self._failures = 0
+        elif isinstance(answer, BudgetExhaustedError):
+            self.exhausted = str(answer)
+        else:
+            self._failures += 1
+            if isinstance(answer, TeacherAuthError) or self._failures >= _FAILURES_IN_A_ROW:
+                raise answer
+
+    def _keep(self, number: int, ask: Ask, reply: Reply, parsed: Parsed) -> list[Example]:
         self._hooks.on_reply(ask, reply)
-        parsed = self._read(ask, reply)
         curation = self._curator.curate(parsed.samples, shown=[row.text for row in ask.shown])
         origin = Origin(number, ask.id, tuple(row.id for row in ask.shown))
         kept = [
@@ -96,30 +148,6 @@ class Writer:
         ]
         self._record(ask, parsed, curation, kept)
         return kept
-
-    def _read(self, ask: Ask, reply: Reply) -> Parsed:
-        """Parse a reply; what is invalid is asked for again, with the original request."""
-        parsed = parse_samples(reply.text, ask.labels)
-        request = ask.request
-        for attempt in range(1, self._repairs + 1):
-            missing = ask.count - len(parsed.samples)
-            if not parsed.faults or missing <= 0:
-                break
-            request = repair_request(ask.request, reply, parsed.faults, missing=missing)
-            again = self._call(f"{ask.id}-repair{attempt}", request)
-            if again is None:
-                break
-            reply = again
-            more = parse_samples(reply.text, ask.labels)
-            # The first answer's faults stay on record: they are dropped texts, with their reasons.
-            parsed = replace(
-                parsed,
-                samples=(*parsed.samples, *more.samples),
-                faults=(*parsed.faults, *more.faults),
-            )
-            if not more.faults:
-                break
-        return parsed
 
     def _record(self, ask: Ask, parsed: Parsed, curation: Curation, kept: list[Example]) -> None:
         self._run.record_kept(kept)

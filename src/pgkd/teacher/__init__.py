@@ -5,6 +5,7 @@ from pgkd.teacher.fake import FakeTeacher
 from pgkd.teacher.labelling import label_texts
 from pgkd.teacher.local import LocalTeacher
 from pgkd.teacher.openai import OpenAITeacher
+from pgkd.teacher.patient import PatientTeacher
 from pgkd.teacher.recorded import RecordedTeacher
 from pgkd.teacher.registry import make_teacher, providers, teacher_maker
 
@@ -13,6 +14,7 @@ __all__ = [
     "LocalTeacher",
     "Message",
     "OpenAITeacher",
+    "PatientTeacher",
     "RecordedTeacher",
     "Reply",
     "Request",

@@ -105,6 +105,8 @@ class Teacher(ABC):
     biller: str | None = None
     """Whose prices apply: a provider by genai-prices' name or the URL of an API; None bills nobody,
     for the model runs on the user's own machine."""
+    concurrency: int = 1
+    """Calls that it can take at once, from several threads."""
 
     @abstractmethod
     def complete(self, request: Request) -> Reply:

@@ -44,7 +44,8 @@ class OpenAITeacher(Teacher):
             local servers want none. The key is read when the teacher is made, and taken out of
             every error message.
         timeout: seconds to wait for a connection, or for the next bytes of an answer.
-        max_retries: times that the SDK repeats a call after a rate limit or server trouble.
+        max_retries: times that the SDK repeats a call after a rate limit or server trouble. A run
+            repeats calls itself, and writes down each attempt.
 
     Raises:
         MissingExtraError: the extra ``openai`` is not installed.
@@ -53,6 +54,7 @@ class OpenAITeacher(Teacher):
     """
 
     name = "openai"
+    concurrency = 64
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class OpenAITeacher(Teacher):
         base_url: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         timeout: float = 120.0,
-        max_retries: int = 3,
+        max_retries: int = 0,
     ) -> None:
         self._sdk: ModuleType = require("openai", extra="openai", job="The openai teacher")
         self._key = _key(api_key_env, needed=base_url is None)

@@ -49,6 +49,7 @@ class AccountedTeacher(Teacher):
         cache: ReplyCache | None = None,
     ) -> None:
         self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
+        self.concurrency = teacher.concurrency
         self._teacher = teacher
         self._ledger = ledger
         self._cache = cache
