@@ -78,12 +78,21 @@ class TeacherConfig(_Section):
     """The LLM that writes. Keys come from the environment and are never written anywhere."""
 
     provider: str = Field(
-        default="local", description="local, openai, fake or an installed plug-in"
+        default="local",
+        description="local, openai, anthropic, bedrock, fake or an installed plug-in",
     )
     model: str | None = Field(default=None, description="model name, or the path of a GGUF file")
-    base_url: str | None = Field(default=None, description="openai: another compatible endpoint")
-    api_key_env: str = Field(
-        default="OPENAI_API_KEY", description="openai: variable that holds the key"
+    base_url: str | None = Field(
+        default=None, description="openai, anthropic, bedrock: an endpoint"
+    )
+    api_key_env: str | None = Field(
+        default=None,
+        min_length=1,
+        description="openai, anthropic: variable of the key; default: OPENAI_API_KEY, "
+        "ANTHROPIC_API_KEY",
+    )
+    region: str | None = Field(
+        default=None, description="bedrock: AWS region; default: AWS's own configuration"
     )
     threads: int | None = Field(
         default=None, ge=1, description="local: CPU threads; default: all cores"

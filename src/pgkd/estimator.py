@@ -32,7 +32,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     `Pipeline`. Method: Di Palo et al., EMNLP 2024.
 
     Args:
-        teacher: ``"local"``, ``"openai"``, ``"fake"``, or a `Teacher`.
+        teacher: the name of a provider, such as ``"local"`` or ``"openai"``, or a `Teacher`.
         teacher_model: the model's name, or a GGUF path; None takes the provider's default.
         student: ``"encoder"`` or ``"linear"``.
         encoder: weights of the encoder student.

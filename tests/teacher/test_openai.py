@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-import time
 import traceback
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +16,7 @@ from pgkd.errors import (
 )
 from pgkd.guidance.asking import samples_schema
 from pgkd.teacher import Message, OpenAITeacher, Request, Sampling
+from tests.teacher.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,54 +43,9 @@ def completion(content: Any = "{}", **message: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Server:
-    """Answers with what is queued, the last answer again and again."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, Any, dict[str, str]]] = [(200, completion(), {})]
-        self.seen: list[tuple[dict[str, str], dict[str, Any]]] = []
-        self.delay = 0.0
-
-    def answer(self, status: int, body: Any, **headers: str) -> None:
-        self.answers = [(status, body, headers)]
-
-    @contextmanager
-    def running(self) -> Iterator[str]:
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                outer.seen.append((dict(self.headers.items()), body))
-                time.sleep(outer.delay)
-                answers = outer.answers
-                status, answer, headers = answers.pop(0) if len(answers) > 1 else answers[0]
-                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                for name, value in headers.items():
-                    self.send_header(name.replace("_", "-"), value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{httpd.server_address[1]}/v1"
-        finally:
-            httpd.shutdown()
-            thread.join()
-            httpd.server_close()
-
-
 @pytest.fixture
 def server() -> Server:
-    return Server()
+    return Server(completion(), path="/v1")
 
 
 @pytest.fixture

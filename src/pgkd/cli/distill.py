@@ -24,9 +24,9 @@ def distill(
     student: Annotated[str | None, Option(help="encoder or linear.")] = None,
     encoder: Annotated[str | None, Option(help="Encoder: name, hub name or folder.")] = None,
     recipe: Annotated[str | None, Option(help="Encoder: frozen or finetune.")] = None,
-    teacher: Annotated[str | None, Option(help="local, openai, fake or a plug-in.")] = None,
+    teacher: Annotated[str | None, Option(help="Provider: local, openai, anthropic, ...")] = None,
     teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible endpoint.")] = None,
+    base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
     mode: Annotated[str | None, Option(help="targeted or paper.")] = None,
     instructions: Annotated[
         str | None, Option(help="What else the teacher should know, e.g. who writes the texts.")

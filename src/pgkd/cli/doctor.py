@@ -12,6 +12,8 @@ Option = typer.Option
 _EXTRAS = {
     "local": ("xllamacpp",),
     "openai": ("openai",),
+    "anthropic": ("anthropic",),
+    "bedrock": ("boto3",),
     "train": ("torch", "transformers"),
     "data": ("datasets", "pyarrow"),
 }
@@ -22,7 +24,7 @@ def doctor(
         str, Option(help="Provider to ask for one sentence; 'none' asks none.")
     ] = "local",
     teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
-    base_url: Annotated[str | None, Option(help="OpenAI-compatible endpoint.")] = None,
+    base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Tell what is installed and found, and ask the teacher for one sentence."""

@@ -35,8 +35,8 @@ student:
   # recipe: frozen                 # or finetune: slower, trains the whole encoder
 
 teacher:
-  provider: local                  # or openai: any compatible endpoint, key from the environment
-  # model: null                    # local: path of a GGUF file; openai: name of the model
+  provider: local                  # or openai, anthropic, bedrock: keys come from the environment
+  # model: null                    # local: path of a GGUF file; the others: name of the model
   # base_url: null                 # openai: http://localhost:11434/v1 for Ollama, and so on
   # threads: null                  # local: CPU threads; fewer can be faster on a busy machine
 

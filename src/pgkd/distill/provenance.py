@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = (
     "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "datasets", "pyarrow", "torch",
-    "transformers", "tokenizers", "xllamacpp", "openai",
+    "transformers", "tokenizers", "xllamacpp", "openai", "anthropic", "boto3",
 )  # fmt: skip
 
 

@@ -1,6 +1,8 @@
 """The LLMs to learn from, behind one method."""
 
+from pgkd.teacher.anthropic import AnthropicTeacher
 from pgkd.teacher.base import Message, Reply, Request, Sampling, Teacher
+from pgkd.teacher.bedrock import BedrockTeacher
 from pgkd.teacher.fake import FakeTeacher
 from pgkd.teacher.labelling import label_texts
 from pgkd.teacher.local import LocalTeacher
@@ -10,6 +12,8 @@ from pgkd.teacher.recorded import RecordedTeacher
 from pgkd.teacher.registry import make_teacher, providers, teacher_maker
 
 __all__ = [
+    "AnthropicTeacher",
+    "BedrockTeacher",
     "FakeTeacher",
     "LocalTeacher",
     "Message",

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from pgkd.errors import (
-    TeacherAuthError,
-    TeacherError,
-    TeacherRateLimitError,
-    TeacherRequestError,
-    TeacherUnavailableError,
-)
+from pgkd.errors import TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
+from pgkd.teacher.endpoint import Endpoint, count_of, error_of_sdk, guarded_client, key_of
+from pgkd.teacher.quiet import Quiet
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_LONGEST_REPLY = 1_000_000  # characters; more is refused
-_LONGEST_TROUBLE = 500  # characters of an endpoint's error message that are told
 _DEFAULT_MODEL = "gpt-4o-mini"
 _FINISH: dict[str, FinishReason] = {
     "stop": "stop",
@@ -66,15 +58,19 @@ class OpenAITeacher(Teacher):
         max_retries: int = 0,
     ) -> None:
         self._sdk: ModuleType = require("openai", extra="openai", job="The openai teacher")
-        self._key = _key(api_key_env, needed=base_url is None)
+        key = key_of(api_key_env, needed=base_url is None)
         self.model = model
-        self.biller = base_url or "openai"
         self._client = self._sdk.OpenAI(
-            api_key=self._key or "none",
+            api_key=key or "none",
             base_url=base_url,
             timeout=timeout,
             max_retries=max_retries,
+            http_client=guarded_client(self._sdk, timeout),
         )
+        self.biller = str(self._client.base_url)
+        self._endpoint = Endpoint(self.biller, key)
+        loggers = ("openai._base_client", "httpx", "httpx2")
+        self._quiet = Quiet(self._endpoint.redacted, *loggers)
 
     def complete(self, request: Request) -> Reply:
         """Answer one request.
@@ -90,26 +86,16 @@ class OpenAITeacher(Teacher):
             completion = self._client.chat.completions.create(**_payload(request, self.model))
         # `from None`: a traceback that shows the SDK's error would show the key it may quote.
         except self._sdk.OpenAIError as error:
-            raise self._told(error) from None
-        except ValueError as error:  # the body was no JSON
-            raise TeacherUnavailableError(self._safe(f"sent no JSON: {error}")) from None
+            raise error_of_sdk(self._sdk, error, self._endpoint) from None
+        except (ValueError, RecursionError) as error:  # the body was no JSON, or nests too deep
+            told = self._endpoint.told(f"sent no JSON: {error}")
+            raise TeacherUnavailableError(told) from None
         return self._reply(completion, time.perf_counter() - start)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-
-    @property
-    def _where(self) -> str:
-        """The endpoint without a user, a password or a query: each may be a secret."""
-        url = urlsplit(str(self._client.base_url))
-        return f"The endpoint {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
-
-    def _safe(self, trouble: str) -> str:
-        """What an endpoint says of its trouble, without the key and of bounded length."""
-        told = trouble.replace(self._key, "[key]") if self._key else trouble
-        cut = told[:_LONGEST_TROUBLE] + (" …" if len(told) > _LONGEST_TROUBLE else "")
-        return f"{self._where} {cut}"
+        self._quiet.stop()
 
     def _reply(self, completion: Any, seconds: float) -> Reply:
         # The SDK builds its objects without checking them: any part may be missing or odd.
@@ -117,34 +103,16 @@ class OpenAITeacher(Teacher):
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(choice, "message", None)
         text = getattr(message, "content", None) or ""
-        if message is None or not isinstance(text, str):
-            raise TeacherUnavailableError(f"{self._where} answered without a message.")
-        if len(text) > _LONGEST_REPLY:
-            raise TeacherRequestError(
-                f"{self._where} answered {len(text)} characters; more than {_LONGEST_REPLY} "
-                "are not read."
-            )
+        text = self._endpoint.checked(None if message is None else text)
         usage, served = getattr(completion, "usage", None), getattr(completion, "model", None)
         return Reply(
             text=text,
             model=served if isinstance(served, str) and served else self.model,
-            input_tokens=_count(usage, "prompt_tokens"),
-            output_tokens=_count(usage, "completion_tokens"),
+            input_tokens=count_of(getattr(usage, "prompt_tokens", None)),
+            output_tokens=count_of(getattr(usage, "completion_tokens", None)),
             seconds=round(seconds, 3),
             finish_reason=_finish(choice, message),
         )
-
-    def _told(self, error: Any) -> TeacherError:
-        """An error of the SDK as one of ours."""
-        sdk, message = self._sdk, self._safe(f"failed: {error}")
-        if isinstance(error, (sdk.AuthenticationError, sdk.PermissionDeniedError)):
-            # Its text may quote a part of the key, which cannot be found and taken out.
-            return TeacherAuthError(f"{self._where} refuses the key ({error.status_code}).")
-        if isinstance(error, sdk.RateLimitError):
-            return TeacherRateLimitError(message, _retry_after(error))
-        if isinstance(error, sdk.APIStatusError) and error.status_code < 500:
-            return TeacherRequestError(message)
-        return TeacherUnavailableError(message)
 
 
 def _payload(request: Request, model: str) -> dict[str, Any]:
@@ -164,33 +132,8 @@ def _payload(request: Request, model: str) -> dict[str, Any]:
     return payload
 
 
-def _key(variable: str, *, needed: bool) -> str:
-    """The key of an environment variable, empty where there is none."""
-    key = os.environ.get(variable, "").strip()  # a key read from a file ends with a line break
-    if needed and not key:
-        raise TeacherAuthError(f"The environment variable {variable} holds no key.")
-    if not (key.isascii() and key.isprintable()):
-        raise TeacherAuthError(
-            f"The environment variable {variable} holds characters that no key can have: "
-            "copy the key again."
-        )
-    return key
-
-
-def _count(usage: Any, name: str) -> int | None:
-    tokens = getattr(usage, name, None)
-    return tokens if isinstance(tokens, int) else None
-
-
 def _finish(choice: Any, message: Any) -> FinishReason:
     if getattr(message, "refusal", None):
         return "refusal"
     reason = getattr(choice, "finish_reason", None)
     return _FINISH.get(reason, "other") if isinstance(reason, str) else "other"
-
-
-def _retry_after(error: Any) -> float | None:
-    try:
-        return float(error.response.headers["retry-after"])
-    except (AttributeError, KeyError, ValueError):
-        return None

@@ -12,6 +12,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError
+from pgkd.teacher.anthropic import AnthropicTeacher
+from pgkd.teacher.bedrock import BedrockTeacher
 from pgkd.teacher.fake import FakeTeacher
 from pgkd.teacher.local import LocalTeacher
 from pgkd.teacher.openai import OpenAITeacher
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _GROUP = "pgkd.teachers"
 _OWN: dict[str, Callable[..., Teacher]] = {
+    "anthropic": AnthropicTeacher,
+    "bedrock": BedrockTeacher,
     "fake": FakeTeacher,
     "local": LocalTeacher,
     "openai": OpenAITeacher,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pgkd.teacher.base import Request
 
 _A_MESSAGE = 32  # tokens that a chat template may add around a message
-_A_SCHEMA = 256  # and around a schema
+_A_SCHEMA = 1024  # and around a schema, with what some providers say about tools
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""What providers behind an endpoint share: the key, bounded replies, what is told of trouble."""
+
+from __future__ import annotations
+
+import math
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pgkd.errors import (
+    TeacherAuthError,
+    TeacherError,
+    TeacherRateLimitError,
+    TeacherRequestError,
+    TeacherUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+LONGEST_REPLY = 1_000_000  # characters; more is refused
+LONGEST_BODY = 8_000_000  # bytes; room for such a reply whose every character is escaped
+_LONGEST_TROUBLE = 500  # characters of an endpoint's error message that are told
+
+
+class Endpoint:
+    """An address, and what may be told of it: no key, no user, no password, no query."""
+
+    def __init__(self, url: str, *secrets: str) -> None:
+        self._parts = urlsplit(url)
+        self._secrets = [s for s in (*secrets, self._parts.password) if s]
+
+    def __str__(self) -> str:
+        parts = self._parts
+        return f"The endpoint {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def redacted(self, text: str) -> str:
+        """A text without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
+
+    def told(self, trouble: str) -> str:
+        """What an endpoint says of its trouble, without secrets and of bounded length."""
+        trouble = self.redacted(trouble)
+        cut = " …" if len(trouble) > _LONGEST_TROUBLE else ""
+        return f"{self} {trouble[:_LONGEST_TROUBLE]}{cut}"
+
+    def refusal(
+        self, status: int, trouble: str, headers: Mapping[str, str] | None = None
+    ) -> TeacherError:
+        """The error for an answer with this HTTP status."""
+        if status in (401, 403):
+            # The answer may quote a part of the key, which cannot be found and taken out.
+            return TeacherAuthError(f"{self} refuses the key ({status}).")
+        if 300 <= status < 400:
+            return TeacherRequestError(
+                f"{self} points elsewhere ({status}), and pgkd takes the key nowhere else: "
+                "set base_url to the new address."
+            )
+        message = self.told(f"failed: {trouble}")
+        if status == 429:
+            return TeacherRateLimitError(message, _retry_after(headers or {}))
+        if status < 500:
+            return TeacherRequestError(message)
+        return TeacherUnavailableError(message)
+
+    def checked(self, text: object) -> str:
+        """The text of a reply.
+
+        Raises:
+            TeacherUnavailableError: it is no text.
+            TeacherRequestError: it is too long.
+        """
+        if not isinstance(text, str):
+            raise TeacherUnavailableError(f"{self} answered without a message.")
+        if len(text) > LONGEST_REPLY:
+            raise TeacherRequestError(
+                f"{self} answered {len(text)} characters; more than {LONGEST_REPLY} are not read."
+            )
+        return text
+
+    def bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks of a body, as long as it is not too long.
+
+        Raises:
+            TeacherRequestError: it is.
+        """
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > LONGEST_BODY:
+                raise TeacherRequestError(
+                    f"{self} answered a body of more than {LONGEST_BODY} bytes; it is not read."
+                )
+            yield chunk
+
+
+def key_of(variable: str, *, needed: bool) -> str:
+    """The key of an environment variable, empty where there is none.
+
+    Raises:
+        TeacherAuthError: there is none, and it is needed; or no HTTP header can carry it.
+    """
+    key = os.environ.get(variable, "").strip()  # a key read from a file ends with a line break
+    if needed and not key:
+        raise TeacherAuthError(f"The environment variable {variable} holds no key.")
+    if not (key.isascii() and key.isprintable()):
+        raise TeacherAuthError(
+            f"The environment variable {variable} holds characters that no key can have: "
+            "copy the key again."
+        )
+    return key
+
+
+def count_of(tokens: object) -> int | None:
+    """A number of tokens, None where it is no number."""
+    return tokens if isinstance(tokens, int) else None
+
+
+def guarded_client(sdk: Any, timeout: float) -> Any:
+    """The HTTP client of an SDK, but it follows no redirect and reads no endless body.
+
+    The SDKs follow redirects and read whole bodies. A packed body is not asked for, and refused:
+    a small one may unpack to gigabytes.
+    """
+    # The module whose client the SDK has: httpx or, from openai 3 and anthropic 1, httpx2.
+    http = import_module(sdk.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+
+    class Bounded(http.SyncByteStream):  # type: ignore[misc, name-defined]
+        def __init__(self, stream: Any, endpoint: Endpoint) -> None:
+            self._stream, self._endpoint = stream, endpoint
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self._endpoint.bounded(self._stream)
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def bound(response: Any) -> None:
+        endpoint = Endpoint(str(response.url))
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise TeacherRequestError(f"{endpoint} answered a packed body; it is not read.")
+        response.stream = Bounded(response.stream, endpoint)
+
+    return sdk.DefaultHttpxClient(
+        timeout=timeout,
+        follow_redirects=False,
+        headers={"accept-encoding": "identity"},
+        event_hooks={"response": [bound]},
+    )
+
+
+def error_of_sdk(sdk: Any, error: Any, endpoint: Endpoint) -> TeacherError:
+    """An error of the openai or the anthropic SDK, whose errors have the same names, as ours."""
+    if isinstance(error.__cause__, TeacherError):
+        return error.__cause__  # of `guarded_client`; some SDKs wrap it
+    if isinstance(error, sdk.APIStatusError):
+        return endpoint.refusal(error.status_code, str(error), error.response.headers)
+    return TeacherUnavailableError(endpoint.told(f"failed: {error}"))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    try:
+        seconds = float(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    return seconds if 0 <= seconds < math.inf else None
