@@ -112,8 +112,8 @@ class Ledger:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            # WAL: a commit appends to one file. FULL: it is on the disk when the call returns.
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + _SCHEMA)
+            # WAL: a commit appends to one file, and readers do not wait for it.
+            self._db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
         self._resumed_in = max((call.round for call in self.calls()), default=0)
@@ -155,6 +155,7 @@ class Ledger:
             "UPDATE calls SET state = 'replied', reply = ?, cost_usd = ?, price_source = ?, "
             "ended_at = ? WHERE n = ?",
             (text, None if cost is None else str(cost), price_source, _now(), n),
+            synced=True,
         )
 
     def fail(self, n: int, error: TeacherError) -> None:
@@ -209,8 +210,10 @@ class Ledger:
             n, id_, purpose, key, provider, asked, state, answered, kind, error, price, source, most
         )
 
-    def _write(self, statement: str, values: tuple[Any, ...] = ()) -> int:
+    def _write(self, statement: str, values: tuple[Any, ...] = (), *, synced: bool = False) -> int:
+        """Commit one statement. It outlives the process; a synced one outlives the power, too."""
         with self._guarded():
+            self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
             return self._db.execute(statement, values).lastrowid or 0
 
     @contextmanager
