@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
-.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-distill bench-weight clean
+.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-head bench-distill bench-weight bench-calls clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench-round0: setup  ## how good is the student before any teacher is asked
 bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)
 
+bench-head: setup  ## how the head is chosen and calibrated
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/head_choice.py --data-root $(DATA)
+
 bench-distill: setup  ## the table of the README; hours, resumes where it was stopped
 	mkdir -p $(CELLS)
 	for seed in 0 1 2; do \
@@ -68,6 +71,9 @@ bench-distill: setup  ## the table of the README; hours, resumes where it was st
 bench-weight: setup  ## what written texts should weigh; after bench-distill
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py $(CELLS)/banking77-100-s? \
 	  $(CELLS)/banking77-1000-s[01]
+
+bench-calls: $(READY)  ## many calls at once against a loopback server, and what the books cost
+	$(BIN)/python benchmarks/calls.py
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

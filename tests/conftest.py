@@ -52,7 +52,7 @@ def config(tmp_path: Path) -> Config:
     return Config.parse(
         {
             "student": {"kind": "linear"},
-            "teacher": {"provider": "fake", "retries": 0},
+            "teacher": {"provider": "fake"},
             "guidance": {"folds": 3},
             "rounds": 2,
             "samples": 6,

@@ -22,7 +22,7 @@ _WHY = {
     "rounds": "all rounds were run",
     "patience": "the loss stopped improving",
     "nothing usable": "the teacher wrote nothing usable",
-    "budget": "the budget is used up",
+    "budget": "",  # the detail says it all
     "interrupted": "interrupted",
     "teacher failed": "the teacher failed",
 }
@@ -100,7 +100,8 @@ class RunDisplay(Hooks):
         rounds = outcome.rounds
         if not rounds:
             return
-        why = _WHY[outcome.stopped_by] + (f": {outcome.detail}" if outcome.detail else "")
+        parts = [_WHY[outcome.stopped_by], outcome.detail.rstrip(".")]
+        why = ": ".join(part for part in parts if part)
         self._console.print(f"\nStopped after round {rounds[-1].number}: {why}.")
         shown = {
             "before the teacher (round 0)": rounds[0],
@@ -133,7 +134,7 @@ def _figures(finished: Round) -> tuple[str, ...]:
 
 def estimate_line(estimate: Estimate) -> str:
     """An estimate in one line."""
-    usd = "at an unknown price" if estimate.usd is None else f"for about ${estimate.usd:.2f}"
+    usd = "at an unknown price" if estimate.usd is None else f"for about ${estimate.usd:.4f}"
     return (
         f"At most {estimate.calls} calls and as many repairs as are needed: about "
         f"{estimate.input_tokens:,} tokens of prompts and {estimate.output_tokens:,} of answers, "

@@ -67,9 +67,8 @@ def employed(config: Config, teacher: Teacher, ledger: Ledger) -> Teacher:
     prices = teacher_prices(config, teacher)
     booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
     how = config.teacher
-    return PatientTeacher(
-        booked, retries=how.retries, longest=how.longest, concurrency=how.concurrency
-    )
+    retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
+    return PatientTeacher(booked, retries=retries, longest=how.longest, concurrency=how.concurrency)
 
 
 def teacher_prices(config: Config, teacher: Teacher) -> Prices:

@@ -87,7 +87,7 @@ class Budget:
             while limit := self._limits.passed_by(self._used + self._reserved + most):
                 if self._limits.passed_by(self._used + most) or not self._reserved.calls:
                     raise BudgetExhaustedError(
-                        f"The budget of {limit} is used up: {_told(self._used)} so far, and the "
+                        f"the budget of {limit} is used up: {_told(self._used)} so far, and the "
                         f"next call may take {most.tokens} tokens. Raise it to go on."
                     )
                 self._changed.wait()
