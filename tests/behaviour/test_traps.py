@@ -130,9 +130,30 @@ TRAPS = (
     Trap(
         "a reply is used before it is on disk",
         "teacher/account/accounted.py",
-        "        self._ledger.finish(n, reply)\n",
+        "            self._ledger.finish(n, reply, cost, self._prices.source)\n",
         "",
         "tests/behaviour/test_trouble.py",
+    ),
+    Trap(
+        "a reply that was paid for is asked for again on resuming",
+        "teacher/account/accounted.py",
+        "        if settled is not None:\n",
+        "        if False:\n",
+        "tests/teacher/account/test_ledger.py",
+    ),
+    Trap(
+        "an unknown price is taken for zero",
+        "teacher/account/prices.py",
+        "        except LookupError:\n            return None",
+        "        except LookupError:\n            return Decimal(0)",
+        "tests/teacher/account/test_prices.py",
+    ),
+    Trap(
+        "calls in flight do not count in the budget",
+        "teacher/account/budget.py",
+        "            self._reserved += most\n",
+        "            self._reserved += Amount(1)\n",
+        "tests/teacher/account/test_budget.py",
     ),
     Trap(
         "the key of the environment in the run folder",
