@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pgkd.student.base import Student
 
 # Two, not a grid: a few hundred validation rows can tell a strong teacher from a weak one, and no
-# more. Each is within half a point of the best weight for its kind of teacher; the wrong one costs
-# three or four points, full weight for a weak teacher close to five (docs/results.md).
+# more. The light one is within half a point of the best for a weak teacher; the other costs it one
+# point, and brings a strong one five or six of the nine that full weight would (docs/results.md).
 WEIGHTS = (0.05, 0.3)
 _MARGIN = 2.0  # standard errors
 _ROWS_TO_JUDGE = 50  # with fewer, losses of single rows decide: the weight changes every round
