@@ -78,7 +78,14 @@ class StudentError(PgkdError):
 
 
 class TeacherError(PgkdError):
-    """The teacher gave no reply to a request."""
+    """The teacher gave no reply to a request.
+
+    Attributes:
+        settled: it happened in an earlier life of the run, which went on without the reply; to
+            ask again would change nothing.
+    """
+
+    settled: bool = False
 
 
 class TeacherAuthError(TeacherError):

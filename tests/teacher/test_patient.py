@@ -76,6 +76,15 @@ def test_the_last_error_is_told_when_retries_or_time_are_up() -> None:
         patient([TeacherRateLimitError("tomorrow", 86_400)], Clock()).complete(ASKED)
 
 
+def test_a_failure_of_an_earlier_life_is_not_waited_for() -> None:
+    clock = Clock()
+    error = TeacherUnavailableError("down, then")
+    error.settled = True
+    with pytest.raises(TeacherUnavailableError):
+        patient([error, "never"], clock).complete(ASKED)
+    assert clock.waits == []
+
+
 class Crowd(Teacher):
     """Counts how many calls it has at once; says 429 to all beyond a limit."""
 

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pgkd.errors import TeacherRateLimitError, TeacherUnavailableError
+from pgkd.errors import TeacherError, TeacherRateLimitError, TeacherUnavailableError
 from pgkd.teacher.base import Reply, Request, Teacher
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class PatientTeacher(Teacher):
                 return reply
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _wait(self, attempt: int, end: float, error: Exception, asked: float | None) -> None:
+    def _wait(self, attempt: int, end: float, error: TeacherError, asked: float | None) -> None:
         """Wait before the next attempt, or raise the error where there is none."""
         bound = min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)
         seconds = self._jitter.uniform(0, bound) if asked is None else max(0.0, asked)
-        if attempt == self._retries or self._clock() + seconds > end:
+        if error.settled or attempt == self._retries or self._clock() + seconds > end:
             raise error
         self._sleep(seconds)
 

@@ -69,8 +69,9 @@ def test_a_failure_that_the_run_went_on_after_is_part_of_it(tmp_path: Path) -> N
             life.complete(request("r2-0002"))
     with Ledger(tmp_path / "l") as ledger:
         life = AccountedTeacher(teacher, ledger)
-        with pytest.raises(TeacherRequestError, match="too long"):
+        with pytest.raises(TeacherRequestError, match="too long") as again:
             life.complete(request("r1-0001"))
+        assert again.value.settled
         assert len(teacher.requests) == 3
         life.complete(request("r2-0002"))  # of the last round: worth another try
     assert len(teacher.requests) == 4

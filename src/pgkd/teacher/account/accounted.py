@@ -145,4 +145,6 @@ def _again(call: Call) -> Reply:
         return call.reply
     kind = getattr(pgkd.errors, call.error_kind or "", TeacherError)
     known = isinstance(kind, type) and issubclass(kind, TeacherError)
-    raise (kind if known else TeacherError)(call.error or "")
+    error: TeacherError = (kind if known else TeacherError)(call.error or "")
+    error.settled = True
+    raise error
