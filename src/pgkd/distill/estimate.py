@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +12,7 @@ from pgkd.distill.events import Hooks
 from pgkd.distill.store import RunFolder
 from pgkd.distill.writing import Writer
 from pgkd.teacher import FakeTeacher
-from pgkd.teacher.account.budget import most_tokens
+from pgkd.teacher.account.budget import most_tokens, prompt_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,14 +79,9 @@ def estimate(
         prices: of the teacher.
         model: that is asked.
     """
-    prompts = sum(_prompt_bytes(ask) for ask in asks) // _BYTES_A_TOKEN
+    prompts = sum(prompt_bytes(ask.request) for ask in asks) // _BYTES_A_TOKEN
     length = sum(len(text.encode()) for text in texts) / len(texts) / _BYTES_A_TOKEN
     answers = sum(round(ask.count * (length + _AROUND_A_TEXT)) for ask in asks)
     most = sum(most_tokens(ask.request) for ask in asks)
     usd = prices.cost(model, prompts * rounds, answers * rounds)
     return Estimate(len(asks) * rounds, prompts * rounds, answers * rounds, most * rounds, usd)
-
-
-def _prompt_bytes(ask: Ask) -> int:
-    messages = sum(len(m.content.encode(errors="replace")) for m in ask.request.messages)
-    return messages + len(json.dumps(ask.request.schema))

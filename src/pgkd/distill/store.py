@@ -28,7 +28,6 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ from pgkd.student import load_student
 from pgkd.student.encoders import link_or_copy
 from pgkd.task import Example, LabelClass, Taxonomy
 from pgkd.teacher.account import Ledger
+from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -266,11 +266,6 @@ def _fresh(path: Path) -> bool:
 def as_json(data: Any) -> str:
     """Plain data as the text of a JSON file."""
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-
-
-def now() -> str:
-    """The time as it stands in a journal."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def without_times(record: Any) -> Any:

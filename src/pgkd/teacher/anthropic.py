@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pgkd.errors import TeacherRequestError, TeacherUnavailableError
-from pgkd.extras import require
-from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
-from pgkd.teacher.endpoint import Endpoint, count_of, error_of_sdk, guarded_client, key_of
-from pgkd.teacher.quiet import Quiet
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from pgkd.errors import TeacherRequestError
+from pgkd.teacher.base import FinishReason, Reply, Request
+from pgkd.teacher.endpoint import count_of
+from pgkd.teacher.sdk import SdkTeacher
 
 _DEFAULT_MODEL = "claude-haiku-4-5"  # answers at once; from 5 on they think first
 _FINISH: dict[str, FinishReason] = {
@@ -22,7 +18,7 @@ _FINISH: dict[str, FinishReason] = {
 }
 
 
-class AnthropicTeacher(Teacher):
+class AnthropicTeacher(SdkTeacher):
     """Asks a Claude model through the official SDK.
 
     A request's schema goes out as ``output_config.format``, the structured output that is generally
@@ -49,7 +45,7 @@ class AnthropicTeacher(Teacher):
     """
 
     name = "anthropic"
-    concurrency = 64
+    client_class = "Anthropic"
 
     def __init__(
         self,
@@ -60,20 +56,13 @@ class AnthropicTeacher(Teacher):
         timeout: float = 120.0,
         max_retries: int = 0,
     ) -> None:
-        self._sdk: ModuleType = require("anthropic", extra="anthropic", job="The anthropic teacher")
-        key = key_of(api_key_env, needed=base_url is None)
-        self.model = model
-        self._client = self._sdk.Anthropic(
-            api_key=key or "none",
+        super().__init__(
+            model,
             base_url=base_url,
+            api_key_env=api_key_env,
             timeout=timeout,
             max_retries=max_retries,
-            http_client=guarded_client(self._sdk, timeout),
         )
-        self.biller = str(self._client.base_url)
-        self._endpoint = Endpoint(self.biller, key)
-        loggers = ("anthropic._base_client", "httpx", "httpx2")
-        self._quiet = Quiet(self._endpoint.redacted, *loggers)
 
     def complete(self, request: Request) -> Reply:
         """Answer one request.
@@ -87,20 +76,8 @@ class AnthropicTeacher(Teacher):
         """
         payload = self._payload(request)
         start = time.perf_counter()
-        try:
-            message = self._client.messages.create(**payload)
-        # `from None`: a traceback that shows the SDK's error would show the key it may quote.
-        except self._sdk.AnthropicError as error:
-            raise error_of_sdk(self._sdk, error, self._endpoint) from None
-        except (ValueError, RecursionError) as error:  # the body was no JSON, or nests too deep
-            told = self._endpoint.told(f"sent no JSON: {error}")
-            raise TeacherUnavailableError(told) from None
+        message = self._answer(self._client.messages.create, payload)
         return self._reply(message, time.perf_counter() - start)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-        self._quiet.stop()
 
     def _payload(self, request: Request) -> dict[str, Any]:
         said = [m for m in request.messages if m.role != "system"]

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pgkd.errors import TeacherUnavailableError
-from pgkd.extras import require
-from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
-from pgkd.teacher.endpoint import Endpoint, count_of, error_of_sdk, guarded_client, key_of
-from pgkd.teacher.quiet import Quiet
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from pgkd.teacher.base import FinishReason, Reply, Request
+from pgkd.teacher.endpoint import count_of
+from pgkd.teacher.sdk import SdkTeacher
 
 _DEFAULT_MODEL = "gpt-4o-mini"
 _FINISH: dict[str, FinishReason] = {
@@ -22,7 +17,7 @@ _FINISH: dict[str, FinishReason] = {
 }
 
 
-class OpenAITeacher(Teacher):
+class OpenAITeacher(SdkTeacher):
     """Asks an OpenAI-compatible endpoint through the official SDK.
 
     A request's schema goes out as a strict ``json_schema`` response format. There is no silent
@@ -46,7 +41,7 @@ class OpenAITeacher(Teacher):
     """
 
     name = "openai"
-    concurrency = 64
+    client_class = "OpenAI"
 
     def __init__(
         self,
@@ -57,20 +52,13 @@ class OpenAITeacher(Teacher):
         timeout: float = 120.0,
         max_retries: int = 0,
     ) -> None:
-        self._sdk: ModuleType = require("openai", extra="openai", job="The openai teacher")
-        key = key_of(api_key_env, needed=base_url is None)
-        self.model = model
-        self._client = self._sdk.OpenAI(
-            api_key=key or "none",
+        super().__init__(
+            model,
             base_url=base_url,
+            api_key_env=api_key_env,
             timeout=timeout,
             max_retries=max_retries,
-            http_client=guarded_client(self._sdk, timeout),
         )
-        self.biller = str(self._client.base_url)
-        self._endpoint = Endpoint(self.biller, key)
-        loggers = ("openai._base_client", "httpx", "httpx2")
-        self._quiet = Quiet(self._endpoint.redacted, *loggers)
 
     def complete(self, request: Request) -> Reply:
         """Answer one request.
@@ -82,20 +70,10 @@ class OpenAITeacher(Teacher):
             TeacherUnavailableError: no connection, a timeout or a server error after the retries.
         """
         start = time.perf_counter()
-        try:
-            completion = self._client.chat.completions.create(**_payload(request, self.model))
-        # `from None`: a traceback that shows the SDK's error would show the key it may quote.
-        except self._sdk.OpenAIError as error:
-            raise error_of_sdk(self._sdk, error, self._endpoint) from None
-        except (ValueError, RecursionError) as error:  # the body was no JSON, or nests too deep
-            told = self._endpoint.told(f"sent no JSON: {error}")
-            raise TeacherUnavailableError(told) from None
+        completion = self._answer(
+            self._client.chat.completions.create, _payload(request, self.model)
+        )
         return self._reply(completion, time.perf_counter() - start)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
-        self._quiet.stop()
 
     def _reply(self, completion: Any, seconds: float) -> Reply:
         # The SDK builds its objects without checking them: any part may be missing or odd.

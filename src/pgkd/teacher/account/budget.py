@@ -103,9 +103,14 @@ class Budget:
 
 def most_tokens(request: Request) -> int:
     """The most tokens that a request and its answer can have. A token is at least one byte."""
-    prompt = sum(len(m.content.encode(errors="replace")) + _A_MESSAGE for m in request.messages)
-    schema = len(json.dumps(request.schema)) + _A_SCHEMA if request.schema is not None else 0
-    return prompt + schema + request.sampling.max_tokens
+    around = _A_MESSAGE * len(request.messages) + _A_SCHEMA * (request.schema is not None)
+    return prompt_bytes(request) + around + request.sampling.max_tokens
+
+
+def prompt_bytes(request: Request) -> int:
+    """Bytes of all that a request says: its messages and its schema."""
+    messages = sum(len(m.content.encode(errors="replace")) for m in request.messages)
+    return messages + (len(json.dumps(request.schema)) if request.schema is not None else 0)
 
 
 def _told(used: Amount) -> str:

@@ -142,7 +142,7 @@ class Ledger:
         return self._write(
             "INSERT INTO calls (id, purpose, key, provider, request, state, most_tokens, "
             "most_usd, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, most.tokens, str(most.usd), _now()),
+            (*row, most.tokens, str(most.usd), now()),
         )
 
     def finish(
@@ -154,7 +154,7 @@ class Ledger:
         self._write(
             "UPDATE calls SET state = 'replied', reply = ?, cost_usd = ?, price_source = ?, "
             "ended_at = ? WHERE n = ?",
-            (text, None if cost is None else str(cost), price_source, _now(), n),
+            (text, None if cost is None else str(cost), price_source, now(), n),
             synced=True,
         )
 
@@ -164,7 +164,7 @@ class Ledger:
         self._write(
             "UPDATE calls SET state = 'failed', error_kind = ?, error = ?, ended_at = ? "
             "WHERE n = ?",
-            (type(error).__name__, message, _now(), n),
+            (type(error).__name__, message, now(), n),
         )
 
     def settled(self, request: Request) -> Call | None:
@@ -231,5 +231,6 @@ def round_of(id_: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as it stands in a ledger or a journal."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

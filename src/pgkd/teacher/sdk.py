@@ -1,0 +1,77 @@
+"""What the teachers behind the openai and the anthropic SDK share: the two are built alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pgkd.errors import TeacherUnavailableError
+from pgkd.extras import require
+from pgkd.teacher.base import Teacher
+from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, key_of
+from pgkd.teacher.quiet import Quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+
+class SdkTeacher(Teacher):
+    """A teacher behind an official SDK whose package and extra bear the teacher's name.
+
+    A subclass names the SDK's client in `client_class`, and takes the arguments as its own.
+
+    Args:
+        model: the model's name at the endpoint.
+        base_url: the endpoint; None is the provider's own.
+        api_key_env: environment variable that holds the key. With a `base_url` it may be unset.
+        timeout: seconds to wait for a connection, or for the next bytes of an answer.
+        max_retries: times that the SDK repeats a call.
+
+    Raises:
+        MissingExtraError: the extra is not installed.
+        TeacherAuthError: the variable is empty, and there is no `base_url`; or no HTTP header can
+            carry what it holds.
+    """
+
+    concurrency = 64
+    client_class: ClassVar[str]
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None,
+        api_key_env: str,
+        timeout: float,
+        max_retries: int,
+    ) -> None:
+        self._sdk: ModuleType = require(self.name, extra=self.name, job=f"The {self.name} teacher")
+        key = key_of(api_key_env, needed=base_url is None)
+        self.model = model
+        self._client = getattr(self._sdk, self.client_class)(
+            api_key=key or "none",
+            base_url=base_url,
+            timeout=timeout,
+            max_retries=max_retries,
+            http_client=guarded_client(self._sdk, timeout),
+        )
+        self.biller = str(self._client.base_url)
+        self._endpoint = Endpoint(self.biller, key)
+        loggers = (f"{self.name}._base_client", "httpx", "httpx2")
+        self._quiet = Quiet(self._endpoint.redacted, *loggers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self._quiet.stop()
+
+    def _answer(self, call: Callable[..., Any], payload: dict[str, Any]) -> Any:
+        """What a call of the SDK returns; its errors are raised as ours."""
+        try:
+            return call(**payload)
+        # `from None`: a traceback that shows the SDK's error would show the key it may quote.
+        except getattr(self._sdk, f"{self.client_class}Error") as error:
+            raise error_of_sdk(self._sdk, error, self._endpoint) from None
+        except (ValueError, RecursionError) as error:  # the body was no JSON, or nests too deep
+            told = self._endpoint.told(f"sent no JSON: {error}")
+            raise TeacherUnavailableError(told) from None
