@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,9 +10,10 @@ from pgkd.curation import Parsed, parse_samples, read_description, repair_reques
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherError
 from pgkd.task import Example, Origin
 from pgkd.teacher.base import Reply
+from pgkd.teacher.pool import in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from pgkd.curation import Curation, Curator
     from pgkd.distill.events import Hooks
@@ -78,24 +78,13 @@ class Writer:
             TeacherError: the key is refused, or the teacher failed three times in a row.
         """
         kept: list[Example] = []
-        with closing(self._exchanges(asks)) as exchanges:
+        with closing(in_order(self._teacher, self._exchange, asks)) as exchanges:
             for ask, exchange in zip(asks, exchanges, strict=True):
                 self._note(exchange.first)
                 if isinstance(exchange.first, Reply):
                     kept += self._keep(number, ask, exchange.first, exchange.parsed)
                     self._note(exchange.last)
         return kept
-
-    def _exchanges(self, asks: Sequence[Ask]) -> Generator[_Exchange]:
-        """One exchange an ask, in the order of the asks."""
-        if self._teacher.concurrency == 1:  # in this thread, where Ctrl-C is heard
-            yield from map(self._exchange, asks)
-            return
-        with ThreadPoolExecutor(self._teacher.concurrency, "pgkd-teacher") as pool:
-            try:
-                yield from pool.map(self._exchange, asks)
-            finally:  # what is in flight is paid for: wait for it, and begin nothing else
-                pool.shutdown(wait=True, cancel_futures=True)
 
     def _exchange(self, ask: Ask) -> _Exchange:
         """Ask, parse, and ask again for what is invalid, with the original request."""

@@ -1,6 +1,6 @@
 """Metrics, calibration, and how sure one can be of them."""
 
-from pgkd.evaluation.baselines import TeacherScore, draw_rows, score_teacher
+from pgkd.evaluation.baselines import TeacherScore, draw_rows, score_labels, score_teacher
 from pgkd.evaluation.intervals import (
     Difference,
     bootstrap_intervals,
@@ -27,5 +27,6 @@ __all__ = [
     "evaluate",
     "paired_change",
     "row_log_losses",
+    "score_labels",
     "score_teacher",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.evaluation.intervals import percentiles, resamples
+from pgkd.evaluation.metrics import calibration_error
 from pgkd.teacher import label_texts
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.task import Taxonomy
-    from pgkd.teacher import Reply, Teacher
+    from pgkd.teacher import Labelled, Reply, Teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class TeacherScore:
         macro_f1: mean F1 over the classes of the rows.
         invalid: answers off the list.
         seconds_per_text: wall time.
+        ece: expected calibration error, over the answers that are classes of the list; None where
+            the teacher does not tell how sure it is.
     """
 
     n: int
@@ -39,6 +42,7 @@ class TeacherScore:
     macro_f1: float
     invalid: int
     seconds_per_text: float
+    ece: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, of the same shape as a student's figures."""
@@ -49,6 +53,7 @@ class TeacherScore:
             "intervals": {"accuracy": list(self.accuracy_interval)},
             "invalid": self.invalid,
             "seconds_per_text": round(self.seconds_per_text, 3),
+            **({} if self.ece is None else {"ece": self.ece}),
         }
 
 
@@ -81,24 +86,41 @@ def score_teacher(
         TeacherError: a call gave no reply.
     """
     start = time.perf_counter()
-    answers = label_texts(teacher, texts, taxonomy, seed=seed, on_reply=on_reply)
-    seconds = time.perf_counter() - start
+    found = label_texts(teacher, texts, taxonomy, seed=seed, on_reply=on_reply)
+    return score_labels(found, labels, seconds=time.perf_counter() - start, seed=seed)
+
+
+def score_labels(
+    found: Sequence[Labelled], labels: Sequence[str], *, seconds: float = 0.0, seed: int = 0
+) -> TeacherScore:
+    """Count what of a teacher's answers is right.
+
+    Args:
+        found: n answers, at least one.
+        labels: the true classes.
+        seconds: that all answers took.
+        seed: of the interval.
+    """
     from sklearn.metrics import f1_score
 
-    right = np.array([answer == label for answer, label in zip(answers, labels, strict=True)])
+    right = np.array([a.label == label for a, label in zip(found, labels, strict=True)])
     drawn = np.array([right[rows].mean() for rows in resamples(len(right), 1000, seed)])
     macro = f1_score(
         labels,
-        [answer if answer is not None else "" for answer in answers],
+        [answer.label if answer.label is not None else "" for answer in found],
         labels=sorted(set(labels)),
         average="macro",
         zero_division=0.0,
     )
+    sure = [
+        (a.confidence, r) for a, r in zip(found, right, strict=True) if a.confidence is not None
+    ]
     return TeacherScore(
         n=len(right),
         accuracy=float(right.mean()),
         accuracy_interval=percentiles(drawn, 0.95),
         macro_f1=float(macro),
-        invalid=sum(answer is None for answer in answers),
+        invalid=sum(answer.label is None for answer in found),
         seconds_per_text=seconds / len(right),
+        ece=calibration_error(*map(np.array, zip(*sure, strict=True))) if sure else None,
     )

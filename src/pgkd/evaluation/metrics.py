@@ -92,7 +92,8 @@ def evaluate(
     """
     index = {name: i for i, name in enumerate(classes)}
     gold = np.array([index[label] for label in labels], dtype=np.int64)
-    confusion = confusion_matrix(gold, probabilities.argmax(axis=1), len(classes))
+    predicted = probabilities.argmax(axis=1)
+    confusion = confusion_matrix(gold, predicted, len(classes))
     precision, recall, f1 = class_scores(confusion)
     support = confusion.sum(axis=1)
     n = len(gold)
@@ -102,7 +103,7 @@ def evaluate(
         macro_f1=float(macro_f1(confusion)),
         weighted_f1=float((f1 * support).sum() / n) if n else 0.0,
         log_loss=float(row_log_losses(probabilities, gold).mean()) if n else 0.0,
-        ece=calibration_error(probabilities, gold) if n else 0.0,
+        ece=calibration_error(probabilities.max(axis=1), predicted == gold) if n else 0.0,
         per_class=tuple(
             ClassMetrics(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
             for i, name in enumerate(classes)
@@ -150,18 +151,16 @@ def row_log_losses(
 
 
 def calibration_error(
-    probabilities: NDArray[np.float64], gold: NDArray[np.int64], bins: int = _BINS
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = _BINS
 ) -> float:
     """Expected calibration error over equal-width bins of confidence (Guo et al., ICML 2017).
 
     Args:
-        probabilities: shape (n, n_classes), n at least 1.
-        gold: shape (n,), class indices.
+        confidence: probability of each answer, shape (n,), n at least 1.
+        right: whether each answer is right, shape (n,).
         bins: number of bins.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == gold
     # Bins are open below and closed above, as in the paper.
     bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(gold))
+    return float(np.abs(gaps).sum() / len(right))

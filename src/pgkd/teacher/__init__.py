@@ -4,7 +4,7 @@ from pgkd.teacher.anthropic import AnthropicTeacher
 from pgkd.teacher.base import Message, Reply, Request, Sampling, Teacher
 from pgkd.teacher.bedrock import BedrockTeacher
 from pgkd.teacher.fake import FakeTeacher
-from pgkd.teacher.labelling import label_texts
+from pgkd.teacher.labelling import Labelled, label_texts
 from pgkd.teacher.local import LocalTeacher
 from pgkd.teacher.openai import OpenAITeacher
 from pgkd.teacher.patient import PatientTeacher
@@ -15,6 +15,7 @@ __all__ = [
     "AnthropicTeacher",
     "BedrockTeacher",
     "FakeTeacher",
+    "Labelled",
     "LocalTeacher",
     "Message",
     "OpenAITeacher",

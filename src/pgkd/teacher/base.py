@@ -45,6 +45,9 @@ class Request:
             ``"label"``); for the ledger only.
         id: its name in the run, such as ``r3-0007`` of round 3; for the ledger only.
         repeat: tells requests apart that ask the same to sample more than one reply.
+        choices: the only answers wanted, each as the value of the schema's one property. A teacher
+            with `scores_choices` tells in its reply how likely each is.
+        wants_logprob: whether the reply should bear its log-probability, where the provider tells.
     """
 
     messages: tuple[Message, ...]
@@ -53,6 +56,8 @@ class Request:
     purpose: str = "write"
     id: str = ""
     repeat: int = 0
+    choices: tuple[str, ...] = ()
+    wants_logprob: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
@@ -62,6 +67,9 @@ class Request:
     def key(self) -> str:
         """SHA-256 of everything that shapes the reply: two requests with one key ask the same."""
         content = {k: v for k, v in self.to_json().items() if k not in ("purpose", "id")}
+        for later in ("choices", "wants_logprob"):  # keys of older ledgers and caches stay good
+            if not content[later]:
+                del content[later]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -77,6 +85,9 @@ class Reply:
         output_tokens: tokens of the answer, None where the provider does not say.
         seconds: wall time of the call.
         finish_reason: ``"length"`` means that the text is cut off.
+        scores: log-probability of each of the request's choices, given that it is one of them;
+            None where the teacher cannot tell.
+        logprob: log-probability of the text, where it was wanted and the provider tells it.
     """
 
     text: str
@@ -85,6 +96,8 @@ class Reply:
     output_tokens: int | None = None
     seconds: float = 0.0
     finish_reason: FinishReason = "stop"
+    scores: tuple[float, ...] | None = None
+    logprob: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
@@ -93,7 +106,8 @@ class Reply:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Reply:
         """Rebuild from `to_json`'s data."""
-        return cls(**data)
+        scores = data.get("scores")
+        return cls(**{**data, "scores": None if scores is None else tuple(map(float, scores))})
 
 
 class Teacher(ABC):
@@ -107,6 +121,8 @@ class Teacher(ABC):
     for the model runs on the user's own machine."""
     concurrency: int = 1
     """Calls that it can take at once, from several threads."""
+    scores_choices: bool = False
+    """Whether its replies to a request with `choices` bear the scores of them all."""
 
     @abstractmethod
     def complete(self, request: Request) -> Reply:

@@ -1,22 +1,62 @@
-"""The teacher as a classifier: the class list as an enum, with or without examples."""
+"""The teacher as a classifier: the class list as an enum, with or without examples.
+
+Three ways to ask, by what a provider can tell of its answer:
+
+- ``"score"``: the probability of every class, where the teacher tells it (`scores_choices`). Models
+  prefer some label words whatever the text is; the mean log-probability of each class over all
+  texts, its prior, is taken off (after contextual calibration, Zhao et al., ICML 2021, and batch
+  calibration, Zhou et al., ICLR 2024).
+- ``"answer"``: one answer; its probability, where the provider tells it.
+- ``"agree"``: several answers drawn at random; the class that most of them name, and their share
+  (self-consistency, Wang et al., ICLR 2023).
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import math
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
+from pgkd.errors import ConfigError
 from pgkd.teacher.base import Message, Request, Sampling
+from pgkd.teacher.pool import in_order
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from pgkd.task.example import Example
     from pgkd.task.taxonomy import Taxonomy
     from pgkd.teacher.base import Reply, Teacher
 
+Method = Literal["auto", "score", "answer", "agree"]
+METHODS: tuple[Method, ...] = ("auto", "score", "answer", "agree")
+
 _TEXT_WORDS = 300  # of a text that is shown: the context of a local teacher is small
+_TEMPERATURE = 0.7  # of answers that are drawn to see whether they agree
+_ENOUGH_FOR_PRIOR = 20  # texts: the mean over fewer says more of them than of the model
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What a teacher says of one text.
+
+    Attributes:
+        label: a class of the list; None where the answer is none of them. Nothing is put in its
+            place: a wrong answer is an answer.
+        confidence: probability of the label as far as the teacher tells; None where it does not.
+        probabilities: of all classes, in their order; None but for ``"score"``.
+    """
+
+    label: str | None
+    confidence: float | None = None
+    probabilities: tuple[float, ...] | None = None
 
 
 def label_texts(
@@ -25,34 +65,56 @@ def label_texts(
     taxonomy: Taxonomy,
     *,
     examples: Sequence[Example] = (),
+    method: Method = "auto",
+    samples: int = 5,
+    calibrate: bool = True,
     seed: int = 0,
     on_reply: Callable[[Reply], object] = lambda reply: None,
-) -> list[str | None]:
-    """Let a teacher classify texts, one request each.
+) -> list[Labelled]:
+    """Let a teacher classify texts, as many at once as it takes.
 
     Args:
         teacher: who is asked.
         texts: n texts.
         taxonomy: the classes.
         examples: labelled rows that every request shows; none asks zero-shot.
-        seed: of every request. The temperature is 0, so most providers have no use for it.
-        on_reply: called with every reply: the place to show progress.
+        method: how, see the module; ``"auto"`` is ``"score"`` where the teacher can, else
+            ``"answer"``.
+        samples: answers that are drawn for each text by ``"agree"``.
+        calibrate: whether ``"score"`` takes the prior of the classes off, where there are 20 texts
+            or more. It supposes that the classes are about equally common among them.
+        seed: of every request. A single answer is drawn at temperature 0, so most providers have no
+            use for it.
+        on_reply: called with every reply, in the order asked: the place to show progress.
 
     Returns:
-        n class names; None where the answer is not a class of the list. Nothing is put in its
-        place: a wrong answer is an answer.
+        n answers, in the order of the texts.
 
     Raises:
         TeacherError: a call gave no reply.
+        ConfigError: the teacher tells no scores, and the method needs them.
     """
-    answers = []
-    for i, text in enumerate(texts, start=1):
-        request = label_request(text, taxonomy, examples=examples, seed=seed)
-        request = replace(request, id=f"label-{i:05d}")
-        reply = teacher.complete(request)
+    chosen = _method(method, teacher)
+    repeats = samples if chosen == "agree" else 1
+    requests = (
+        replace(request, id=f"label-{i:05d}" + (f"-{k}" if k else ""))
+        for i, text in enumerate(texts, start=1)
+        for k, request in enumerate(
+            _requests(text, taxonomy, chosen, repeats, examples=examples, seed=seed)
+        )
+    )
+    replies = []
+    for reply in in_order(teacher, teacher.complete, requests):
         on_reply(reply)
-        answers.append(_label_of(reply, taxonomy))
-    return answers
+        replies.append(reply)
+    if chosen == "score":
+        return _scored(replies, taxonomy, calibrate=calibrate)
+    if chosen == "agree":
+        return [
+            _agreed(replies[start : start + repeats], taxonomy)
+            for start in range(0, len(replies), repeats)
+        ]
+    return [_answered(reply, taxonomy) for reply in replies]
 
 
 def label_request(
@@ -72,6 +134,82 @@ def label_request(
         Message("user", render("label_user", text=_shorten(text))),
     )
     return Request(messages, schema, Sampling(temperature=0.0, max_tokens=96, seed=seed), "label")
+
+
+def without_prior(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Class probabilities when each class's mean log-probability over the texts is taken off.
+
+    Args:
+        scores: log-probabilities, shape (n_texts, n_classes).
+
+    Returns:
+        Probabilities of the same shape; rows sum to one.
+    """
+    return _softmax(scores - scores.mean(axis=0))
+
+
+def _method(method: Method, teacher: Teacher) -> Method:
+    if method == "auto":
+        return "score" if teacher.scores_choices else "answer"
+    if method == "score" and not teacher.scores_choices:
+        raise ConfigError(
+            f"The teacher {teacher.name} does not tell the probability of every class: "
+            "label by 'answer' or 'agree' instead of 'score'."
+        )
+    return method
+
+
+def _requests(
+    text: str,
+    taxonomy: Taxonomy,
+    method: Method,
+    repeats: int,
+    *,
+    examples: Sequence[Example],
+    seed: int,
+) -> Iterator[Request]:
+    request = label_request(text, taxonomy, examples=examples, seed=seed)
+    if method == "score":
+        yield replace(request, choices=taxonomy.names)
+    elif method == "answer":
+        yield replace(request, wants_logprob=True)
+    else:
+        for k in range(repeats):
+            drawn = replace(request.sampling, temperature=_TEMPERATURE, seed=seed + k)
+            yield replace(request, sampling=drawn, repeat=k)
+
+
+def _scored(replies: Sequence[Reply], taxonomy: Taxonomy, *, calibrate: bool) -> list[Labelled]:
+    if not replies:
+        return []
+    scores = np.array([reply.scores for reply in replies], dtype=np.float64)
+    enough = len(replies) >= _ENOUGH_FOR_PRIOR
+    found = without_prior(scores) if calibrate and enough else _softmax(scores)
+    return [
+        Labelled(taxonomy.names[int(row.argmax())], float(row.max()), tuple(map(float, row)))
+        for row in found
+    ]
+
+
+def _answered(reply: Reply, taxonomy: Taxonomy) -> Labelled:
+    label = _label_of(reply, taxonomy)
+    told = label is not None and reply.logprob is not None
+    return Labelled(label, math.exp(reply.logprob) if told and reply.logprob is not None else None)
+
+
+def _agreed(replies: Sequence[Reply], taxonomy: Taxonomy) -> Labelled:
+    """The class that most answers name, the first named of several; an answer off the list votes
+    for none."""
+    votes = Counter(label for reply in replies if (label := _label_of(reply, taxonomy)) is not None)
+    if not votes:
+        return Labelled(None)
+    label, count = votes.most_common(1)[0]
+    return Labelled(label, count / len(replies))
+
+
+def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def _shorten(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 from pgkd.errors import ConfigError, TeacherRequestError, TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
+from pgkd.teacher.scoring import score_choices
 from pgkd.weights import DEFAULT_TEACHER, ensure, find
 
 _POLL = 0.2  # seconds between two looks for Ctrl-C
@@ -19,6 +21,7 @@ _LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
 # Small models fall into loops. DRY sampling weighs down only what would prolong a stretch of more
 # than this many tokens that stands among the last ones already: all other texts stay as they are.
 _NO_LOOPS = {"dry_multiplier": 0.8, "dry_allowed_length": 24, "dry_penalty_last_n": 512}
+_NEXT_TOKENS = 256  # of a vocabulary: what is less likely than these is not worth telling apart
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
@@ -40,6 +43,7 @@ class LocalTeacher(Teacher):
     """
 
     name = "local"
+    scores_choices = True
 
     def __init__(
         self, model: str | None = None, *, threads: int | None = None, context: int = 8192
@@ -61,15 +65,43 @@ class LocalTeacher(Teacher):
     def complete(self, request: Request) -> Reply:
         """Answer one request; Ctrl-C is heard while the model writes.
 
+        A request with choices gets the likeliest of them, and the scores of them all
+        (`pgkd.teacher.scoring`).
+
         Raises:
             TeacherRequestError: the request does not fit into the context.
             TeacherUnavailableError: the model cannot be loaded or run.
         """
         server = self._load()
+        if request.choices and request.schema is not None:
+            return self._score(server, request, next(iter(request.schema["properties"])))
         start = time.perf_counter()
         chunks: list[dict[str, Any]] = []
         self._call(server, _payload(request), chunks)
         return _reply(chunks, Path(self._model).name, time.perf_counter() - start)
+
+    def _score(self, server: Any, request: Request, name: str) -> Reply:
+        """The scores of all choices, each as the value of a JSON object's property."""
+        start = time.perf_counter()
+        head, usages = f'{{"{name}": "', list[dict[str, Any]]()
+
+        def next_tokens(begun: str) -> dict[bytes, float]:
+            chunks: list[dict[str, Any]] = []
+            self._call(server, _next_token_payload(request, head + begun), chunks)
+            usages.append(_checked(chunks)[-1].get("usage") or {})
+            return _next_tokens(chunks[-1])
+
+        written = [f"{json.dumps(choice, ensure_ascii=False)[1:]}}}" for choice in request.choices]
+        scores = score_choices(written, next_tokens)
+        best = request.choices[max(range(len(scores)), key=scores.__getitem__)]
+        return Reply(
+            text=json.dumps({name: best}, ensure_ascii=False),
+            model=Path(self._model).name,
+            input_tokens=usages[0].get("prompt_tokens"),
+            output_tokens=len(usages),
+            seconds=round(time.perf_counter() - start, 3),
+            scores=scores,
+        )
 
     def close(self) -> None:
         """Stop a running call and free the model."""
@@ -165,10 +197,36 @@ def _payload(request: Request) -> dict[str, Any]:
         payload |= _NO_LOOPS
     if sampling.seed is not None:
         payload["seed"] = sampling.seed
+    if request.wants_logprob:
+        payload["logprobs"] = True
     if request.schema is not None:
         schema = {"name": "answer", "schema": request.schema}
         payload["response_format"] = {"type": "json_schema", "json_schema": schema}
     return payload
+
+
+def _next_token_payload(request: Request, begun: str) -> dict[str, Any]:
+    """Asks for the probabilities of the token that follows the beginning of an answer."""
+    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    return {
+        "messages": [*messages, {"role": "assistant", "content": begun}],
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "logprobs": True,
+        "top_logprobs": _NEXT_TOKENS,
+        "cache_prompt": True,
+    }
+
+
+def _next_tokens(answer: dict[str, Any]) -> dict[bytes, float]:
+    """Log-probabilities of the likeliest next tokens, by their bytes."""
+    try:
+        told = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        return {bytes(token["bytes"]): float(token["logprob"]) for token in told}
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise TeacherUnavailableError(
+            f"The local model gave no probabilities: {error!r}"
+        ) from error
 
 
 def _delta(chunk: dict[str, Any]) -> str:
@@ -179,11 +237,12 @@ def _delta(chunk: dict[str, Any]) -> str:
 def _reply(chunks: list[dict[str, Any]], model: str, seconds: float) -> Reply:
     finish: FinishReason = "other"
     usage: dict[str, Any] = {}
-    for chunk in chunks:
-        if error := chunk.get("error"):
-            raise _error(error)
+    logprobs: list[float] = []
+    for chunk in _checked(chunks):
         usage = chunk.get("usage") or usage
         for choice in chunk.get("choices") or ():
+            tokens = (choice.get("logprobs") or {}).get("content") or ()
+            logprobs += [token["logprob"] for token in tokens]
             if reason := choice.get("finish_reason"):
                 finish = _FINISH.get(reason, "other")
     return Reply(
@@ -193,7 +252,18 @@ def _reply(chunks: list[dict[str, Any]], model: str, seconds: float) -> Reply:
         output_tokens=usage.get("completion_tokens"),
         seconds=round(seconds, 3),
         finish_reason=finish,
+        logprob=sum(logprobs) if logprobs else None,
     )
+
+
+def _checked(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chunks of an answer, none of which tells of an error."""
+    for chunk in chunks:
+        if error := chunk.get("error"):
+            raise _error(error)
+    if not chunks:
+        raise TeacherUnavailableError("The local model answered nothing.")
+    return chunks
 
 
 def _error(error: dict[str, Any]) -> TeacherRequestError | TeacherUnavailableError:

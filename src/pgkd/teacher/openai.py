@@ -90,6 +90,7 @@ class OpenAITeacher(SdkTeacher):
             output_tokens=count_of(getattr(usage, "completion_tokens", None)),
             seconds=round(seconds, 3),
             finish_reason=_finish(choice, message),
+            logprob=_logprob(choice),
         )
 
 
@@ -104,6 +105,8 @@ def _payload(request: Request, model: str) -> dict[str, Any]:
     }
     if sampling.seed is not None:
         payload["seed"] = sampling.seed
+    if request.wants_logprob:
+        payload["logprobs"] = True
     if request.schema is not None:
         schema = {"name": "answer", "schema": request.schema, "strict": True}
         payload["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -115,3 +118,13 @@ def _finish(choice: Any, message: Any) -> FinishReason:
         return "refusal"
     reason = getattr(choice, "finish_reason", None)
     return _FINISH.get(reason, "other") if isinstance(reason, str) else "other"
+
+
+def _logprob(choice: Any) -> float | None:
+    """Log-probability of the whole answer: the sum over its tokens."""
+    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+    if not isinstance(tokens, list) or not tokens:
+        return None
+    told = [getattr(token, "logprob", None) for token in tokens]
+    numbers = [float(value) for value in told if isinstance(value, int | float)]
+    return min(0.0, sum(numbers)) if len(numbers) == len(told) else None

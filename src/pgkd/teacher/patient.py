@@ -48,6 +48,7 @@ class PatientTeacher(Teacher):
     ) -> None:
         self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
         self.concurrency = min(concurrency or teacher.concurrency, teacher.concurrency)
+        self.scores_choices = teacher.scores_choices
         self._teacher = teacher
         self._retries = retries
         self._longest = longest

@@ -50,6 +50,7 @@ class AccountedTeacher(Teacher):
     ) -> None:
         self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
         self.concurrency = teacher.concurrency
+        self.scores_choices = teacher.scores_choices
         self._teacher = teacher
         self._ledger = ledger
         self._cache = cache
