@@ -58,12 +58,16 @@ def test_calibration_error_by_hand() -> None:
     probabilities = np.array([[0.75, 0.25]] * 4 + [[0.95, 0.05]])
     gold = np.array([0, 0, 1, 1, 0])
     expected = (4 * abs(0.5 - 0.75) + abs(1 - 0.95)) / 5
-    assert calibration_error(probabilities, gold) == pytest.approx(expected)
+    assert calibration_error(
+        probabilities.max(axis=1), probabilities.argmax(axis=1) == gold
+    ) == pytest.approx(expected)
 
 
 def test_a_perfectly_calibrated_student_has_no_error() -> None:
     probabilities = np.array([[0.75, 0.25]] * 4)
-    assert calibration_error(probabilities, np.array([0, 0, 0, 1])) == pytest.approx(0)
+    assert calibration_error(
+        probabilities.max(axis=1), np.array([True, True, True, False])
+    ) == pytest.approx(0)
 
 
 def test_intervals_hold_the_figure_and_narrow_with_rows() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pgkd.task import Example, LabelClass, Taxonomy
-from pgkd.teacher import FakeTeacher, label_texts
+from pgkd.teacher import FakeTeacher, Labelled, label_texts
 from pgkd.teacher.labelling import label_request
 
 TAXONOMY = Taxonomy((LabelClass("card", "about cards"), LabelClass("refund")))
@@ -21,15 +21,15 @@ def test_every_text_gets_its_label() -> None:
     found = label_texts(
         teacher, ["card", "refund"], TAXONOMY, on_reply=lambda r: heard.append(r.text)
     )
-    assert found == ["card", "refund"]
-    assert [json.loads(text)["label"] for text in heard] == found
+    assert [answer.label for answer in found] == ["card", "refund"]
+    assert [json.loads(text)["label"] for text in heard] == ["card", "refund"]
 
 
 @pytest.mark.parametrize(
     "reply", ["", "card", "[]", '{"label": "Card"}', '{"label": ["card"]}', '{"label": null}', "9"]
 )
 def test_an_invalid_answer_is_none(reply: str) -> None:
-    assert label_texts(FakeTeacher([reply]), ["text"], TAXONOMY) == [None]
+    assert label_texts(FakeTeacher([reply]), ["text"], TAXONOMY) == [Labelled(None)]
 
 
 def test_the_classes_are_an_enum_and_come_before_the_text() -> None:

@@ -112,9 +112,8 @@ def score_labels(
         average="macro",
         zero_division=0.0,
     )
-    sure = [
-        (a.confidence, r) for a, r in zip(found, right, strict=True) if a.confidence is not None
-    ]
+    confidence = np.array([a.confidence for a in found], dtype=np.float64)  # None is not-a-number
+    told = ~np.isnan(confidence)
     return TeacherScore(
         n=len(right),
         accuracy=float(right.mean()),
@@ -122,5 +121,5 @@ def score_labels(
         macro_f1=float(macro),
         invalid=sum(answer.label is None for answer in found),
         seconds_per_text=seconds / len(right),
-        ece=calibration_error(*map(np.array, zip(*sure, strict=True))) if sure else None,
+        ece=calibration_error(confidence[told], right[told]) if told.any() else None,
     )

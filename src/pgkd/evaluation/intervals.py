@@ -125,7 +125,7 @@ def _figures(probabilities: NDArray[np.float64], gold: NDArray[np.int64]) -> dic
         "macro_f1": macro_f1(confusion),
         "weighted_f1": float((class_scores(confusion)[2] * confusion.sum(axis=1)).sum() / n),
         "log_loss": float(row_log_losses(probabilities, gold).mean()),
-        "ece": calibration_error(probabilities, gold),
+        "ece": calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == gold),
     }
 
 

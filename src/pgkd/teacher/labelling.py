@@ -198,8 +198,10 @@ def _answered(reply: Reply, taxonomy: Taxonomy) -> Labelled:
 
 
 def _agreed(replies: Sequence[Reply], taxonomy: Taxonomy) -> Labelled:
-    """The class that most answers name, the first named of several; an answer off the list votes
-    for none."""
+    """The class that most answers name, the first named of several.
+
+    An answer off the list votes for none, and lowers the share.
+    """
     votes = Counter(label for reply in replies if (label := _label_of(reply, taxonomy)) is not None)
     if not votes:
         return Labelled(None)
