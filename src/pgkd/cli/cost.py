@@ -18,7 +18,7 @@ _COUNTS = ("calls", "failed", "lost", "cached", "input_tokens", "output_tokens")
 
 
 def cost(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Annotated[Path, typer.Argument(help="Run folder, or the ledger of pgkd label.")],
     as_json: Annotated[bool, Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Sum the calls of a run by round and purpose: tokens and US dollars.
@@ -27,8 +27,9 @@ def cost(
     """
     from pgkd.cli.console import print_json
     from pgkd.distill import RunFolder
+    from pgkd.teacher.account import Ledger
 
-    with RunFolder.open(run).ledger() as ledger:
+    with Ledger(run) if run.is_file() else RunFolder.open(run).ledger() as ledger:
         calls = list(ledger.calls())
     parts: dict[tuple[int, str], list[Call]] = {}
     for call in calls:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +11,11 @@ from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import TextIO
 
     from pgkd.student import Student
 
 Option = typer.Option
 _BATCH = 1024  # texts between two updates of the bar
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def predict(
@@ -42,11 +38,10 @@ def predict(
     assert data is not None
     if out is None:
         raise ConfigError("Give --out FILE (.csv or .jsonl) for the answers.")
-    if out.suffix not in {".csv", ".jsonl"}:
-        raise ConfigError(f"{out}: answers are written as .csv or .jsonl.")
+    from pgkd.cli.answers import check_suffix
     from pgkd.task import read_texts
 
-    _file(student, read_texts(data, text_column), out)
+    _file(student, read_texts(data, text_column), check_suffix(out))
 
 
 def load(path: Path, which: str) -> Student:
@@ -75,21 +70,19 @@ def _file(student: Student, texts: Sequence[str], out: Path) -> None:
     """Answers to a file that appears only when it is whole."""
     from rich.progress import Progress
 
+    from pgkd.cli.answers import answers_file
     from pgkd.cli.console import console
 
     shell = console(stderr=True)
-    partial = out.with_name(out.name + ".partial")
     with (
-        partial.open("w", encoding="utf-8", newline="") as file,
+        answers_file(out, ("text", "label", "probability")) as write,
         Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
     ):
-        write = _writer(file, out.suffix)
         bar = progress.add_task("classifying", total=len(texts))
         for answers in _answers(student, texts):
             for answer in answers:
                 write(answer)
             progress.advance(bar, len(answers))
-    partial.replace(out)
     shell.print(f"{len(texts)} texts classified into {out}")
 
 
@@ -101,26 +94,3 @@ def _answers(student: Student, texts: Sequence[str]) -> Iterator[list[tuple[str,
             (text, student.classes[int(row.argmax())], round(float(row.max()), 6))
             for text, row in zip(batch, probabilities, strict=True)
         ]
-
-
-def _writer(file: TextIO, suffix: str) -> Any:
-    if suffix == ".jsonl":
-
-        def line(answer: tuple[str, str, float]) -> None:
-            record = dict(zip(("text", "label", "probability"), answer, strict=True))
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-        return line
-    table = csv.writer(file)
-    table.writerow(("text", "label", "probability"))
-
-    def row(answer: tuple[str, str, float]) -> None:
-        text, label, probability = answer
-        table.writerow((_harmless(text), _harmless(label), probability))
-
-    return row
-
-
-def _harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

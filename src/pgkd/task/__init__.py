@@ -5,7 +5,7 @@ from pgkd.task.classes import read_taxonomy
 from pgkd.task.example import Example, Origin
 from pgkd.task.loading import load_task, read_rows, task_from_arrays
 from pgkd.task.reading import read_texts
-from pgkd.task.splitting import limit_rows, stratified_folds, stratified_split
+from pgkd.task.splitting import draw_per_class, limit_rows, stratified_folds, stratified_split
 from pgkd.task.taxonomy import LabelClass, Taxonomy
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Origin",
     "Task",
     "Taxonomy",
+    "draw_per_class",
     "limit_rows",
     "load_task",
     "read_rows",

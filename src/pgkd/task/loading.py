@@ -100,9 +100,9 @@ def task_from_arrays(
 
 
 def read_rows(
-    path: Path, text_column: str, label_column: str, *, classes: Sequence[str]
+    path: Path, text_column: str, label_column: str, *, classes: Sequence[str] | None = None
 ) -> tuple[list[str], list[str]]:
-    """Texts and labels of a file to evaluate on, in order; repeated texts are left as they are.
+    """Texts and labels of a file that nothing is trained on, in order; repeated texts stay.
 
     Raises:
         DataError: lists every problem with its row, among them labels that are not in `classes`.
@@ -110,7 +110,8 @@ def read_rows(
     """
     problems = Problems()
     rows = _read(path, "", (text_column, label_column), problems)
-    check_labels(rows, classes, problems)
+    if classes is not None:
+        check_labels(rows, classes, problems)
     problems.raise_if_any(f"{path} cannot be used as it is:")
     return [row.text for row in rows], [row.label for row in rows]
 

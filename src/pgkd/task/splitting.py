@@ -59,6 +59,13 @@ def stratified_folds(labels: Sequence[str], n_folds: int, seed: int) -> NDArray[
     return folds
 
 
+def draw_per_class(labels: Sequence[str], n: int, seed: int) -> NDArray[np.int64]:
+    """Row indices, ascending: of each class `n` drawn at random, or all where it has fewer."""
+    rng = np.random.default_rng(seed)
+    drawn = [rng.permutation(group)[:n] for group in _groups(labels)]
+    return np.sort(np.concatenate(drawn)).astype(np.int64) if drawn else np.array([], np.int64)
+
+
 def _groups(labels: Sequence[str]) -> list[NDArray[np.int64]]:
     """Row indices of each class, classes in the order of their names."""
     names = np.array(labels, dtype=object)

@@ -16,30 +16,33 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pgkd.errors import ConfigError
-from pgkd.teacher.base import Message, Request, Sampling
+from pgkd.errors import ConfigError, TeacherRequestError
+from pgkd.teacher.base import Message, Reply, Request, Sampling
 from pgkd.teacher.pool import in_order
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from pgkd.task.example import Example
     from pgkd.task.taxonomy import Taxonomy
-    from pgkd.teacher.base import Reply, Teacher
+    from pgkd.teacher.base import Teacher
 
 Method = Literal["auto", "score", "answer", "agree"]
 METHODS: tuple[Method, ...] = ("auto", "score", "answer", "agree")
 
 _TEXT_WORDS = 300  # of a text that is shown: the context of a local teacher is small
 _TEMPERATURE = 0.7  # of answers that are drawn to see whether they agree
+_REFUSALS_IN_A_ROW = 3  # then it is not the texts that are refused
 _ENOUGH_FOR_PRIOR = 20  # texts: the mean over fewer says more of them than of the model
 
 
@@ -48,8 +51,8 @@ class Labelled:
     """What a teacher says of one text.
 
     Attributes:
-        label: a class of the list; None where the answer is none of them. Nothing is put in its
-            place: a wrong answer is an answer.
+        label: a class of the list; None where the answer is none of them, or the teacher refused
+            the text. Nothing is put in its place: a wrong answer is an answer.
         confidence: probability of the label as far as the teacher tells; None where it does not.
         probabilities: of all classes, in their order; None but for ``"score"``.
     """
@@ -91,30 +94,25 @@ def label_texts(
         n answers, in the order of the texts.
 
     Raises:
-        TeacherError: a call gave no reply.
+        TeacherError: a call gave no reply, or three in a row were refused.
         ConfigError: the teacher tells no scores, and the method needs them.
     """
     chosen = _method(method, teacher)
     repeats = samples if chosen == "agree" else 1
     requests = (
-        replace(request, id=f"label-{i:05d}" + (f"-{k}" if k else ""))
-        for i, text in enumerate(texts, start=1)
-        for k, request in enumerate(
-            _requests(text, taxonomy, chosen, repeats, examples=examples, seed=seed)
-        )
+        request
+        for text in texts
+        for request in _requests(text, taxonomy, chosen, repeats, examples=examples, seed=seed)
     )
-    replies = []
-    for reply in in_order(teacher, teacher.complete, requests):
-        on_reply(reply)
-        replies.append(reply)
+    replies = list(_replies(teacher, requests, on_reply))
     if chosen == "score":
         return _scored(replies, taxonomy, calibrate=calibrate)
-    if chosen == "agree":
-        return [
-            _agreed(replies[start : start + repeats], taxonomy)
-            for start in range(0, len(replies), repeats)
-        ]
-    return [_answered(reply, taxonomy) for reply in replies]
+    if chosen == "answer":
+        return [_answered(reply, taxonomy) for reply in replies]
+    return [
+        _agreed(replies[start : start + repeats], taxonomy)
+        for start in range(0, len(replies), repeats)
+    ]
 
 
 def label_request(
@@ -179,30 +177,66 @@ def _requests(
             yield replace(request, sampling=drawn, repeat=k)
 
 
-def _scored(replies: Sequence[Reply], taxonomy: Taxonomy, *, calibrate: bool) -> list[Labelled]:
-    if not replies:
-        return []
-    scores = np.array([reply.scores for reply in replies], dtype=np.float64)
-    enough = len(replies) >= _ENOUGH_FOR_PRIOR
-    found = without_prior(scores) if calibrate and enough else _softmax(scores)
-    return [
-        Labelled(taxonomy.names[int(row.argmax())], float(row.max()), tuple(map(float, row)))
-        for row in found
-    ]
+def _replies(
+    teacher: Teacher, requests: Iterable[Request], on_reply: Callable[[Reply], object]
+) -> Iterator[Reply | None]:
+    """One reply a request; None where the teacher refuses one, as a filter does with some texts."""
+    refusals = 0
+    with closing(in_order(teacher, partial(_ask, teacher), requests)) as answers:
+        for answer in answers:
+            if isinstance(answer, Reply):
+                refusals = 0
+                on_reply(answer)
+                yield answer
+            else:
+                refusals += 1
+                if refusals == _REFUSALS_IN_A_ROW:
+                    raise answer
+                yield None
 
 
-def _answered(reply: Reply, taxonomy: Taxonomy) -> Labelled:
+def _ask(teacher: Teacher, request: Request) -> Reply | TeacherRequestError:
+    # Named by what it asks, not by its place: a file with other rows finds the old replies.
+    request = replace(request, id=f"label-{request.key[:12]}")
+    try:
+        return teacher.complete(request)
+    except TeacherRequestError as error:
+        return error
+
+
+def _scored(
+    replies: Sequence[Reply | None], taxonomy: Taxonomy, *, calibrate: bool
+) -> list[Labelled]:
+    told = [reply.scores for reply in replies if reply is not None]
+    if not told:
+        return [Labelled(None)] * len(replies)
+    scores = np.array(told, dtype=np.float64)
+    off = calibrate and len(told) >= _ENOUGH_FOR_PRIOR
+    rows = iter(without_prior(scores) if off else _softmax(scores))
+    return [Labelled(None) if r is None else _likeliest(next(rows), taxonomy) for r in replies]
+
+
+def _likeliest(probabilities: NDArray[np.float64], taxonomy: Taxonomy) -> Labelled:
+    best = int(probabilities.argmax())
+    return Labelled(
+        taxonomy.names[best], float(probabilities[best]), tuple(map(float, probabilities))
+    )
+
+
+def _answered(reply: Reply | None, taxonomy: Taxonomy) -> Labelled:
     label = _label_of(reply, taxonomy)
-    told = label is not None and reply.logprob is not None
-    return Labelled(label, math.exp(reply.logprob) if told and reply.logprob is not None else None)
+    if reply is None or label is None or reply.logprob is None:
+        return Labelled(label)
+    return Labelled(label, math.exp(min(0.0, reply.logprob)))
 
 
-def _agreed(replies: Sequence[Reply], taxonomy: Taxonomy) -> Labelled:
+def _agreed(replies: Sequence[Reply | None], taxonomy: Taxonomy) -> Labelled:
     """The class that most answers name, the first named of several.
 
     An answer off the list votes for none, and lowers the share.
     """
-    votes = Counter(label for reply in replies if (label := _label_of(reply, taxonomy)) is not None)
+    named = (_label_of(reply, taxonomy) for reply in replies)
+    votes = Counter(label for label in named if label is not None)
     if not votes:
         return Labelled(None)
     label, count = votes.most_common(1)[0]
@@ -218,9 +252,9 @@ def _shorten(text: str) -> str:
     return " ".join(text.split()[:_TEXT_WORDS])
 
 
-def _label_of(reply: Reply, taxonomy: Taxonomy) -> str | None:
+def _label_of(reply: Reply | None, taxonomy: Taxonomy) -> str | None:
     try:
-        answer = json.loads(reply.text)
+        answer = None if reply is None else json.loads(reply.text)
     except (ValueError, RecursionError):
         return None
     label = answer.get("label") if isinstance(answer, dict) else None
