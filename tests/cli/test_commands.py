@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pgkd.cli import app
 from pgkd.distill import RunFolder
-from pgkd.errors import ConfigError, DataError, PgkdError, WeightsError
+from pgkd.errors import BudgetExhaustedError, ConfigError, DataError, PgkdError, WeightsError
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
@@ -332,3 +332,55 @@ def test_a_dry_run_tells_the_cost_and_asks_nothing(data: Path, tmp_path: Path) -
     assert float(found["usd"]) * 1e6 == found["input_tokens"] + 2 * found["output_tokens"]
     assert "At most 4 calls" in distil(data, tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
+
+
+def label_file(data: Path, out: Path, *more: Any) -> dict[str, Any]:
+    examples = ("--examples", data / "train.csv", "--shots", 1)
+    report = run("label", data / "test.csv", *examples, "--teacher", "fake", "--out", out,
+                 "--json", *more)  # fmt: skip
+    found: dict[str, Any] = json.loads(report)
+    return found
+
+
+def test_label_writes_an_answer_a_text_and_asks_none_twice(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels.csv"
+    report = label_file(data, out)
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    texts, labels = make_rows(6, start=40)
+    assert [row["text"] for row in rows] == texts
+    assert {row["label"] for row in rows} <= set(labels)
+    assert (report["texts"], report["unlabelled"]) == (len(texts), 0)
+    label_file(data, out)
+    total = json.loads(run("cost", report["ledger"], "--json"))["total"]
+    assert total["calls"] == len(set(texts))
+
+
+def test_label_by_agreement_tells_how_many_agree(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels.jsonl"
+    report = label_file(data, out, "--method", "agree", "--samples", 3)
+    answers = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert {round(answer["confidence"] * 3, 3) for answer in answers} <= {1, 2, 3}
+    assert 0 < report["mean_confidence"] <= 1
+
+
+def test_label_stops_at_its_budget_and_goes_on_with_a_higher_one(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "labels.csv"
+    with pytest.raises(BudgetExhaustedError, match="Raise it to go on"):
+        label_file(data, out, "--budget-calls", 4)
+    assert not out.exists()
+    report = label_file(data, out, "--budget-calls", 1000)
+    total = json.loads(run("cost", report["ledger"], "--json"))["total"]
+    assert total["calls"] == report["texts"]
+
+
+def test_label_wants_classes_and_a_method_that_there_is(data: Path, tmp_path: Path) -> None:
+    common = ("label", data / "test.csv", "--teacher", "fake", "--out", tmp_path / "labels.csv")
+    with pytest.raises(ConfigError, match="--classes"):
+        run(*common)
+    with pytest.raises(ConfigError, match="no method 'guess'"):
+        run(*common, "--examples", data / "train.csv", "--method", "guess")
+    with pytest.raises(ConfigError, match="tells? no|does not tell"):
+        run(*common, "--examples", data / "train.csv", "--method", "score")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pgkd.errors import ConfigError, TeacherRequestError
 from pgkd.guidance.asking import samples_schema
+from pgkd.task import Taxonomy
 from pgkd.teacher import LocalTeacher, Message, Request, Sampling
+from pgkd.teacher.labelling import label_request
 from pgkd.teacher.local import _payload
 from pgkd.weights import DEFAULT_TEACHER, cached
 
@@ -59,6 +63,27 @@ def test_a_prompt_that_does_not_fit_is_refused_with_the_setting_to_raise(
 ) -> None:
     with pytest.raises(TeacherRequestError, match=r"context 1024: raise teacher\.context"):
         teacher.complete(ask("word " * 2000))
+
+
+@pytest.mark.weights
+def test_choices_are_scored_and_the_likeliest_is_the_answer(teacher: LocalTeacher) -> None:
+    taxonomy = Taxonomy.from_names(["card_arrival", "card_lost", 'say "hi"', "été"])
+    request = label_request("I left my card in a taxi and cannot find it.", taxonomy)
+    reply = teacher.complete(replace(request, choices=taxonomy.names))
+    assert reply.scores is not None
+    assert sum(map(math.exp, reply.scores)) == pytest.approx(1)
+    assert reply.scores.index(max(reply.scores)) == 1
+    assert json.loads(reply.text) == {"label": "card_lost"}
+    assert (reply.output_tokens or 0) > 1  # one look for each branch of the card_s
+
+
+@pytest.mark.weights
+def test_an_answer_tells_its_probability_where_it_is_wanted(teacher: LocalTeacher) -> None:
+    request = label_request("I lost my card.", Taxonomy.from_names(["card_arrival", "card_lost"]))
+    assert teacher.complete(request).logprob is None
+    told = teacher.complete(replace(request, wants_logprob=True)).logprob
+    assert told is not None
+    assert told < 0
 
 
 def interrupt_soon(after: float = 0.4) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,3 +221,28 @@ def test_a_key_is_needed_unless_the_server_is_ones_own(monkeypatch: pytest.Monke
     with pytest.raises(TeacherAuthError, match="OPENAI_API_KEY holds no key"):
         OpenAITeacher("m")
     OpenAITeacher("m", base_url="http://127.0.0.1:9/v1").close()
+
+
+def test_the_probability_of_an_answer_is_asked_for_and_summed(
+    server: Server, teacher: OpenAITeacher
+) -> None:
+    body = completion()
+    tokens: list[dict[str, Any]] = [
+        {"token": t, "logprob": p, "top_logprobs": []} for t, p in (("{", -0.5), ("}", -1))
+    ]
+    body["choices"][0]["logprobs"] = {"content": tokens}
+    server.answer(200, body)
+    assert teacher.complete(replace(REQUEST, wants_logprob=True)).logprob == pytest.approx(-1.5)
+    assert server.seen[-1][1]["logprobs"] is True
+    teacher.complete(REQUEST)
+    assert "logprobs" not in server.seen[-1][1]
+
+
+@pytest.mark.parametrize("content", [None, [], "x", [{"logprob": -1}, {}], [{"logprob": "x"}]])
+def test_odd_log_probabilities_are_none(
+    server: Server, teacher: OpenAITeacher, content: Any
+) -> None:
+    body = completion()
+    body["choices"][0]["logprobs"] = {"content": content}
+    server.answer(200, body)
+    assert teacher.complete(replace(REQUEST, wants_logprob=True)).logprob is None
