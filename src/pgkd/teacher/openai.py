@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from pgkd.errors import TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.endpoint import count_of
 from pgkd.teacher.sdk import SdkTeacher
@@ -70,9 +71,15 @@ class OpenAITeacher(SdkTeacher):
             TeacherUnavailableError: no connection, a timeout or a server error after the retries.
         """
         start = time.perf_counter()
-        completion = self._answer(
-            self._client.chat.completions.create, _payload(request, self.model)
-        )
+        payload = _payload(request, self.model)
+        try:
+            completion = self._answer(self._client.chat.completions.create, payload)
+        except TeacherRequestError as error:
+            # A log-probability is wanted, not needed: reasoning models refuse to tell it.
+            if "logprobs" not in payload or "logprobs" not in str(error):
+                raise
+            del payload["logprobs"]
+            completion = self._answer(self._client.chat.completions.create, payload)
         return self._reply(completion, time.perf_counter() - start)
 
     def _reply(self, completion: Any, seconds: float) -> Reply:
