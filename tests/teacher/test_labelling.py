@@ -95,6 +95,15 @@ def test_what_the_model_prefers_whatever_the_text_is_taken_off() -> None:
     assert {answer.label for answer in few} == {"refund"}
 
 
+def test_scored_requests_ask_for_the_name_alone() -> None:
+    rows = [Example("my card", "card", "t1")]
+    request = label_request("where is it", TAXONOMY, examples=rows, scored=True)
+    assert request.choices == TAXONOMY.names
+    assert request.schema is None
+    assert "JSON" not in request.messages[0].content
+    assert "- my card\n  card\n" in request.messages[0].content
+
+
 def test_the_prior_is_the_mean_log_probability() -> None:
     scores = np.log([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2]])
     found = without_prior(scores)

@@ -68,12 +68,12 @@ def test_a_prompt_that_does_not_fit_is_refused_with_the_setting_to_raise(
 @pytest.mark.weights
 def test_choices_are_scored_and_the_likeliest_is_the_answer(teacher: LocalTeacher) -> None:
     taxonomy = Taxonomy.from_names(["card_arrival", "card_lost", 'say "hi"', "été"])
-    request = label_request("I left my card in a taxi and cannot find it.", taxonomy)
-    reply = teacher.complete(replace(request, choices=taxonomy.names))
+    request = label_request("I left my card in a taxi and cannot find it.", taxonomy, scored=True)
+    reply = teacher.complete(request)
     assert reply.scores is not None
     assert sum(map(math.exp, reply.scores)) == pytest.approx(1)
     assert reply.scores.index(max(reply.scores)) == 1
-    assert json.loads(reply.text) == {"label": "card_lost"}
+    assert reply.text == "card_lost"
     assert (reply.output_tokens or 0) > 1  # one look for each branch of the card_s
 
 

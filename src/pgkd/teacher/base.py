@@ -45,8 +45,8 @@ class Request:
             ``"label"``); for the ledger only.
         id: its name in the run, such as ``r3-0007`` of round 3; for the ledger only.
         repeat: tells requests apart that ask the same to sample more than one reply.
-        choices: the only answers wanted, each as the value of the schema's one property. A teacher
-            with `scores_choices` tells in its reply how likely each is.
+        choices: the only replies wanted. A teacher with `scores_choices` tells in its reply how
+            likely each is; others take no notice.
         wants_logprob: whether the reply should bear its log-probability, where the provider tells.
     """
 

@@ -116,22 +116,39 @@ def label_texts(
 
 
 def label_request(
-    text: str, taxonomy: Taxonomy, *, examples: Sequence[Example] = (), seed: int = 0
+    text: str,
+    taxonomy: Taxonomy,
+    *,
+    examples: Sequence[Example] = (),
+    seed: int = 0,
+    scored: bool = False,
 ) -> Request:
-    """The request that classifies one text; classes and examples come first, for prefix caches."""
+    """The request that classifies one text; classes and examples come first, for prefix caches.
+
+    Args:
+        text: what to classify.
+        taxonomy: the classes.
+        examples: labelled rows to show.
+        seed: of the answer.
+        scored: whether the scores of all class names are wanted, and not an answer in JSON.
+    """
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {"label": {"type": "string", "enum": list(taxonomy.names)}},
         "required": ["label"],
         "additionalProperties": False,
     }
-    answers = [json.dumps({"label": row.label}, ensure_ascii=False) for row in examples]
+    names = [row.label for row in examples]
+    answers = names if scored else [json.dumps({"label": n}, ensure_ascii=False) for n in names]
     shown = [(_shorten(row.text), answer) for row, answer in zip(examples, answers, strict=True)]
-    messages = (
-        Message("system", render("label_system", taxonomy=taxonomy, examples=shown)),
-        Message("user", render("label_user", text=_shorten(text))),
+    system = render("label_system", taxonomy=taxonomy, examples=shown, scored=scored)
+    return Request(
+        (Message("system", system), Message("user", render("label_user", text=_shorten(text)))),
+        schema=None if scored else schema,
+        sampling=Sampling(temperature=0.0, max_tokens=96, seed=seed),
+        purpose="label",
+        choices=taxonomy.names if scored else (),
     )
-    return Request(messages, schema, Sampling(temperature=0.0, max_tokens=96, seed=seed), "label")
 
 
 def without_prior(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -166,9 +183,10 @@ def _requests(
     examples: Sequence[Example],
     seed: int,
 ) -> Iterator[Request]:
-    request = label_request(text, taxonomy, examples=examples, seed=seed)
-    if method == "score":
-        yield replace(request, choices=taxonomy.names)
+    scored = method == "score"
+    request = label_request(text, taxonomy, examples=examples, seed=seed, scored=scored)
+    if scored:
+        yield request
     elif method == "answer":
         yield replace(request, wants_logprob=True)
     else:

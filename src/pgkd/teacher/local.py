@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import threading
@@ -13,7 +12,7 @@ from typing import Any
 from pgkd.errors import ConfigError, TeacherRequestError, TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
-from pgkd.teacher.scoring import score_choices
+from pgkd.teacher.scoring import END, score_choices
 from pgkd.weights import DEFAULT_TEACHER, ensure, find
 
 _POLL = 0.2  # seconds between two looks for Ctrl-C
@@ -72,29 +71,27 @@ class LocalTeacher(Teacher):
             TeacherRequestError: the request does not fit into the context.
             TeacherUnavailableError: the model cannot be loaded or run.
         """
-        if request.choices and request.schema is not None:
-            return self._score(request, next(iter(request.schema["properties"])))
+        if request.choices:
+            return self._score(request)
         start = time.perf_counter()
         chunks: list[dict[str, Any]] = []
         self._call(_payload(request), chunks)
         return _reply(chunks, Path(self._model).name, time.perf_counter() - start)
 
-    def _score(self, request: Request, name: str) -> Reply:
-        """The scores of all choices, each as the value of a JSON object's property."""
+    def _score(self, request: Request) -> Reply:
+        """The likeliest choice, and the scores of them all."""
         start = time.perf_counter()
-        head, usages = f'{{"{name}": "', list[dict[str, Any]]()
+        usages: list[dict[str, Any]] = []
 
         def next_tokens(begun: str) -> dict[bytes, float]:
             chunks: list[dict[str, Any]] = []
-            self._call(_next_token_payload(request, head + begun), chunks)
+            self._call(_next_token_payload(request, begun), chunks)
             usages.append(_checked(chunks)[-1].get("usage") or {})
             return _next_tokens(chunks[-1])
 
-        written = [f"{json.dumps(choice, ensure_ascii=False)[1:]}}}" for choice in request.choices]
-        scores = score_choices(written, next_tokens)
-        best = request.choices[max(range(len(scores)), key=scores.__getitem__)]
+        scores = score_choices(request.choices, next_tokens)
         return Reply(
-            text=json.dumps({name: best}, ensure_ascii=False),
+            text=request.choices[max(range(len(scores)), key=scores.__getitem__)],
             model=Path(self._model).name,
             input_tokens=usages[0].get("prompt_tokens"),
             output_tokens=len(usages),
@@ -211,8 +208,10 @@ def _payload(request: Request) -> dict[str, Any]:
 def _next_token_payload(request: Request, begun: str) -> dict[str, Any]:
     """Asks for the probabilities of the token that follows the beginning of an answer."""
     messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    if begun:
+        messages.append({"role": "assistant", "content": begun})
     return {
-        "messages": [*messages, {"role": "assistant", "content": begun}],
+        "messages": messages,
         "max_tokens": 1,
         "temperature": 0.0,
         "logprobs": True,
@@ -222,14 +221,19 @@ def _next_token_payload(request: Request, begun: str) -> dict[str, Any]:
 
 
 def _next_tokens(answer: dict[str, Any]) -> dict[bytes, float]:
-    """Log-probabilities of the likeliest next tokens, by their bytes."""
+    """Log-probabilities of the likeliest next tokens, by their bytes.
+
+    Only the tokens that end an answer have none; of these the likeliest counts.
+    """
+    found: dict[bytes, float] = {}
     try:
-        told = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        return {bytes(token["bytes"]): float(token["logprob"]) for token in told}
+        for token in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
+            found.setdefault(bytes(token["bytes"]) or END, float(token["logprob"]))
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise TeacherUnavailableError(
             f"The local model gave no probabilities: {error!r}"
         ) from error
+    return found
 
 
 def _delta(chunk: dict[str, Any]) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     NextTokens = Callable[[str], Mapping[bytes, float]]
     """From the beginning of an answer to log-probabilities of its likeliest next tokens."""
 
+END = b"\0"
+"""Stands among the next tokens for those that end an answer."""
+
 _WORTH_A_LOOK = 1e-3  # a branch with less probability is shared evenly among its choices
 
 
@@ -25,15 +28,14 @@ def score_choices(choices: Sequence[str], next_tokens: NextTokens) -> tuple[floa
     """Log-probability of each answer, given that it is one of them.
 
     Args:
-        choices: n answers as the model writes them, each with its end, such as a closing quote, so
-            that none begins another.
+        choices: n different answers; one may begin another, for an answer has to end.
         next_tokens: asks the model. Tokens that it does not name count as the least likely of
             those that it does.
 
     Returns:
         n log-probabilities, whose exponentials sum to one.
     """
-    written = [choice.encode() for choice in choices]
+    written = [choice.encode() + END for choice in choices]
     scores = [0.0] * len(choices)
 
     def descend(branch: list[int], prefix: bytes, log_mass: float) -> None:
@@ -67,11 +69,8 @@ def score_choices(choices: Sequence[str], next_tokens: NextTokens) -> tuple[floa
 
 
 def _likeliest(rest: bytes, tokens: Mapping[bytes, float]) -> bytes:
-    """The likeliest token that an answer can go on with; empty where none is named.
-
-    A token may run past the end of the answer: a quote and a brace are often one.
-    """
-    fitting = [t for t in tokens if t and (rest.startswith(t) or t.startswith(rest))]
+    """The likeliest token that an answer can go on with; empty where none is named."""
+    fitting = [token for token in tokens if token and rest.startswith(token)]
     return max(fitting, key=lambda t: tokens[t], default=b"")
 
 
