@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     add("--data-root", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one run each")
     add("--limit", type=int, default=1000, help="rows drawn, four fifths of them to train on")
-    add("--kind", choices=("encoder", "linear"), default="encoder", help="which student")
+    add("--kind", choices=("encoder", "static", "linear"), default="encoder", help="which student")
     add("--encoder", default="all-minilm-l6-v2", help="weights by name, hub name, or a folder")
     add("--recipe", choices=("frozen", "finetune"), default="frozen", help="of the encoder")
     add("--max-length", type=int, default=128, help="tokens of a text that are read")
@@ -103,8 +103,8 @@ def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
 
 
 def student_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The student's own settings: the linear one has none."""
-    if args.kind == "linear":
+    """The student's own settings; those that need none take none."""
+    if args.kind != "encoder":
         return {}
     names = ("encoder", "recipe", "max_length", "threads")
     return {name: getattr(args, name) for name in names}
