@@ -126,6 +126,11 @@ class TeacherConfig(_Section):
         description="replies of other runs: auto uses them where somebody bills for a call",
     )
 
+    batch: bool = Field(
+        default=False,
+        description="openai, anthropic: hand a round in together, at half the price, within a day",
+    )
+
     @model_validator(mode="after")
     def _both_prices(self) -> TeacherConfig:
         if (self.price_input is None) != (self.price_output is None):

@@ -18,7 +18,14 @@ from pgkd.guidance import (
 from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
 from pgkd.teacher import PatientTeacher, make_teacher, teacher_maker
-from pgkd.teacher.account import AccountedTeacher, Limits, ReplyCache, prices_of, replies_folder
+from pgkd.teacher.account import (
+    AccountedTeacher,
+    BatchTeacher,
+    Limits,
+    ReplyCache,
+    prices_of,
+    replies_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
     from pgkd.student import Student
     from pgkd.task import Example, Task
     from pgkd.teacher import Teacher
-    from pgkd.teacher.account import Ledger, Prices
+    from pgkd.teacher.account import BatchProgress, Ledger, Prices
 
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
@@ -53,11 +60,23 @@ def teacher_of(config: Config) -> Teacher:
     return make_teacher(config.teacher.provider, **settings)
 
 
-def employed(config: Config, teacher: Teacher, ledger: Ledger) -> Teacher:
+def employed(
+    config: Config,
+    teacher: Teacher,
+    ledger: Ledger,
+    on_batch: Callable[[BatchProgress], None] = lambda progress: None,
+) -> Teacher:
     """A teacher on the books of a run, within its budget, that retries. Each attempt is booked.
 
+    Args:
+        config: the settings of the run.
+        teacher: who is asked.
+        ledger: the books.
+        on_batch: hears how far batches of requests are, where there are any.
+
     Raises:
-        ConfigError: a budget in US dollars, and no price is known.
+        ConfigError: a budget in US dollars, and no price is known; or batches are wanted, and the
+            teacher takes none.
     """
     limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
     mode = config.teacher.cache
@@ -65,8 +84,15 @@ def employed(config: Config, teacher: Teacher, ledger: Ledger) -> Teacher:
         mode = "off" if teacher.biller is None else "on"
     cache = ReplyCache(replies_folder(), mode)
     prices = teacher_prices(config, teacher)
-    booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
     how = config.teacher
+    booked: Teacher
+    if how.batch or (ledger.open_batches() and teacher.batches() is not None):
+        booked = BatchTeacher(
+            teacher, ledger, prices=prices, limits=limits, cache=cache,
+            submits=how.batch, told=on_batch,
+        )  # fmt: skip
+    else:
+        booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
     retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
     return PatientTeacher(booked, retries=retries, longest=how.longest, concurrency=how.concurrency)
 

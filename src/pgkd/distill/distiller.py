@@ -158,7 +158,9 @@ class Distiller:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
             try:
-                self.outcome_ = self._run(task, employed(config, teacher, ledger), run, hooks)
+                self.outcome_ = self._run(
+                    task, employed(config, teacher, ledger, hooks.on_batch), run, hooks
+                )
             finally:
                 if self._teacher is None:
                     teacher.close()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pgkd.guidance.asking import Ask
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.class_list import ClassListTrial
+    from pgkd.teacher.account import BatchProgress
     from pgkd.teacher.base import Reply
 
 StopReason = Literal[
@@ -76,6 +77,9 @@ class Hooks:
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """The teacher is about to be asked."""
 
+    def on_batch(self, progress: BatchProgress) -> None:
+        """A round's requests are out in batches, or are all back; or waiting for them is hard."""
+
     def on_reply(self, ask: Ask, reply: Reply) -> None:
         """A reply has been written to disk and is about to be read."""
 
@@ -117,6 +121,10 @@ class HookList(Hooks):
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_round_start(number, asks)
+
+    def on_batch(self, progress: BatchProgress) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_batch(progress)
 
     def on_reply(self, ask: Ask, reply: Reply) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from pgkd.teacher.batch import BatchApi
+
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "refusal", "other"]
 
@@ -146,6 +148,10 @@ class Teacher(ABC):
             TeacherError: they cannot be fetched, and asking one by one would not be what was
                 wanted.
         """
+
+    def batches(self) -> BatchApi | None:
+        """How it takes many requests at once, for answers within a day; None where it does not."""
+        return None
 
     def close(self) -> None:  # noqa: B027  (most teachers hold nothing)
         """Release what the teacher holds: a model in memory, a connection pool."""

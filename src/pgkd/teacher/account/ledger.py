@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS batches (
 ) STRICT;
 """
 _BATCHED = "state = 'in flight' AND batch IN (SELECT tag FROM batches)"
+_NEVER_LEFT = "state = 'in flight' AND batch IS NOT NULL AND batch NOT IN (SELECT tag FROM batches)"
 _COLUMNS = (
     "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
     "cost_usd, price_source, most_tokens, most_usd, batch"
@@ -221,8 +222,10 @@ class Ledger:
     def abandon(self) -> list[Call]:
         """Mark the calls that were in flight when the last process died, and list them.
 
-        Those of a batch are not lost: the provider still answers it.
+        Those of a batch are not lost: the provider still answers it. Those that were to leave with
+        one that never left are not calls at all, and are taken out.
         """
+        self._write(f"DELETE FROM calls WHERE {_NEVER_LEFT}")  # noqa: S608  (a constant)
         lost = f"WHERE state = 'in flight' AND NOT ({_BATCHED})"
         left = list(self._select(f"{lost} ORDER BY n"))
         self._write(f"UPDATE calls SET state = 'lost' {lost}")  # noqa: S608  (a constant)
