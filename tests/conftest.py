@@ -90,3 +90,20 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_embeddings(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """A folder with a table of random token vectors, under the tokenizer of `tiny_encoder`."""
+    import shutil
+
+    import numpy as np
+    from safetensors.numpy import save_file
+    from tokenizers import Tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-embeddings")
+    shutil.copy(tiny_encoder / "tokenizer.json", folder)
+    size = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
+    table = np.random.default_rng(0).normal(size=(size, 24)).astype(np.float16)
+    save_file({"embedding.weight": table}, folder / "embeddings.safetensors")
+    return folder

@@ -61,12 +61,17 @@ class DataConfig(_Section):
 class StudentConfig(_Section):
     """The classifier that is trained."""
 
-    kind: Literal["encoder", "linear"] = Field(default="encoder", description="which student")
+    kind: Literal["encoder", "static", "linear"] = Field(
+        default="encoder", description="which student"
+    )
     encoder: str = Field(
         default="all-minilm-l6-v2", description="weights by name, hub name, or a folder"
     )
     recipe: Literal["frozen", "finetune"] = Field(
         default="frozen", description="encoder only: train a head on frozen features, or all of it"
+    )
+    embeddings: str = Field(
+        default="wordllama-256", description="static only: token vectors by name, or a folder"
     )
     max_length: int = Field(
         default=128, ge=8, le=8192, description="tokens of a text that are read"

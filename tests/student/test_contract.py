@@ -18,17 +18,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLASSES = (*sorted(TOPICS), "never seen")
-KINDS = ("linear", "frozen", "finetune")
+KINDS = ("linear", "static", "frozen", "finetune")
 TEXTS, LABELS = make_rows(8)
 NEW, GOLD = make_rows(6, start=30)
 
 
 @pytest.fixture(params=KINDS)
-def make(request: pytest.FixtureRequest, tiny_encoder: Path) -> Callable[[], Student]:
+def make(
+    request: pytest.FixtureRequest, tiny_encoder: Path, tiny_embeddings: Path
+) -> Callable[[], Student]:
+    kind: str = request.param
     settings: dict[str, Any] = {}
-    if request.param != "linear":
-        settings = {"encoder": str(tiny_encoder), "recipe": request.param, "max_length": 32}
-    kind = "linear" if request.param == "linear" else "encoder"
+    if kind == "static":
+        settings = {"embeddings": str(tiny_embeddings)}
+    elif kind != "linear":
+        settings = {"encoder": str(tiny_encoder), "recipe": kind, "max_length": 32}
+        kind = "encoder"
     return lambda: make_student(kind, CLASSES, seed=1, **settings)
 
 
@@ -193,5 +198,5 @@ def test_two_classes_work_as_well_as_many() -> None:
 
 
 def test_an_unknown_student_is_refused_with_those_there_are() -> None:
-    with pytest.raises(StudentError, match="There are: encoder, linear"):
+    with pytest.raises(StudentError, match="There are: encoder, static, linear"):
         make_student("forest", CLASSES)

@@ -135,7 +135,7 @@ def test_closing_waits_until_an_interrupted_call_has_ended(
 ) -> None:
     pytest.importorskip("xllamacpp", reason="the extra 'local' is not installed")
     slow, teacher = SlowServer(), LocalTeacher()
-    monkeypatch.setattr(teacher, "_load", lambda: slow)
+    monkeypatch.setattr(teacher, "_server", slow)
     interrupt_soon()
     with pytest.raises(KeyboardInterrupt):
         teacher.complete(ask("Write."))

@@ -246,3 +246,16 @@ def test_odd_log_probabilities_are_none(
     body["choices"][0]["logprobs"] = {"content": content}
     server.answer(200, body)
     assert teacher.complete(replace(REQUEST, wants_logprob=True)).logprob is None
+
+
+def test_where_log_probabilities_are_refused_the_answer_comes_without(
+    server: Server, teacher: OpenAITeacher
+) -> None:
+    refused = {"error": {"message": "Unsupported parameter: 'logprobs'"}}
+    server.answers = [(400, refused, {}), (200, completion("fine"), {})]
+    reply = teacher.complete(replace(REQUEST, wants_logprob=True))
+    assert (reply.text, reply.logprob) == ("fine", None)
+    server.answers = [(400, {"error": {"message": "no such model"}}, {})]
+    with pytest.raises(TeacherRequestError, match="no such model"):
+        teacher.complete(replace(REQUEST, wants_logprob=True))
+    assert len(server.seen) == 3

@@ -21,7 +21,7 @@ def distill(
     on_conflict: Annotated[
         str | None, Option(help="Contradicting rows: 'error' or 'drop'.")
     ] = None,
-    student: Annotated[str | None, Option(help="encoder or linear.")] = None,
+    student: Annotated[str | None, Option(help="encoder, static or linear.")] = None,
     encoder: Annotated[str | None, Option(help="Encoder: name, hub name or folder.")] = None,
     recipe: Annotated[str | None, Option(help="Encoder: frozen or finetune.")] = None,
     teacher: Annotated[str | None, Option(help="Provider: local, openai, anthropic, ...")] = None,

@@ -116,10 +116,11 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
             encoder.model.save_pretrained(new)
             encoder.tokenizer.save_pretrained(new)
 
-    _write_anew(folder, write)
+    write_anew(folder, write)
 
 
-def _write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
+def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a new folder, which then takes the place of the old one."""
     new = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)

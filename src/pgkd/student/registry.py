@@ -8,6 +8,7 @@ from pgkd.errors import StudentError
 from pgkd.student.encoder import EncoderStudent
 from pgkd.student.linear import LinearStudent
 from pgkd.student.saving import read_description
+from pgkd.student.static import StaticStudent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
     from pgkd.student.base import Student
 
-_STUDENTS: dict[str, type[EncoderStudent] | type[LinearStudent]] = {
+_Class = type[EncoderStudent] | type[StaticStudent] | type[LinearStudent]
+_STUDENTS: dict[str, _Class] = {
     EncoderStudent.kind: EncoderStudent,
+    StaticStudent.kind: StaticStudent,
     LinearStudent.kind: LinearStudent,
 }
 
@@ -25,7 +28,7 @@ def make_student(kind: str, classes: Sequence[str], *, seed: int = 0, **settings
     """An unfitted student.
 
     Args:
-        kind: ``"encoder"`` or ``"linear"``.
+        kind: ``"encoder"``, ``"static"`` or ``"linear"``.
         classes: class names in column order.
         seed: of everything random in its training.
         settings: the student's own.
@@ -45,7 +48,7 @@ def load_student(folder: Path) -> Student:
     return student_class(str(read_description(folder).get("kind"))).load(folder)
 
 
-def student_class(kind: str) -> type[EncoderStudent] | type[LinearStudent]:
+def student_class(kind: str) -> _Class:
     """The class of the students of a kind.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -114,9 +114,15 @@ class Reply:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Reply:
-        """Rebuild from `to_json`'s data."""
-        scores = data.get("scores")
-        return cls(**{**data, "scores": None if scores is None else tuple(map(float, scores))})
+        """Rebuild from `to_json`'s data.
+
+        Raises:
+            TypeError, ValueError: it is no such data.
+        """
+        reply = cls(**data)
+        if reply.scores is None:
+            return reply
+        return replace(reply, scores=tuple(map(float, reply.scores)))
 
 
 class Teacher(ABC):

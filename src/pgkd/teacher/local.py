@@ -72,22 +72,21 @@ class LocalTeacher(Teacher):
             TeacherRequestError: the request does not fit into the context.
             TeacherUnavailableError: the model cannot be loaded or run.
         """
-        server = self._load()
         if request.choices and request.schema is not None:
-            return self._score(server, request, next(iter(request.schema["properties"])))
+            return self._score(request, next(iter(request.schema["properties"])))
         start = time.perf_counter()
         chunks: list[dict[str, Any]] = []
-        self._call(server, _payload(request), chunks)
+        self._call(_payload(request), chunks)
         return _reply(chunks, Path(self._model).name, time.perf_counter() - start)
 
-    def _score(self, server: Any, request: Request, name: str) -> Reply:
+    def _score(self, request: Request, name: str) -> Reply:
         """The scores of all choices, each as the value of a JSON object's property."""
         start = time.perf_counter()
         head, usages = f'{{"{name}": "', list[dict[str, Any]]()
 
         def next_tokens(begun: str) -> dict[bytes, float]:
             chunks: list[dict[str, Any]] = []
-            self._call(server, _next_token_payload(request, head + begun), chunks)
+            self._call(_next_token_payload(request, head + begun), chunks)
             usages.append(_checked(chunks)[-1].get("usage") or {})
             return _next_tokens(chunks[-1])
 
@@ -108,7 +107,7 @@ class LocalTeacher(Teacher):
         self._end_call()
         self._server = None
 
-    def _load(self) -> Any:
+    def _load(self) -> None:
         if self._server is None:
             llama = require("xllamacpp", extra="local", job="The local teacher")
             path = ensure(self._model)
@@ -126,10 +125,14 @@ class LocalTeacher(Teacher):
                 self._server = llama.Server(params)
             except RuntimeError as error:
                 raise TeacherUnavailableError(f"{path} cannot be loaded: {error}") from error
-        return self._server
 
-    def _call(self, server: Any, payload: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
-        """Run a call in a thread, for Python hears Ctrl-C only between its own instructions."""
+    def _call(self, payload: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
+        """Run a call in a thread, for Python hears Ctrl-C only between its own instructions.
+
+        Only that thread names the model: a traceback keeps what the other frames name alive, and
+        `close` could not free it.
+        """
+        self._load()
         self._end_call()
         failures: list[Exception] = []
         cancelled = self._cancelled = threading.Event()
@@ -144,7 +147,7 @@ class LocalTeacher(Teacher):
 
         def run() -> None:
             try:
-                answer = server.handle_chat_completions(payload, receive)
+                answer = self._server.handle_chat_completions(payload, receive)
             except Exception as error:  # noqa: BLE001  (told to the caller's thread below)
                 failures.append(error)
             else:

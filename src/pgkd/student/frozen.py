@@ -1,0 +1,130 @@
+"""What students share that train a linear head on features which no label has shaped."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pgkd.errors import StudentError
+from pgkd.student import saving
+from pgkd.student.base import Student
+from pgkd.student.checks import check_classes, check_texts, usable_rows
+from pgkd.student.head import Head, HeadSettings, fit_head, tune_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_OF_A_MACHINE = ("threads",)  # settings that are not saved
+
+
+class FrozenStudent(Student):
+    """A calibrated linear head on features of unit length.
+
+    Args:
+        classes: class names in column order.
+        head: hyper-parameters of the head; `tune` chooses them.
+        settings: what else the subclass is made with, as keyword arguments.
+    """
+
+    strengths: ClassVar[tuple[float, ...]]
+    """Values of C that `tune` tries."""
+
+    def __init__(self, classes: Sequence[str], head: HeadSettings, **settings: Any) -> None:
+        self.classes = check_classes(classes)
+        self._settings = settings
+        self._head_settings = head
+        self._head: Head | None = None
+
+    @abstractmethod
+    def _frozen_features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Features to train the head on, shape (n, width)."""
+
+    def _features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Features to predict from, shape (n, width)."""
+        return self._frozen_features(texts)
+
+    @abstractmethod
+    def _save_source(self, folder: Path) -> None:
+        """Write what the features come from into the folder of a student."""
+
+    @abstractmethod
+    def _load_source(self, folder: Path) -> None:
+        """Take the features from what `_save_source` wrote.
+
+        Raises:
+            StudentError: it is damaged.
+        """
+
+    def fit(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        sample_weight: NDArray[np.float64] | None = None,
+    ) -> Self:
+        """See `Student.fit`."""
+        texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
+        features = self._frozen_features(texts)
+        self._head = fit_head(features, labels, self.classes, self._head_settings, weights)
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """See `Student.predict_proba`."""
+        head = self._fitted_head("call fit first.")
+        check_texts(texts)
+        return head.predict_proba(self._features(texts))
+
+    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+        """Choose the head's hyper-parameters by cross-validation on frozen features."""
+        texts, labels, _ = usable_rows(texts, labels, self.classes)
+        features = self._frozen_features(texts)
+        self._head_settings = tune_head(
+            self.strengths,
+            lambda rows, held: (features[rows], features[held]),
+            labels,
+            self.classes,
+            seed=seed,
+        )
+        return self
+
+    @property
+    def head_settings(self) -> HeadSettings:
+        """The hyper-parameters of the head, as given or as `tune` chose them."""
+        return self._head_settings
+
+    def clone(self) -> Self:
+        """See `Student.clone`; what the features come from is shared."""
+        return type(self)(self.classes, **self._settings, head=self._head_settings)
+
+    def save(self, folder: Path) -> None:
+        """See `Student.save`."""
+        head = self._fitted_head("there is nothing to save.")
+        description = {
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "settings": {k: None if k in _OF_A_MACHINE else v for k, v in self._settings.items()},
+            "head": self._head_settings.to_json(),
+        }
+        saving.write(folder, description, {"weights": head.weights, "bias": head.bias})
+        self._save_source(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """See `Student.load`."""
+        description, weights = saving.read(folder, cls.kind)
+        try:
+            head = HeadSettings.from_json(description["head"])
+            student = cls(description["classes"], **description["settings"], head=head)
+            student._head = Head(weights["weights"], weights["bias"])
+        except (KeyError, TypeError) as error:
+            raise StudentError(f"{folder} is damaged: {error!r}") from error
+        student._load_source(folder)
+        return student
+
+    def _fitted_head(self, otherwise: str) -> Head:
+        if self._head is None:
+            raise StudentError(f"The student is not fitted yet: {otherwise}")
+        return self._head
