@@ -45,6 +45,7 @@ class RunDisplay(Hooks):
         )
         self._requests = 0  # of the round
         self._out = 0  # requests, in batches
+        self._trouble = ""  # of a batch, told last
         self._bar = self._progress.add_task("preparing the student", total=None)
 
     def __enter__(self) -> Self:
@@ -96,24 +97,25 @@ class RunDisplay(Hooks):
             self._console.print(f"round {number}: {len(asks)} requests to the teacher")
 
     def on_batch(self, progress: BatchProgress) -> None:
-        """Say once that batches are out, and what goes wrong; show how far they are."""
+        """Say once that batches are out, and once what goes wrong; show how far they are."""
         if progress.trouble:
-            told = clean(progress.trouble)
-            self._console.print("batch: ", told, sep="")
-        elif not progress.batches:
-            self._progress.reset(self._bar, total=self._requests, description="the teacher writes")
-            self._out = 0
-        else:
-            if progress.requests > self._out:
-                self._console.print(
-                    f"batch: {progress.requests} requests are out, at half the price. The answers "
-                    "may take a day. Ctrl-C loses nothing: the same command goes on."
-                )
-            self._out = progress.requests
+            if progress.trouble != self._trouble:
+                self._console.print("batch: ", clean(progress.trouble), sep="")
+            self._trouble = progress.trouble
+            return
+        if progress.requests > self._out:
+            self._console.print(
+                f"batch: {progress.requests} requests go out together, at half the price. The "
+                "answers may take a day. Ctrl-C loses nothing: the same command goes on."
+            )
+        self._out = progress.requests
+        if progress.requests:
             self._progress.update(
                 self._bar, description="waiting for a batch",
                 completed=progress.finished, total=progress.requests,
             )  # fmt: skip
+        else:
+            self._progress.reset(self._bar, total=self._requests, description="the teacher writes")
 
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
         """Count a request."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -12,7 +12,8 @@ from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
 from pgkd.teacher.endpoint import count_of
-from pgkd.teacher.sdk import CLOCKS_DIFFER, SdkTeacher
+from pgkd.teacher.sdk import SdkTeacher
+from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -134,23 +135,17 @@ class AnthropicTeacher(SdkTeacher):
         )
 
 
-class AnthropicBatches:
+class AnthropicBatches(SdkBatches):
     """The Message Batches API.
 
     It keeps no mark of ours with a batch. So `find` looks at the names of the requests, which are
     told when the batch has ended, of those that were made since and have as many requests.
-
-    Args:
-        teacher: whose model is asked, through its connection.
     """
 
+    _teacher: AnthropicTeacher
     most_requests = 100_000
     most_bytes = 256_000_000
     _ends = ("succeeded", "errored", "canceled", "expired")
-
-    def __init__(self, teacher: AnthropicTeacher) -> None:
-        self._teacher = teacher
-        self._batches = teacher._client.messages.batches
 
     def body(self, request: Request) -> dict[str, Any]:
         """A request as the endpoint wants it."""
@@ -159,12 +154,12 @@ class AnthropicBatches:
     def submit(self, tag: str, bodies: Mapping[str, dict[str, Any]]) -> str:
         """Hand it in; the tag is in the requests' names."""
         requests = [{"custom_id": name, "params": body} for name, body in bodies.items()]
-        made = self._teacher._answer(self._batches.create, {"requests": requests})
-        return self._teacher._id_of(made)
+        made = self._answer(self._client.messages.batches.create, {"requests": requests})
+        return self._id_of(made)
 
     def state(self, id_: str) -> BatchState | None:
         """How far it is."""
-        batch = self._teacher._found(self._batches.retrieve, id_)
+        batch = self._found(self._client.messages.batches.retrieve, id_)
         if batch is None:
             return None
         ended = getattr(batch, "processing_status", None) == "ended"
@@ -174,18 +169,18 @@ class AnthropicBatches:
         """All of them lie in one file."""
         # Not at `results_url`, to which the SDK would take the key wherever it leads.
         path = f"/v1/messages/batches/{quote(id_, safe='')}/results"
-        for record in self._teacher._records(path):
+        for record in self._records(path):
             name = getattr(record, "custom_id", None)
             if isinstance(name, str):
                 yield name, self._outcome(getattr(record, "result", None))
 
     def find(self, tag: str, since: datetime, size: int) -> Trace:
         """Look for the tag in the names of requests, of batches that may be the one."""
-        earliest = since - timedelta(seconds=CLOCKS_DIFFER)
+        earliest = since - CLOCKS_DIFFER
         undecided = False
-        for batch in self._teacher._listed(self._batches.list):
+        for batch in self._listed(self._client.messages.batches.list):
             made = getattr(batch, "created_at", None)
-            if isinstance(made, datetime) and made < earliest:
+            if isinstance(made, datetime) and made.replace(tzinfo=made.tzinfo or UTC) < earliest:
                 break  # the newest come first
             gone = getattr(batch, "archived_at", None) is not None
             if gone or sum(_counts(batch, "processing", *self._ends)) != size:
@@ -193,7 +188,7 @@ class AnthropicBatches:
             if getattr(batch, "processing_status", None) != "ended":
                 undecided = True
                 continue
-            id_ = self._teacher._id_of(batch)
+            id_ = self._id_of(batch)
             if self._first_name(id_).startswith(tag):
                 return Trace(id_)
         return Trace(undecided=undecided)
@@ -217,7 +212,7 @@ class AnthropicBatches:
         error = getattr(getattr(result, "error", None), "error", None)
         told = f"{getattr(error, 'type', None)}: {getattr(error, 'message', None)}"
         why = told if error is not None else f"it is {kind}"
-        return TeacherError(self._teacher._endpoint.told(f"did not answer it in the batch: {why}"))
+        return TeacherError(self._endpoint.told(f"did not answer it in the batch: {why}"))
 
 
 def _counts(batch: Any, *states: str) -> list[int]:

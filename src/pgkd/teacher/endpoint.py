@@ -134,16 +134,16 @@ def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any
     Args:
         sdk: the module of the openai or the anthropic SDK.
         timeout: seconds to wait for a connection, or for the next bytes.
-        longest: bytes of a body that are read.
+        longest: bytes of a body that are read, where it is no error message.
     """
     http = http_of(sdk)
 
     class Bounded(http.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, stream: Any, endpoint: Endpoint) -> None:
-            self._stream, self._endpoint = stream, endpoint
+        def __init__(self, stream: Any, endpoint: Endpoint, most: int) -> None:
+            self._stream, self._endpoint, self._most = stream, endpoint, most
 
         def __iter__(self) -> Iterator[bytes]:
-            yield from self._endpoint.bounded(self._stream, longest)
+            yield from self._endpoint.bounded(self._stream, self._most)
 
         def close(self) -> None:
             self._stream.close()
@@ -152,7 +152,8 @@ def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any
         endpoint = Endpoint(str(response.url))
         if response.headers.get("content-encoding", "identity") != "identity":
             raise TeacherRequestError(f"{endpoint} answered a packed body; it is not read.")
-        response.stream = Bounded(response.stream, endpoint)
+        most = longest if response.is_success else LONGEST_BODY
+        response.stream = Bounded(response.stream, endpoint, most)
 
     return sdk.DefaultHttpxClient(
         timeout=timeout,

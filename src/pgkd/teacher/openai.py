@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -12,7 +11,8 @@ from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
 from pgkd.teacher.endpoint import count_of
-from pgkd.teacher.sdk import CLOCKS_DIFFER, SdkTeacher
+from pgkd.teacher.sdk import SdkTeacher
+from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -113,21 +113,14 @@ class OpenAITeacher(SdkTeacher):
         )
 
 
-class OpenAIBatches:
-    """The Batch API: a file of requests goes up, files of answers and of errors come down.
+class OpenAIBatches(SdkBatches):
+    """The Batch API: a file of requests goes up, files of answers and of errors come down."""
 
-    Args:
-        teacher: whose model is asked, through its connection.
-    """
-
+    _teacher: OpenAITeacher
     most_requests = 50_000
     most_bytes = 200_000_000
     _ended = ("completed", "expired", "cancelled", "failed")
     _tagged = "pgkd"  # the key of the batch's metadata that holds our tag
-
-    def __init__(self, teacher: OpenAITeacher) -> None:
-        self._teacher = teacher
-        self._client = teacher._client
 
     def body(self, request: Request) -> dict[str, Any]:
         """A request as the endpoint wants it."""
@@ -137,50 +130,50 @@ class OpenAIBatches:
         """Send the file up, and have it answered."""
         lines = b"".join(_line(name, body) for name, body in bodies.items())
         file = {"file": (f"{tag}.jsonl", lines), "purpose": "batch"}
-        sent = self._teacher._id_of(self._teacher._answer(self._client.files.create, file))
+        sent = self._id_of(self._answer(self._client.files.create, file))
         batch = {
             "input_file_id": sent,
             "endpoint": "/v1/chat/completions",
             "completion_window": "24h",
             "metadata": {self._tagged: tag},
         }
-        return self._teacher._id_of(self._teacher._answer(self._client.batches.create, batch))
+        return self._id_of(self._answer(self._client.batches.create, batch))
 
     def state(self, id_: str) -> BatchState | None:
         """How far it is."""
-        batch = self._teacher._found(self._client.batches.retrieve, id_)
+        batch = self._found(self._client.batches.retrieve, id_)
         if batch is None:
             return None
         status, counts = getattr(batch, "status", None), getattr(batch, "request_counts", None)
         done = [count_of(getattr(counts, name, None)) or 0 for name in ("completed", "failed")]
-        refusal = self._teacher._endpoint.told(f"refuses it: {_why(batch)}")
-        return BatchState(status in self._ended, sum(done), refusal if status == "failed" else "")
+        refused = status == "failed"
+        refusal = self._endpoint.told(f"refuses the batch: {_why(batch)}") if refused else ""
+        return BatchState(status in self._ended, sum(done), refusal)
 
     def results(self, id_: str) -> Generator[tuple[str, Reply | TeacherError]]:
         """Answers first, then errors: they lie in two files."""
-        batch = self._teacher._found(self._client.batches.retrieve, id_)
+        batch = self._found(self._client.batches.retrieve, id_)
         files = [getattr(batch, f"{name}_file_id", None) for name in ("output", "error")]
         for file in files:
             if not isinstance(file, str) or not file:
                 continue
-            for record in self._teacher._records(f"/files/{quote(file, safe='')}/content"):
+            for record in self._records(f"/files/{quote(file, safe='')}/content"):
                 name = getattr(record, "custom_id", None)
                 if isinstance(name, str):
                     yield name, self._outcome(record)
 
     def find(self, tag: str, since: datetime, size: int) -> Trace:
         """Look for the tag among the batches made since."""
-        earliest = (since - timedelta(seconds=CLOCKS_DIFFER)).timestamp()
-        for batch in self._teacher._listed(self._client.batches.list):
+        earliest = (since - CLOCKS_DIFFER).timestamp()
+        for batch in self._listed(self._client.batches.list):
             made, marks = getattr(batch, "created_at", None), getattr(batch, "metadata", None)
             if isinstance(made, int | float) and made < earliest:
                 break  # the newest come first
             if isinstance(marks, dict) and marks.get(self._tagged) == tag:
-                return Trace(self._teacher._id_of(batch))
+                return Trace(self._id_of(batch))
         return Trace()
 
     def _outcome(self, record: Any) -> Reply | TeacherError:
-        endpoint = self._teacher._endpoint
         response = getattr(record, "response", None)
         status, body = getattr(response, "status_code", None), getattr(response, "body", None)
         try:
@@ -191,8 +184,8 @@ class OpenAIBatches:
         error = getattr(record, "error", None) or getattr(body, "error", None)
         told = f"{getattr(error, 'code', None)}: {getattr(error, 'message', None)}"
         if isinstance(status, int) and status >= 400:
-            return endpoint.refusal(status, told)
-        return TeacherError(endpoint.told(f"did not answer it in the batch: {told}"))
+            return self._endpoint.refusal(status, told)
+        return TeacherError(self._endpoint.told(f"did not answer it in the batch: {told}"))
 
 
 def _line(name: str, body: dict[str, Any]) -> bytes:

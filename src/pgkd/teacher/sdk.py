@@ -7,20 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pgkd.errors import TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import Teacher
-from pgkd.teacher.batch import records
-from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of
+from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, key_of
 from pgkd.teacher.quiet import Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import ModuleType
-
-CLOCKS_DIFFER = 3600.0
-"""Seconds by which the provider's clock and ours may differ."""
-_LONGEST_FILE = 4_000_000_000  # bytes of the results of a batch, which are never in memory at once
-_STREAMED = {"X-Stainless-Raw-Response": "stream"}  # tells the SDK to leave the body alone
-_LONGEST_ID = 200  # characters
-_MOST_PAGES = 100  # of a list that are turned
 
 
 class SdkTeacher(Teacher):
@@ -84,46 +76,3 @@ class SdkTeacher(Teacher):
         except (ValueError, RecursionError) as error:  # the body was no JSON, or nests too deep
             told = self._endpoint.told(f"sent no JSON: {error}")
             raise TeacherUnavailableError(told) from None
-
-    def _found(self, call: Callable[..., Any], id_: str) -> Any | None:
-        """What a call finds by this id; None where the provider knows none such."""
-
-        def found(asked: str) -> Any | None:
-            try:
-                return call(asked)
-            except self._sdk.NotFoundError:
-                return None
-
-        return self._answer(found, {"asked": id_})
-
-    def _listed(self, call: Callable[..., Any]) -> Iterator[Any]:
-        """The items of a list that comes in pages."""
-        page = self._answer(call, {"limit": 100})
-        for _ in range(_MOST_PAGES):
-            items = getattr(page, "data", None)
-            yield from items if isinstance(items, list) else ()
-            if not items or not page.has_next_page():
-                return
-            page = self._answer(page.get_next_page, {})
-
-    def _records(self, path: str) -> Iterator[Any]:
-        """The records of a file of JSON lines at the endpoint; what is damaged is passed over.
-
-        Raises:
-            TeacherError: the file cannot be read, or not to its end.
-        """
-        with guarded_client(self._sdk, self._timeout, _LONGEST_FILE) as http:
-            client = self._client.with_options(http_client=http)
-            asked = {"path": path, "cast_to": object, "options": {"headers": _STREAMED}}
-            response = self._answer(client.get, asked)
-            try:
-                yield from records(response.iter_bytes())
-            except http_of(self._sdk).HTTPError as error:
-                raise TeacherUnavailableError(self._endpoint.told(f"broke off: {error}")) from None
-
-    def _id_of(self, made: Any) -> str:
-        """The id of what a call has made."""
-        id_ = getattr(made, "id", None)
-        if not isinstance(id_, str) or not 0 < len(id_) <= _LONGEST_ID:
-            raise TeacherUnavailableError(f"{self._endpoint} answered without an id.")
-        return id_

@@ -3,7 +3,7 @@
 What is written down, and when, so that a run may be cut off anywhere and pays nothing twice:
 
 1. a row for each request, with the tag of the batch that it will leave with
-2. the tag, as the batch is about to leave: rows of a tag that is not there never left
+2. the tag: the batch may leave from now on; rows of a tag that is not there never left
 3. the provider's name of the batch; where it is missing, the provider is asked for the tag
 4. the end of each request, as it is read from the results
 
@@ -17,12 +17,13 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from pgkd.errors import (
     ConfigError,
+    TeacherAuthError,
     TeacherError,
     TeacherRateLimitError,
     TeacherRequestError,
@@ -43,17 +44,15 @@ if TYPE_CHECKING:
 
     from pgkd.teacher.account.budget import Amount, Limits
     from pgkd.teacher.account.cache import ReplyCache
-    from pgkd.teacher.account.ledger import Ledger, OpenBatch
+    from pgkd.teacher.account.ledger import Ledger
     from pgkd.teacher.account.prices import Prices
     from pgkd.teacher.base import Teacher
     from pgkd.teacher.batch import BatchApi
 
-_Found = TypeVar("_Found")
-
 _FIRST_LOOK = 2.0  # seconds until the first look at a batch; half as long again with each
 _LONGEST_LOOK = 60.0
 _LONGEST_TROUBLE = 3600.0  # seconds for which the provider may fail without a break
-_LONGEST_BATCH = timedelta(hours=26)  # the providers promise an end within 24
+_LONGEST_WAIT = 26 * 3600.0  # seconds; the providers promise an end within 24 hours
 _AROUND_A_REQUEST = 256  # bytes of its name and address
 
 
@@ -62,13 +61,11 @@ class BatchProgress:
     """How far the batches are that a run waits for.
 
     Attributes:
-        batches: that are out.
-        requests: in all of them.
+        requests: in all batches that are out; 0 when the waiting is over.
         finished: requests that the provider has answered, or given up.
         trouble: what went wrong and is tried again, or cannot be; empty where nothing did.
     """
 
-    batches: int
     requests: int
     finished: int
     trouble: str = ""
@@ -85,14 +82,19 @@ class _Booked:
 
 @dataclass(slots=True)
 class _Batch:
-    """A batch that is out, and those of its requests that have no end yet, by name."""
+    """A batch, and those of its requests that have no end yet, by name. With none it is over."""
 
     tag: str
     made_at: datetime
-    id: str = ""
+    id: str | None = None
+    may_be_there: bool = False  # without an id: the provider may have it all the same
     size: int = 0
     finished: int = 0
+    failed: int = 0
     calls: dict[str, _Booked] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.id or self.tag
 
 
 class BatchTeacher(AccountedTeacher):
@@ -106,10 +108,10 @@ class BatchTeacher(AccountedTeacher):
         prices: of calls that are answered at once; a batch costs half.
         limits: as of an `AccountedTeacher`.
         cache: as of an `AccountedTeacher`.
-        submits: whether new batches are handed in; if not, only earlier ones are collected.
+        submits: whether batches are handed in. If not, earlier ones are collected, and those that
+            cannot be are given up.
         told: hears how far the batches are, after each look.
         sleep: waits so many seconds.
-        clock: the time.
 
     Raises:
         ConfigError: the teacher takes no batches; or as of an `AccountedTeacher`.
@@ -126,7 +128,6 @@ class BatchTeacher(AccountedTeacher):
         submits: bool = True,
         told: Callable[[BatchProgress], None] = lambda progress: None,
         sleep: Callable[[float], object] = time.sleep,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__(teacher, ledger, prices=prices, limits=limits, cache=cache)
         api = teacher.batches()
@@ -140,7 +141,7 @@ class BatchTeacher(AccountedTeacher):
         self._submits = submits
         self._told = told
         self._sleep = sleep
-        self._clock = clock
+        self._out: list[_Batch] = []
 
     def prepare(self, requests: Sequence[Request]) -> None:
         """Fetch the replies to these requests, as far as the budget has room for them.
@@ -149,163 +150,177 @@ class BatchTeacher(AccountedTeacher):
         It takes up to a day; Ctrl-C and the end of the process lose nothing.
 
         Raises:
-            TeacherError: the provider refuses the key or a batch as a whole, or fails for an hour.
+            TeacherError: the provider refuses the key or a batch, or knows a batch no longer; or it
+                fails for an hour, or has no answer after a day.
         """
-        self._collect([self._taken_up(batch) for batch in self._ledger.open_batches()])
+        self._take_up()
+        self._collect()
         if not self._submits:
             return
         waiting = deque(request for request in requests if self._is_open(request))
-        while batches := list(self._sent(waiting)):  # with what earlier ones left of the budget
-            self._collect(batches)
+        while self._book(waiting):  # again with what the last ones have left of the budget
+            self._collect()
 
     def _is_open(self, request: Request) -> bool:
         if self._ledger.settled(request) is not None:
             return False
         return self._cache is None or self._cache.find(self._teacher, request) is None
 
-    # Leaving
+    # What is out
 
-    def _sent(self, waiting: deque[Request]) -> Iterator[_Batch]:
-        """Hand in as many as the budget has room for; they are taken off the queue."""
-        while waiting:
-            batch = _Batch(f"pgkd-{token_hex(8)}", self._clock())
-            bodies = self._booked(waiting, batch)
-            if not bodies:
-                return
-            self._submit(batch, bodies)
-            yield batch
+    def _take_up(self) -> None:
+        """The batches of an earlier life are out again."""
+        known = {batch.tag for batch in self._out}
+        for left in self._ledger.open_batches():
+            if left.tag in known:
+                continue
+            batch = _Batch(left.tag, left.made_at, left.id, may_be_there=True, size=left.size)
+            for call in left.calls:
+                booked = _Booked(call.n, Request.from_json(call.request), call.most)
+                batch.calls[f"{batch.tag}-{call.n}"] = booked
+                self._budget.reopen(call.most)
+            self._out.append(batch)
 
-    def _booked(self, waiting: deque[Request], batch: _Batch) -> dict[str, dict[str, Any]]:
-        """Reserve and write down what fits into one batch; returns what the provider is told."""
-        bodies: dict[str, dict[str, Any]] = {}
+    def _book(self, waiting: deque[Request]) -> bool:
+        """Make batches of what the budget has room for, off the queue; whether there are any."""
+        while True:
+            batch = _Batch(f"pgkd-{token_hex(8)}", datetime.now(UTC))
+            self._fill(batch, waiting)
+            if not batch.calls:
+                return bool(self._out)
+            self._ledger.open_batch(batch.tag)
+            self._out.append(batch)
+
+    def _fill(self, batch: _Batch, waiting: deque[Request]) -> None:
+        """Reserve and write down what fits into one batch."""
         size = 0
-        while waiting and len(bodies) < self._api.most_requests:
+        while waiting and batch.size < self._api.most_requests:
             request = waiting[0]
             try:
-                body = self._api.body(request)
+                size += len(json.dumps(self._api.body(request))) + _AROUND_A_REQUEST
             except TeacherRequestError:
                 waiting.popleft()  # `complete` will tell
                 continue
-            size += len(json.dumps(body)) + _AROUND_A_REQUEST
             most = most_of(request, self.model, self._batch_prices)
-            too_large = bool(bodies) and size > self._api.most_bytes
+            too_large = batch.calls and size > self._api.most_bytes
             if too_large or not self._budget.reserve_at_once(most):
-                break
+                return
             n = self._ledger.begin(request, self.name, most, batch=batch.tag)
-            name = f"{batch.tag}-{n}"
-            bodies[name] = body
-            batch.calls[name] = _Booked(n, request, most)
+            batch.calls[f"{batch.tag}-{n}"] = _Booked(n, request, most)
+            batch.size += 1
             waiting.popleft()
-        batch.size = len(bodies)
-        return bodies
 
-    def _submit(self, batch: _Batch, bodies: dict[str, dict[str, Any]]) -> None:
-        self._ledger.open_batch(batch.tag)
-        may_be_there = False
+    # Waiting
 
-        def attempt() -> str:
-            nonlocal may_be_there
-            if may_be_there and (found := self._found(batch)):
-                return found
-            try:
-                return self._api.submit(batch.tag, bodies)
-            except TeacherUnavailableError:
-                may_be_there = True
-                raise
-
-        try:
-            batch.id = self._patiently(attempt)
-        except TeacherUnavailableError:
-            raise  # its rows stay in flight: the next life of the run looks for it
-        except TeacherError as error:
-            self._fail(batch, error)
-            raise
-        self._ledger.name_batch(batch.tag, batch.id)
-
-    # Taking up
-
-    def _taken_up(self, batch: OpenBatch) -> _Batch:
-        """A batch of an earlier life; it may have no calls left, if the provider knows it not."""
-        calls = {
-            f"{batch.tag}-{call.n}": _Booked(call.n, Request.from_json(call.request), call.most)
-            for call in batch.calls
-        }
-        made_at = datetime.fromisoformat(batch.made_at)
-        found = _Batch(batch.tag, made_at, batch.id or "", batch.size, calls=calls)
-        for call in calls.values():
-            self._budget.reopen(call.most)
-        if batch.id is None:
-            found.id = self._found(found) or ""
-            if found.id:
-                self._ledger.name_batch(found.tag, found.id)
-            else:
-                self._lose(found)
-        return found
-
-    def _found(self, batch: _Batch) -> str | None:
-        """The provider's name of a batch that may have left."""
+    def _collect(self) -> None:
+        """Take every batch that is out to its end, and wait in between."""
+        waited = troubled = 0.0
         for pause in _pauses():
-            trace = self._patiently(lambda: self._api.find(batch.tag, batch.made_at, batch.size))
-            if trace.id is not None or not trace.undecided:
-                return trace.id
-            self._tell([batch], "it is not known yet which batch of the provider is the run's")
-            self._pause(batch, pause)
-        raise AssertionError("unreachable: there is always another pause")
+            wait = pause
+            try:
+                self._advance()
+                troubled = 0.0
+            except (TeacherRateLimitError, TeacherUnavailableError) as error:
+                asked = error.retry_after if isinstance(error, TeacherRateLimitError) else None
+                wait = max(pause, asked or 0.0)
+                troubled += wait
+                if troubled > _LONGEST_TROUBLE:
+                    raise
+                self._tell(str(error))
+            self._tell()
+            if not self._out:
+                return
+            waited += wait
+            if waited > _LONGEST_WAIT:
+                raise TeacherError(
+                    f"{self.name} has not ended the batch {self._out[0]} within a day. Run the "
+                    "same command again to collect it when it has."
+                )
+            self._sleep(wait)
+
+    def _advance(self) -> None:
+        """One step with every batch: hand it in, or look how far it is."""
+        try:
+            for batch in self._out:
+                if batch.id is None:
+                    self._hand_in(batch)
+                else:
+                    self._look(batch, batch.id)
+        finally:
+            self._out = [batch for batch in self._out if batch.calls]
+
+    def _hand_in(self, batch: _Batch) -> None:
+        """Hand a batch in, unless it is there: an earlier attempt may have broken off too late."""
+        if batch.may_be_there:
+            trace = self._api.find(batch.tag, batch.made_at, batch.size)
+            if trace.undecided:
+                self._tell("it is not known yet which batch of the provider is this run's")
+                return
+            if trace.id is not None:
+                self._name(batch, trace.id)
+                return
+            if not self._submits:
+                self._give_up(batch, "it never arrived")
+                return
+        bodies = {name: self._api.body(booked.request) for name, booked in batch.calls.items()}
+        try:
+            self._name(batch, self._api.submit(batch.tag, bodies))
+        except TeacherUnavailableError:
+            batch.may_be_there = True
+            raise
+        except (TeacherAuthError, TeacherRequestError) as refusal:
+            self._fail(batch, refusal)
+            raise
+
+    def _name(self, batch: _Batch, id_: str) -> None:
+        self._ledger.name_batch(batch.tag, id_)
+        batch.id = id_
+
+    def _look(self, batch: _Batch, id_: str) -> None:
+        """Look how far a batch is, and read its results if it has ended."""
+        state = self._api.state(id_)
+        if state is None:
+            self._give_up(batch, f"{self.name} does not know it")
+        elif state.refusal:
+            refusal = TeacherRequestError(state.refusal)
+            self._fail(batch, refusal)
+            raise refusal
+        elif state.ended:
+            self._read(batch, id_)
+        else:
+            batch.finished = state.finished
+
+    def _tell(self, trouble: str = "") -> None:
+        requests, finished = sum(b.size for b in self._out), sum(b.finished for b in self._out)
+        self._told(BatchProgress(requests, finished, trouble))
 
     # Coming back
 
-    def _collect(self, batches: Sequence[_Batch]) -> None:
-        """Wait for batches, and write down the end of each of their requests."""
-        out = [batch for batch in batches if batch.calls]
-        for pause in _pauses():
-            for batch in list(out):
-                if self._has_ended(batch):
-                    out.remove(batch)
-            self._tell(out)
-            if not out:
-                return
-            self._pause(out[0], pause)
-
-    def _has_ended(self, batch: _Batch) -> bool:
-        """Look at a batch, and collect it if it has ended."""
-        state = self._patiently(lambda: self._api.state(batch.id))
-        if state is None:
-            self._lose(batch)
-            return True
-        batch.finished = state.finished
-        if state.refusal:
-            error = TeacherRequestError(state.refusal)
-            self._fail(batch, error)
-            raise error
-        if state.ended:
-            self._read(batch)
-        return state.ended
-
-    def _read(self, batch: _Batch) -> None:
-        missing = "The results of its batch do not have it, or not in one piece."
+    def _read(self, batch: _Batch, id_: str) -> None:
+        """Read the results of a batch: all its requests have their ends then."""
         try:
-            self._patiently(lambda: self._read_on(batch))
-        except TeacherRequestError as error:  # the file is gone, or too large
-            missing = str(error)
+            self._read_results(batch, id_)
+        except TeacherRequestError as refusal:  # the file is gone, or too large
+            self._give_up(batch, str(refusal))
+        missing = "The results of its batch do not have it, or not in one piece."
         self._fail(batch, TeacherUnavailableError(missing))  # perhaps answered, and charged
+        if batch.failed:
+            self._tell(
+                f"{batch.failed} of {batch.size} requests have no answer in it, and are asked "
+                "again at once, at the whole price"
+            )
 
-    def _read_on(self, batch: _Batch) -> None:
-        """Read the results until every request has its end. A request's first end counts."""
-        strange = 0
-        with closing(self._api.results(batch.id)) as results:
+    def _read_results(self, batch: _Batch, id_: str) -> None:
+        """Read on until every request has its end, in any order; the first end counts."""
+        with closing(self._api.results(id_)) as results:
             for name, end in results:
-                booked = batch.calls.get(name)
-                if booked is None:
-                    strange += 1
-                    continue
-                self._end(booked, end)
-                del batch.calls[name]
+                if booked := batch.calls.get(name):
+                    self._end(batch, booked, end)
+                    del batch.calls[name]
                 if not batch.calls:
-                    break
-        if strange:
-            self._tell([batch], f"{strange} results for nothing that is open are passed over")
+                    return
 
-    def _end(self, booked: _Booked, end: Reply | TeacherError) -> None:
+    def _end(self, batch: _Batch, booked: _Booked, end: Reply | TeacherError) -> None:
         """Write an end down, before anybody uses it, and settle what was reserved."""
         if isinstance(end, Reply):
             cost = cost_of(end, self.model, self._batch_prices)
@@ -316,60 +331,33 @@ class BatchTeacher(AccountedTeacher):
         else:
             self._ledger.fail(booked.n, end)
             used = used_by_failure(type(end).__name__, booked.most)
+            batch.failed += 1
         self._budget.settle(booked.most, used)
 
     def _fail(self, batch: _Batch, error: TeacherError) -> None:
         """All requests that have no end yet end with this error."""
         for booked in batch.calls.values():
-            self._end(booked, error)
+            self._end(batch, booked, error)
         batch.calls.clear()
 
-    def _lose(self, batch: _Batch) -> None:
-        """Give up a batch that the provider does not know: it may have been charged."""
-        self._tell(
-            [batch],
-            f"the provider knows no batch {batch.id or batch.tag}: its {len(batch.calls)} requests "
-            "count as charged, and are asked again",
-        )
+    def _give_up(self, batch: _Batch, why: str) -> None:
+        """A batch cannot be collected: go on without it if the user said so.
+
+        Raises:
+            TeacherError: the user did not say so.
+        """
+        told = f"The batch {batch} cannot be collected: {why}"
+        if self._submits:
+            raise TeacherError(
+                f"{told}. It may belong to another account or project than the key. To go on "
+                f"without its {len(batch.calls)} requests, which may have been charged and are "
+                "asked again at once, give --no-batch (teacher.batch: false)."
+            )
+        self._tell(f"{told}. It counts as charged, and its requests are asked again at once.")
         self._ledger.lose_batch(batch.tag)
         for booked in batch.calls.values():
             self._budget.settle(booked.most, booked.most)
         batch.calls.clear()
-
-    # Waiting
-
-    def _patiently(self, call: Callable[[], _Found]) -> _Found:
-        """What a call returns, as often as it has to be made; trouble may last an hour."""
-        waited = 0.0
-        for pause in _pauses():
-            try:
-                return call()
-            except (TeacherRateLimitError, TeacherUnavailableError) as error:
-                asked = error.retry_after if isinstance(error, TeacherRateLimitError) else None
-                seconds = pause if asked is None else asked
-                waited += seconds
-                if waited > _LONGEST_TROUBLE:
-                    raise
-                self._tell([], str(error))
-                self._sleep(seconds)
-        raise AssertionError("unreachable: there is always another pause")
-
-    def _pause(self, batch: _Batch, seconds: float) -> None:
-        """Wait before the next look.
-
-        Raises:
-            TeacherUnavailableError: the batch should have ended long ago.
-        """
-        if self._clock() - batch.made_at > _LONGEST_BATCH:
-            raise TeacherUnavailableError(
-                f"The batch {batch.id or batch.tag} of {self.name} has not ended within a day. Run "
-                "the same command again to collect it when it has."
-            )
-        self._sleep(seconds)
-
-    def _tell(self, out: Sequence[_Batch], trouble: str = "") -> None:
-        requests, finished = sum(b.size for b in out), sum(b.finished for b in out)
-        self._told(BatchProgress(len(out), requests, finished, trouble))
 
 
 def _pauses() -> Iterator[float]:

@@ -57,8 +57,12 @@ CREATE TABLE IF NOT EXISTS batches (
     made_at       TEXT NOT NULL
 ) STRICT;
 """
-_BATCHED = "state = 'in flight' AND batch IN (SELECT tag FROM batches)"
-_NEVER_LEFT = "state = 'in flight' AND batch IS NOT NULL AND batch NOT IN (SELECT tag FROM batches)"
+_LOST = "state = 'in flight' AND batch IS NULL"
+_NEVER_LEFT = "state = 'in flight' AND batch NOT IN (SELECT tag FROM batches)"
+_OPEN_BATCHES = """
+SELECT tag, id, made_at, (SELECT count(*) FROM calls WHERE batch = tag) FROM batches
+WHERE tag IN (SELECT batch FROM calls WHERE state = 'in flight') ORDER BY batches.rowid
+"""
 _COLUMNS = (
     "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
     "cost_usd, price_source, most_tokens, most_usd, batch"
@@ -114,14 +118,14 @@ class OpenBatch:
     Attributes:
         tag: our name of the batch.
         id: the provider's; None where it was never heard: the batch may exist, or not.
-        made_at: when it was about to leave, in ISO 8601.
+        made_at: when it was about to leave.
         size: calls that left with it.
         calls: those of them that have no end yet.
     """
 
     tag: str
     id: str | None
-    made_at: str
+    made_at: datetime
     size: int
     calls: tuple[Call, ...]
 
@@ -226,13 +230,12 @@ class Ledger:
         one that never left are not calls at all, and are taken out.
         """
         self._write(f"DELETE FROM calls WHERE {_NEVER_LEFT}")  # noqa: S608  (a constant)
-        lost = f"WHERE state = 'in flight' AND NOT ({_BATCHED})"
-        left = list(self._select(f"{lost} ORDER BY n"))
-        self._write(f"UPDATE calls SET state = 'lost' {lost}")  # noqa: S608  (a constant)
-        return left
+        lost = list(self._select(f"WHERE {_LOST} ORDER BY n"))
+        self._write(f"UPDATE calls SET state = 'lost' WHERE {_LOST}")  # noqa: S608  (a constant)
+        return lost
 
     def open_batch(self, tag: str) -> None:
-        """Note that the calls of this tag are about to leave together. They are on the disk."""
+        """Note that the calls of this tag may leave together from now on. They are on the disk."""
         self._write("INSERT INTO batches (tag, made_at) VALUES (?, ?)", (tag, now()), synced=True)
 
     def name_batch(self, tag: str, id_: str) -> None:
@@ -240,26 +243,22 @@ class Ledger:
         self._write("UPDATE batches SET id = ? WHERE tag = ?", (id_, tag), synced=True)
 
     def lose_batch(self, tag: str) -> None:
-        """Give up a batch: the provider does not know it, or no longer."""
+        """Give up a batch: those of its calls that have no end are lost."""
         self._write(
             "UPDATE calls SET state = 'lost' WHERE state = 'in flight' AND batch = ?", (tag,)
         )
 
     def open_batches(self) -> list[OpenBatch]:
         """Batches with calls in flight, in the order sent."""
-        calls: dict[str, list[Call]] = {}
-        for call in self._select(f"WHERE {_BATCHED} ORDER BY n"):
-            calls.setdefault(call.batch or "", []).append(call)
-        return [self._open_batch(tag, tuple(found)) for tag, found in calls.items()]
-
-    def _open_batch(self, tag: str, calls: tuple[Call, ...]) -> OpenBatch:
         with self._guarded():
-            id_, made_at, size = self._db.execute(
-                "SELECT id, made_at, (SELECT count(*) FROM calls WHERE batch = tag) "
-                "FROM batches WHERE tag = ?",
-                (tag,),
-            ).fetchone()
-        return OpenBatch(tag, id_, made_at, size, calls)
+            rows = self._db.execute(_OPEN_BATCHES).fetchall()
+        return [
+            OpenBatch(tag, id_, datetime.fromisoformat(made_at), size, self._in_flight(tag))
+            for tag, id_, made_at, size in rows
+        ]
+
+    def _in_flight(self, tag: str) -> tuple[Call, ...]:
+        return tuple(self._select("WHERE state = 'in flight' AND batch = ? ORDER BY n", (tag,)))
 
     def calls(self) -> Iterator[Call]:
         """Every call, in the order sent."""
