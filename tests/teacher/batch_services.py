@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from tests.teacher.test_anthropic import message, text
 from tests.teacher.test_openai import completion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 End = Literal["answered", "refused", "expired", "missing", "damaged"]
 _PAGE = 3  # batches of a page of a list, however many are asked for
@@ -133,6 +132,8 @@ class Service(ABC):
     def listed(self, shown: Callable[[Batch], Any], after: str | None) -> dict[str, Any]:
         """A page of the list of batches, the newest first."""
         newest = [*reversed(self.batches.values())]
+        for batch in newest:
+            self.looked(batch)
         start = [batch.id for batch in newest].index(after) + 1 if after else 0
         page = [shown(batch) for batch in newest[start : start + _PAGE]]
         ids = [batch["id"] for batch in page] or [None]

@@ -26,9 +26,9 @@ from pgkd.teacher import (
     Reply,
     Request,
     Sampling,
+    sdk_batches,
 )
-from pgkd.teacher import batch as batch_module
-from pgkd.teacher import sdk_batches
+from pgkd.teacher import batch as lines_of_batches
 from pgkd.teacher.account import (
     Amount,
     BatchProgress,
@@ -37,6 +37,7 @@ from pgkd.teacher.account import (
     Ledger,
     Limits,
     ReplyCache,
+    batches,
 )
 from pgkd.teacher.account.accounted import spent
 from pgkd.teacher.account.budget import most_tokens
@@ -85,7 +86,7 @@ class Desk:
             self._maker("asked", base_url=self._url, api_key_env="TEST_KEY") as teacher,
         ):
             ledger.abandon()
-            yield BatchTeacher(teacher, ledger, **settings)
+            yield BatchTeacher(teacher, ledger, **(usual | settings))
 
     def calls(self) -> list[Call]:
         with Ledger(self.path) as ledger:
@@ -260,7 +261,7 @@ def test_a_result_that_is_none_is_a_failure(desk: Desk, service: Service, result
 def test_a_huge_result_is_not_read(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_module, "LONGEST_LINE", 10_000)
+    monkeypatch.setattr(lines_of_batches, "LONGEST_LINE", 10_000)
     service.shaped = lambda lines: [lines[0].replace(b"to write", b"x" * 10_000), *lines[1:]]
     with desk.life() as life:
         assert fetch(life, asked(3)) == answers(3)
@@ -270,9 +271,9 @@ def test_a_huge_result_is_not_read(
 def test_results_without_end_are_not_read_and_not_given_up(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdk_batches, "_LONGEST_FILE", 10_000)
-    service.shaped = lambda lines: [lines[0], *[b"x" * 1000] * 20, *lines[1:]]
-    with desk.life() as life, pytest.raises(TeacherError, match=r"more than 10000 bytes.*--no-bat"):
+    monkeypatch.setattr(sdk_batches, "_LONGEST_FILE", 500_000)
+    service.shaped = lambda lines: [lines[0], *[b"x" * 1000] * 5_000, *lines[1:]]
+    with desk.life() as life, pytest.raises(TeacherError, match=r"more than 500000 bytes.*--no-b"):
         life.prepare(asked(3))
     assert desk.states == "replied in flight in flight"
     monkeypatch.undo()
@@ -444,7 +445,10 @@ def test_an_hour_of_trouble_ends_the_wait_and_loses_nothing(desk: Desk, service:
     assert len(service.batches) == 1
 
 
-def test_a_batch_that_does_not_end_is_left_after_a_day(desk: Desk, service: Service) -> None:
+def test_a_batch_that_does_not_end_is_left_after_a_day(
+    desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_LONGEST_LOOK", 1800.0)  # the test has no day
     service.looks = 10**9
     with desk.life() as life, pytest.raises(TeacherError, match="batch_1 within a day"):
         life.prepare(asked(2))
@@ -489,7 +493,6 @@ def test_anthropic_tells_it_by_its_names_when_those_of_its_size_have_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = AnthropicService()
-    service.looks = 4
     monkeypatch.setenv("TEST_KEY", KEY)
     body = {"messages": [{"role": "user", "content": "another"}]}
     with service.running() as url:
@@ -501,20 +504,20 @@ def test_anthropic_tells_it_by_its_names_when_those_of_its_size_have_ended(
             with pytest.raises(Killed):
                 life.prepare(asked(2))
         own = service.batches["batch_2"]
-        other = service.add({"a": body, "b": body})  # of the same size, and not ours
-        other.looks = 100
+        service.add({"a": body, "b": body})  # of the same size, and not ours
+        own.looks = -1000
 
         def end(seconds: float) -> None:
             desk.slept.append(seconds)
-            own.looks += len(desk.slept) == 3
+            own.looks += 2000 * (len(desk.slept) == 5)
 
-        own.looks = service.looks
         with desk.life(sleep=end) as life:
             assert fetch(life, asked(2)) == answers(2)
     assert "not known yet which batch" in desk.troubles
     assert len(service.batches) == 3
     assert service.asked == []
-    assert old.looks == 0
+    assert "GET /v1/messages/batches/batch_3/results" in service.calls
+    assert "GET /v1/messages/batches/batch_1/results" not in service.calls  # too old
 
 
 # The budget
