@@ -87,6 +87,10 @@ class RunDisplay(Hooks):
             told = clean(description)
             self._console.print("the teacher on the task: ", told, " (or --instructions)", sep="")
 
+    def on_estimate(self, estimate: Estimate) -> None:
+        """Say what it will cost."""
+        self._console.print(estimate_line(estimate))
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Begin to count requests."""
         self._requests = len(asks)

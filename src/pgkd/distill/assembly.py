@@ -121,7 +121,7 @@ def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: 
     """
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
-    folds = stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+    folds = folds_of(config, task)
     class_list: Sequence[Example] = ()
     if config.class_list:
         trial = try_class_list(student, task.train, task.taxonomy, folds)
@@ -132,14 +132,30 @@ def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: 
     return ClassificationGuide(
         task,
         student,
-        _asking(config, task, folds, writer),
+        asking_of(config, task, folds, _description(config, task, writer)),
         folds=folds,
         written_weight=None if config.written_weight == "auto" else config.written_weight,
         class_list=class_list,
     )
 
 
-def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer) -> Asking:
+def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
+    """The fold of every training row, shape (n_train,)."""
+    labels = [row.label for row in task.train]
+    return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+
+
+def asking_of(
+    config: Config, task: Task, folds: NDArray[np.int64], describe: Callable[[], str]
+) -> Asking:
+    """The way to ask that a config describes.
+
+    Args:
+        config: the settings of the run.
+        task: the classes and the rows.
+        folds: `folds_of` it.
+        describe: what the texts of the task are; called when the teacher is about to be asked.
+    """
     guidance, teacher = config.guidance, config.teacher
     writing = Writing(
         LengthTarget.of([row.text for row in task.train]),
@@ -155,7 +171,7 @@ def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer
             few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     return TargetedAsking(
-        task.taxonomy, task.train, folds, writing, describe=_description(config, task, writer),
+        task.taxonomy, task.train, folds, writing, describe=describe,
         samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
         per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
     )  # fmt: skip

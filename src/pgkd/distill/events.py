@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.estimate import Estimate
     from pgkd.distill.resume import Resumed
     from pgkd.distill.stopping import Verdict
     from pgkd.guidance.asking import Ask
@@ -74,6 +75,9 @@ class Hooks:
     def on_described(self, description: str) -> None:
         """The teacher has said what the texts of the task are; empty if it could not."""
 
+    def on_estimate(self, estimate: Estimate) -> None:
+        """What a new run will cost, before a teacher that somebody bills for is first asked."""
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """The teacher is about to be asked."""
 
@@ -117,6 +121,10 @@ class HookList(Hooks):
     def on_described(self, description: str) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_described(description)
+
+    def on_estimate(self, estimate: Estimate) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_estimate(estimate)
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -10,6 +10,7 @@ from pgkd.distill.events import Hooks, Outcome, Round
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.estimate import Estimate
     from pgkd.distill.resume import Resumed
     from pgkd.distill.store import RunFolder
     from pgkd.guidance import ClassListTrial
@@ -46,6 +47,10 @@ class Journal(Hooks):
     def on_described(self, description: str) -> None:
         """Note what every later prompt says of the task."""
         self._run.log("task described", description=description)
+
+    def on_estimate(self, estimate: Estimate) -> None:
+        """Note what it should cost."""
+        self._run.log("estimated", **estimate.to_json())
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Note every ask with its reasons: this is where the budget went."""

@@ -76,11 +76,11 @@ class Desk:
     @contextmanager
     def life(self, **settings: Any) -> Iterator[BatchTeacher]:
         """One life of the run, from its ledger to its end."""
-        settings = {
+        usual: dict[str, Any] = {
             "prices": PRICES,
             "told": self.told.append,
             "sleep": self.slept.append,
-        } | settings
+        }
         with (
             Ledger(self.path) as ledger,
             self._maker("asked", base_url=self._url, api_key_env="TEST_KEY") as teacher,
