@@ -29,7 +29,8 @@ class Journal(Hooks):
     def on_resumed(self, resumed: Resumed) -> None:
         """Note what was there already, and what may have been paid for and is lost."""
         lost = [call.id for call in resumed.lost]
-        self._run.log("run resumed", replies=resumed.replies, lost=lost)
+        waiting = resumed.waiting
+        self._run.log("run resumed", replies=resumed.replies, lost=lost, waiting=waiting)
 
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Note whether the class list is used, and why."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections import Counter
 from contextlib import contextmanager
 from decimal import Decimal
@@ -213,6 +214,8 @@ def test_a_batch_that_is_refused_ends_the_round_and_is_told(
         with desk.life() as life, pytest.raises(TeacherRequestError, match="no batches for this"):
             life.prepare(asked(2))
         assert desk.states == "failed failed"
+        assert "--no-batch asks one by one" in desk.troubles
+        assert all(KEY not in str(call.error) for call in desk.calls())
         service.status = "completed"
         with desk.life() as life:  # the round where the run ended: worth another try
             assert fetch(life, asked(2)) == answers(2)
@@ -289,6 +292,21 @@ def test_records_do_not_depend_on_how_the_bytes_come() -> None:
         chunks = [data[i : i + size] for i in range(0, len(data), size)]
         first, second, third = records(chunks)
         assert (first.a, second.a.b, third.a) == (1, "é", 3)
+
+
+def test_a_line_without_end_does_not_fill_the_memory() -> None:
+    def poured() -> Iterator[bytes]:
+        for _ in range(1000):
+            yield b"x" * 65_536
+        yield b'\n{"a": 1}\n'
+
+    tracemalloc.start()
+    try:
+        [record] = records(poured())
+        assert tracemalloc.get_traced_memory()[1] < 3 * lines_of_batches.LONGEST_LINE
+    finally:
+        tracemalloc.stop()
+    assert record.a == 1
 
 
 # Restarts
@@ -456,7 +474,10 @@ def test_a_batch_that_does_not_end_is_left_after_a_day(
     assert desk.states == "in flight in flight"
 
 
-def test_no_row_tells_the_key(desk: Desk, service: Service) -> None:
+def test_no_row_and_no_log_tells_the_key(
+    desk: Desk, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     service.quoted = KEY
     service.ends = lambda n: "refused" if n else "expired"
     service.faults = [Fault(desk.submit, 500), Fault(desk.look, 503)]
@@ -466,6 +487,8 @@ def test_no_row_tells_the_key(desk: Desk, service: Service) -> None:
     assert KEY not in desk.troubles
     assert all(KEY.encode() not in path.read_bytes() for path in desk.path.parent.iterdir())
     assert "refused [key]" in str(desk.calls()[1].error)
+    assert caplog.text
+    assert KEY not in caplog.text
 
 
 # Looking for a batch whose name was never heard

@@ -269,7 +269,7 @@ class BatchTeacher(AccountedTeacher):
             batch.may_be_there = True
             raise
         except (TeacherAuthError, TeacherRequestError) as refusal:
-            self._fail(batch, refusal)
+            self._refused(batch, refusal)
             raise
 
     def _name(self, batch: _Batch, id_: str) -> None:
@@ -283,7 +283,7 @@ class BatchTeacher(AccountedTeacher):
             self._give_up(batch, f"{self.name} does not know it")
         elif state.refusal:
             refusal = TeacherRequestError(state.refusal)
-            self._fail(batch, refusal)
+            self._refused(batch, refusal)
             raise refusal
         elif state.ended:
             self._read(batch, id_)
@@ -333,6 +333,11 @@ class BatchTeacher(AccountedTeacher):
             used = used_by_failure(type(end).__name__, booked.most)
             batch.failed += 1
         self._budget.settle(booked.most, used)
+
+    def _refused(self, batch: _Batch, refusal: TeacherError) -> None:
+        """The provider refuses a batch: to ask one by one is dearer, and for the user to say."""
+        self._fail(batch, refusal)
+        self._tell(f"{self.name} refuses it; --no-batch asks one by one, at the whole price")
 
     def _fail(self, batch: _Batch, error: TeacherError) -> None:
         """All requests that have no end yet end with this error."""

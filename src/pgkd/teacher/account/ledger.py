@@ -58,7 +58,8 @@ CREATE TABLE IF NOT EXISTS batches (
 ) STRICT;
 """
 _LOST = "state = 'in flight' AND batch IS NULL"
-_NEVER_LEFT = "state = 'in flight' AND batch NOT IN (SELECT tag FROM batches)"
+# NULL is in no empty set, for SQLite: hence the second condition.
+_NEVER_LEFT = "state = 'in flight' AND batch IS NOT NULL AND batch NOT IN (SELECT tag FROM batches)"
 _OPEN_BATCHES = """
 SELECT tag, id, made_at, (SELECT count(*) FROM calls WHERE batch = tag) FROM batches
 WHERE tag IN (SELECT batch FROM calls WHERE state = 'in flight') ORDER BY batches.rowid
