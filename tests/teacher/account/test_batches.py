@@ -222,7 +222,10 @@ def test_a_batch_that_is_refused_ends_the_round_and_is_told(
     assert len(service.batches) == 2
 
 
-@pytest.mark.parametrize(("status", "error"), [(400, TeacherRequestError), (401, TeacherAuthError)])
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, TeacherRequestError), (404, TeacherRequestError), (401, TeacherAuthError)],
+)
 def test_a_submission_that_is_refused_is_told(
     desk: Desk, service: Service, status: int, error: type[TeacherError]
 ) -> None:
