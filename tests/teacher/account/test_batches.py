@@ -351,6 +351,7 @@ def test_a_run_that_is_killed_before_anything_hands_nothing_in_twice(
             life.prepare(asked(5))
     with desk.life(limits=Limits(calls=5)) as life:  # the budget has room for no call more
         assert fetch(life, asked(5)) == answers(5)
+        assert life._budget.used == spent(life._ledger.calls())
     assert Counter(service.submitted) == {f"write {i}": 1 for i in range(5)}
     assert service.asked == []
     assert desk.states == " ".join(["replied"] * 5)
