@@ -130,6 +130,10 @@ class TeacherConfig(_Section):
         default="auto",
         description="replies of other runs: auto uses them where somebody bills for a call",
     )
+    batch: bool = Field(
+        default=False,
+        description="openai, anthropic: hand a round in together, for half the price, within a day",
+    )
 
     @model_validator(mode="after")
     def _both_prices(self) -> TeacherConfig:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pgkd.config import Config, merge
-from pgkd.distill import Distiller
+from pgkd.distill import Distiller, Estimate, Hooks
 from pgkd.task import task_from_arrays
 from pgkd.teacher import FakeTeacher
 from tests.conftest import calls_of, make_rows
@@ -42,3 +42,45 @@ def test_calls_and_tokens_are_those_of_the_run(config: Config) -> None:
     sent = sum(len(m["content"]) for call in asked for m in call.request["messages"])
     assert 0.5 < found.input_tokens / (sent / 4) < 2
     assert found.most_tokens > found.input_tokens + found.output_tokens
+
+
+class Told(Hooks):
+    """Remembers the estimate, and how many requests a teacher had seen by then."""
+
+    def __init__(self, teacher: FakeTeacher) -> None:
+        self.teacher = teacher
+        self.told: list[tuple[Estimate, int]] = []
+
+    def on_estimate(self, estimate: Estimate) -> None:
+        self.told.append((estimate, len(self.teacher.requests)))
+
+
+def test_a_run_tells_it_before_it_asks_a_teacher_that_bills(config: Config) -> None:
+    config = merged(config, teacher={"cache": "off"})
+    teacher = FakeTeacher(model="gpt-4o-mini")
+    teacher.biller = "openai"
+    hook = Told(teacher)
+    run = Distiller(config, teacher=teacher, hooks=[hook]).fit_task(TASK).run_
+    expected = Distiller(config, teacher=teacher).estimate(TASK)
+    assert hook.told == [(expected, 0)]
+    assert expected.usd is not None
+    assert expected.usd > 0
+    [noted] = [line for line in run.read_lines("journal.jsonl") if line["event"] == "estimated"]
+    assert noted["calls"] == expected.calls
+    Distiller(config, teacher=teacher, hooks=[hook]).fit_task(TASK)  # again: all is paid
+    assert len(hook.told) == 1
+
+
+def test_what_costs_nothing_needs_no_estimate(config: Config) -> None:
+    hook = Told(FakeTeacher())
+    Distiller(config, teacher=hook.teacher, hooks=[hook]).fit_task(TASK)
+    assert hook.told == []
+
+
+def test_batches_cost_half(config: Config) -> None:
+    prices = {"price_input": 1, "price_output": 2}
+    whole = Distiller(merged(config, teacher=prices), teacher=FakeTeacher()).estimate(TASK)
+    half = merged(config, teacher={**prices, "batch": True})
+    found = Distiller(half, teacher=FakeTeacher()).estimate(TASK)
+    assert whole.usd is not None
+    assert found.usd == whole.usd / 2

@@ -110,7 +110,7 @@ def begin(handler: BaseHTTPRequestHandler, status: int, length: int, **headers: 
     handler.end_headers()
 
 
-def reset(handler: BaseHTTPRequestHandler, _: Server) -> None:
+def reset(handler: BaseHTTPRequestHandler, _: Server | None = None) -> None:
     """Tear the connection down without an answer."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     os.close(handler.connection.detach())  # with this linger, a close sends a reset

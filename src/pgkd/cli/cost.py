@@ -90,7 +90,10 @@ def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> Non
             "teacher.price_input and teacher.price_output."
         )
     if total["lost"]:
-        console().print("Lost calls were in flight when the run was cut off: perhaps charged.")
+        console().print(
+            "Lost calls were in flight when the run was cut off, or are out in a batch: perhaps "
+            "charged."
+        )
 
 
 def _cells(line: dict[str, Any]) -> tuple[str, ...]:

@@ -45,6 +45,13 @@ def distill(
         str | None, Option(help="Replies that other runs paid for: auto, on, off, read, refresh.")
     ] = None,
     concurrency: Annotated[int | None, Option(help="Calls to the teacher at once.")] = None,
+    batch: Annotated[
+        bool | None,
+        Option(
+            "--batch/--no-batch",
+            help="Hand each round in as a batch: half the price, up to a day.",
+        ),
+    ] = None,
     budget_usd: Annotated[str | None, Option(help="US dollars for the teacher at most.")] = None,
     budget_tokens: Annotated[int | None, Option(help="Tokens of the teacher at most.")] = None,
     budget_calls: Annotated[int | None, Option(help="Calls to the teacher at most.")] = None,

@@ -30,6 +30,7 @@ OPTIONS = {
     "patience": "patience",
     "cache": "teacher.cache",
     "concurrency": "teacher.concurrency",
+    "batch": "teacher.batch",
     "budget_usd": "budget.usd",
     "budget_tokens": "budget.tokens",
     "budget_calls": "budget.calls",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pgkd.distill import Estimate, Outcome, Resumed, Round
     from pgkd.guidance import Ask, ClassListTrial
+    from pgkd.teacher.account import BatchProgress
 
 _WHY = {
     "rounds": "all rounds were run",
@@ -42,6 +43,9 @@ class RunDisplay(Hooks):
             disable=not console.is_terminal,
             transient=True,
         )
+        self._requests = 0  # of the round
+        self._out = 0  # requests, in batches
+        self._trouble = ""  # of a batch, told last
         self._bar = self._progress.add_task("preparing the student", total=None)
 
     def __enter__(self) -> Self:
@@ -61,6 +65,10 @@ class RunDisplay(Hooks):
             self._console.print(
                 f"in flight when the run was cut off, perhaps paid for, asked again: {names}"
             )
+        if resumed.waiting:
+            self._console.print(
+                f"{resumed.waiting} requests are out in a batch: it is waited for, not paid again"
+            )
 
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Say whether the class list is used."""
@@ -79,13 +87,39 @@ class RunDisplay(Hooks):
             told = clean(description)
             self._console.print("the teacher on the task: ", told, " (or --instructions)", sep="")
 
+    def on_estimate(self, estimate: Estimate) -> None:
+        """Say what it will cost."""
+        self._console.print(estimate_line(estimate))
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Begin to count requests."""
+        self._requests = len(asks)
         self._progress.reset(
             self._bar, total=len(asks), description=f"round {number}: the teacher writes"
         )
         if not self._console.is_terminal:
             self._console.print(f"round {number}: {len(asks)} requests to the teacher")
+
+    def on_batch(self, progress: BatchProgress) -> None:
+        """Say once that batches are out, and once what goes wrong; show how far they are."""
+        if progress.trouble:
+            if progress.trouble != self._trouble:
+                self._console.print("batch: ", clean(progress.trouble), sep="")
+            self._trouble = progress.trouble
+            return
+        if progress.requests > self._out:
+            self._console.print(
+                f"batch: {progress.requests} requests go out together, at half the price. The "
+                "answers may take a day. Ctrl-C loses nothing: the same command goes on."
+            )
+        self._out = progress.requests
+        if progress.requests:
+            self._progress.update(
+                self._bar, description="waiting for a batch",
+                completed=progress.finished, total=progress.requests,
+            )  # fmt: skip
+        else:
+            self._progress.reset(self._bar, total=self._requests, description="the teacher writes")
 
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
         """Count a request."""

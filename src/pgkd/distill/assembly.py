@@ -18,7 +18,14 @@ from pgkd.guidance import (
 from pgkd.student import make_student, student_class
 from pgkd.task import stratified_folds
 from pgkd.teacher import PatientTeacher, make_teacher, teacher_maker
-from pgkd.teacher.account import AccountedTeacher, Limits, ReplyCache, prices_of, replies_folder
+from pgkd.teacher.account import (
+    AccountedTeacher,
+    BatchTeacher,
+    Limits,
+    ReplyCache,
+    prices_of,
+    replies_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
     from pgkd.student import Student
     from pgkd.task import Example, Task
     from pgkd.teacher import Teacher
-    from pgkd.teacher.account import Ledger, Prices
+    from pgkd.teacher.account import BatchProgress, Ledger, Prices
 
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
@@ -53,11 +60,23 @@ def teacher_of(config: Config) -> Teacher:
     return make_teacher(config.teacher.provider, **settings)
 
 
-def employed(config: Config, teacher: Teacher, ledger: Ledger) -> Teacher:
+def employed(
+    config: Config,
+    teacher: Teacher,
+    ledger: Ledger,
+    on_batch: Callable[[BatchProgress], None] = lambda progress: None,
+) -> Teacher:
     """A teacher on the books of a run, within its budget, that retries. Each attempt is booked.
 
+    Args:
+        config: the settings of the run.
+        teacher: who is asked.
+        ledger: the books.
+        on_batch: hears how far batches of requests are, where there are any.
+
     Raises:
-        ConfigError: a budget in US dollars, and no price is known.
+        ConfigError: a budget in US dollars, and no price is known; or batches are wanted, and the
+            teacher takes none.
     """
     limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
     mode = config.teacher.cache
@@ -65,8 +84,15 @@ def employed(config: Config, teacher: Teacher, ledger: Ledger) -> Teacher:
         mode = "off" if teacher.biller is None else "on"
     cache = ReplyCache(replies_folder(), mode)
     prices = teacher_prices(config, teacher)
-    booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
     how = config.teacher
+    booked: Teacher
+    if how.batch or (ledger.open_batches() and teacher.batches() is not None):
+        booked = BatchTeacher(
+            teacher, ledger, prices=prices, limits=limits, cache=cache,
+            submits=how.batch, told=on_batch,
+        )  # fmt: skip
+    else:
+        booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
     retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
     return PatientTeacher(booked, retries=retries, longest=how.longest, concurrency=how.concurrency)
 
@@ -95,7 +121,7 @@ def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: 
     """
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
-    folds = stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+    folds = folds_of(config, task)
     class_list: Sequence[Example] = ()
     if config.class_list:
         trial = try_class_list(student, task.train, task.taxonomy, folds)
@@ -106,14 +132,30 @@ def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: 
     return ClassificationGuide(
         task,
         student,
-        _asking(config, task, folds, writer),
+        asking_of(config, task, folds, _description(config, task, writer)),
         folds=folds,
         written_weight=None if config.written_weight == "auto" else config.written_weight,
         class_list=class_list,
     )
 
 
-def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer) -> Asking:
+def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
+    """The fold of every training row, shape (n_train,)."""
+    labels = [row.label for row in task.train]
+    return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+
+
+def asking_of(
+    config: Config, task: Task, folds: NDArray[np.int64], describe: Callable[[], str]
+) -> Asking:
+    """The way to ask that a config describes.
+
+    Args:
+        config: the settings of the run.
+        task: the classes and the rows.
+        folds: `folds_of` it.
+        describe: what the texts of the task are; called when the teacher is about to be asked.
+    """
     guidance, teacher = config.guidance, config.teacher
     writing = Writing(
         LengthTarget.of([row.text for row in task.train]),
@@ -129,7 +171,7 @@ def _asking(config: Config, task: Task, folds: NDArray[np.int64], writer: Writer
             few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     return TargetedAsking(
-        task.taxonomy, task.train, folds, writing, describe=_description(config, task, writer),
+        task.taxonomy, task.train, folds, writing, describe=describe,
         samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
         per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
     )  # fmt: skip

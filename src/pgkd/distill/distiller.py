@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pgkd.config import Config, merge
-from pgkd.distill.assembly import curator_of, employed, guide_of, teacher_of, teacher_prices
-from pgkd.distill.estimate import Estimate, estimate, first_asks
+from pgkd.distill.assembly import curator_of, employed, guide_of, teacher_of
+from pgkd.distill.estimate import Estimate, EstimateFirst, estimate_of, round_zero
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
@@ -132,12 +132,10 @@ class Distiller:
             ConfigError: there is no such teacher, or it lacks a setting.
         """
         config = self.config
-        asks = first_asks(config, task) if config.rounds else ()
+        assessment = round_zero(config, task)
         teacher = self._teacher or teacher_of(config)
         try:
-            prices = teacher_prices(config, teacher)
-            texts = [row.text for row in task.train]
-            return estimate(asks, config.rounds, texts, prices, teacher.model)
+            return estimate_of(config, task, teacher, assessment)
         finally:
             if self._teacher is None:
                 teacher.close()
@@ -157,8 +155,13 @@ class Distiller:
             if resumed is not None:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
+            if resumed is None and teacher.biller is not None and config.rounds:
+                estimator = EstimateFirst(config, task, teacher, hooks.on_estimate)
+                hooks = HookList([hooks, estimator])
             try:
-                self.outcome_ = self._run(task, employed(config, teacher, ledger), run, hooks)
+                self.outcome_ = self._run(
+                    task, employed(config, teacher, ledger, hooks.on_batch), run, hooks
+                )
             finally:
                 if self._teacher is None:
                     teacher.close()

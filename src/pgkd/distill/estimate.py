@@ -7,24 +7,30 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pgkd.distill.assembly import curator_of, guide_of
+from pgkd.distill.assembly import asking_of, curator_of, folds_of, guide_of, teacher_prices
 from pgkd.distill.events import Hooks
 from pgkd.distill.store import RunFolder
 from pgkd.distill.writing import Writer
 from pgkd.teacher import FakeTeacher
+from pgkd.teacher.account import BatchPrices
 from pgkd.teacher.account.budget import most_tokens, prompt_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from decimal import Decimal
 
     from pgkd.config import Config
+    from pgkd.distill.events import Round
     from pgkd.guidance import Ask
+    from pgkd.guidance.base import Assessment
     from pgkd.task import Task
+    from pgkd.teacher import Teacher
     from pgkd.teacher.account import Prices
 
 _BYTES_A_TOKEN = 4  # of usual prose in the usual vocabularies
 _AROUND_A_TEXT = 16  # tokens of JSON and of the label around each text of an answer
+_A_DESCRIPTION = "Short messages that customers of a shop write to its support, about an order."
+"""A sentence like the one with which a teacher describes a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,54 @@ class Estimate:
         }
 
 
-def first_asks(config: Config, task: Task) -> tuple[Ask, ...]:
-    """The requests of round 1, from a student that is trained for it. No teacher is asked."""
+class EstimateFirst(Hooks):
+    """Works out what a run will cost when round 0 is over, before the teacher is first asked.
+
+    Args:
+        config: the settings of the run.
+        task: that it is run on.
+        teacher: who will be asked.
+        told: hears it.
+    """
+
+    def __init__(
+        self, config: Config, task: Task, teacher: Teacher, told: Callable[[Estimate], None]
+    ) -> None:
+        self._config = config
+        self._task = task
+        self._teacher = teacher
+        self._told = told
+
+    def on_round_end(self, finished: Round) -> None:
+        """Tell it once."""
+        if finished.number == 0:
+            found = estimate_of(self._config, self._task, self._teacher, finished.assessment)
+            self._told(found)
+
+
+def estimate_of(config: Config, task: Task, teacher: Teacher, assessment: Assessment) -> Estimate:
+    """What a run will use, from what its round 0 showed. No teacher is asked."""
+    asks = _first_asks(config, task, assessment) if config.rounds else ()
+    prices = teacher_prices(config, teacher)
+    if config.teacher.batch:
+        prices = BatchPrices(prices)
+    return estimate(asks, config.rounds, [row.text for row in task.train], prices, teacher.model)
+
+
+def round_zero(config: Config, task: Task) -> Assessment:
+    """What round 0 of a run will show. Trains its student, and leaves nothing behind."""
     with TemporaryDirectory(prefix="pgkd-") as folder:
         run, hooks = RunFolder(Path(folder)), Hooks()
-        # It stands in where the teacher would describe the task: a sentence of every prompt.
         writer = Writer(FakeTeacher(), curator_of(config, task), run, hooks, repairs=0)
         guide = guide_of(config, task, writer, run, hooks)
-        assessment = guide.assess(guide.train([]), [])
-        return tuple(guide.ask(1, assessment, []))
+        return guide.assess(guide.train([]), [])
+
+
+def _first_asks(config: Config, task: Task, assessment: Assessment) -> Sequence[Ask]:
+    """The requests of round 1, but for what the teacher will say of the task in each."""
+    guidance = config.guidance
+    said = guidance.instructions or (_A_DESCRIPTION if guidance.describe else "")
+    return asking_of(config, task, folds_of(config, task), lambda: said).ask(1, assessment, [])
 
 
 def estimate(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.estimate import Estimate
     from pgkd.distill.resume import Resumed
     from pgkd.distill.stopping import Verdict
     from pgkd.guidance.asking import Ask
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.class_list import ClassListTrial
+    from pgkd.teacher.account import BatchProgress
     from pgkd.teacher.base import Reply
 
 StopReason = Literal[
@@ -73,8 +75,14 @@ class Hooks:
     def on_described(self, description: str) -> None:
         """The teacher has said what the texts of the task are; empty if it could not."""
 
+    def on_estimate(self, estimate: Estimate) -> None:
+        """What a new run will cost, before a teacher that somebody bills for is first asked."""
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """The teacher is about to be asked."""
+
+    def on_batch(self, progress: BatchProgress) -> None:
+        """A round's requests are out in batches, or are all back; or waiting for them is hard."""
 
     def on_reply(self, ask: Ask, reply: Reply) -> None:
         """A reply has been written to disk and is about to be read."""
@@ -114,9 +122,17 @@ class HookList(Hooks):
         for hook in self._hooks:
             hook.on_described(description)
 
+    def on_estimate(self, estimate: Estimate) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_estimate(estimate)
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_round_start(number, asks)
+
+    def on_batch(self, progress: BatchProgress) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_batch(progress)
 
     def on_reply(self, ask: Ask, reply: Reply) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -10,6 +10,7 @@ from pgkd.distill.events import Hooks, Outcome, Round
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.estimate import Estimate
     from pgkd.distill.resume import Resumed
     from pgkd.distill.store import RunFolder
     from pgkd.guidance import ClassListTrial
@@ -28,7 +29,8 @@ class Journal(Hooks):
     def on_resumed(self, resumed: Resumed) -> None:
         """Note what was there already, and what may have been paid for and is lost."""
         lost = [call.id for call in resumed.lost]
-        self._run.log("run resumed", replies=resumed.replies, lost=lost)
+        waiting = resumed.waiting
+        self._run.log("run resumed", replies=resumed.replies, lost=lost, waiting=waiting)
 
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Note whether the class list is used, and why."""
@@ -46,6 +48,10 @@ class Journal(Hooks):
     def on_described(self, description: str) -> None:
         """Note what every later prompt says of the task."""
         self._run.log("task described", description=description)
+
+    def on_estimate(self, estimate: Estimate) -> None:
+        """Note what it should cost."""
+        self._run.log("estimated", **estimate.to_json())
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Note every ask with its reasons: this is where the budget went."""

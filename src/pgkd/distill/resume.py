@@ -9,6 +9,7 @@ twice, and the end is that of a run that was never cut off.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _FREE = {
     "out", "data.train", "data.validation", "data.classes",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
-    "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest",
+    "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest", "teacher.batch",
 }  # fmt: skip
 """Settings that may differ: money, haste, and where files lie. Rows are compared one by one."""
 
@@ -39,10 +40,12 @@ class Resumed:
         replies: replies in the ledger: they are used again and cost nothing.
         lost: calls that were in flight when it was cut off. The provider may have answered and
             charged them; they are asked again.
+        waiting: calls that left in a batch: it is waited for, and they are not asked again.
     """
 
     replies: int
     lost: tuple[Call, ...]
+    waiting: int = 0
 
 
 def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) -> Resumed | None:
@@ -70,7 +73,8 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
     if not old:
         return None
     lost = tuple(ledger.abandon())
-    return Resumed(sum(call.state == "replied" for call in ledger.calls()), lost)
+    states = Counter(call.state for call in ledger.calls())
+    return Resumed(states["replied"], lost, waiting=states["in flight"])
 
 
 def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:

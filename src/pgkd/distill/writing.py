@@ -75,8 +75,10 @@ class Writer:
         order asked, whichever comes first, so that a run does not depend on who was faster.
 
         Raises:
-            TeacherError: the key is refused, or the teacher failed three times in a row.
+            TeacherError: the key is refused, the teacher failed three times in a row, or a batch
+                of requests is refused.
         """
+        self._teacher.prepare([replace(ask.request, id=ask.id) for ask in asks])
         kept: list[Example] = []
         with closing(in_order(self._teacher, self._exchange, asks)) as exchanges:
             for ask, exchange in zip(asks, exchanges, strict=True):

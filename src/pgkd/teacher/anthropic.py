@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from pgkd.errors import TeacherRequestError
+from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
+from pgkd.teacher.batch import BatchState, Trace
 from pgkd.teacher.endpoint import count_of
 from pgkd.teacher.sdk import SdkTeacher
+from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
 
 _DEFAULT_MODEL = "claude-haiku-4-5"  # answers at once; from 5 on they think first
 _FINISH: dict[str, FinishReason] = {
@@ -79,6 +87,10 @@ class AnthropicTeacher(SdkTeacher):
         message = self._answer(self._client.messages.create, payload)
         return self._reply(message, time.perf_counter() - start)
 
+    def batches(self) -> AnthropicBatches:
+        """Anthropic's Message Batches API."""
+        return AnthropicBatches(self)
+
     def _payload(self, request: Request) -> dict[str, Any]:
         said = [m for m in request.messages if m.role != "system"]
         payload: dict[str, Any] = {
@@ -106,7 +118,8 @@ class AnthropicTeacher(SdkTeacher):
         texts = [
             block.text
             for block in (blocks if isinstance(blocks, list) else [])
-            if getattr(block, "type", None) == "text" and isinstance(block.text, str)
+            if getattr(block, "type", None) == "text"
+            and isinstance(getattr(block, "text", None), str)
         ]
         # A model that refuses, or thinks until its tokens are spent, may say nothing.
         silent = not texts and finish not in ("refusal", "length")
@@ -120,3 +133,89 @@ class AnthropicTeacher(SdkTeacher):
             seconds=round(seconds, 3),
             finish_reason=finish,
         )
+
+
+class AnthropicBatches(SdkBatches):
+    """The Message Batches API.
+
+    It keeps no mark of ours with a batch. So `find` looks at the names of the requests, which are
+    told when the batch has ended, of those that were made since and have as many requests.
+    """
+
+    _teacher: AnthropicTeacher
+    most_requests = 100_000
+    most_bytes = 256_000_000
+    _ends = ("succeeded", "errored", "canceled", "expired")
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """A request as the endpoint wants it."""
+        return self._teacher._payload(request)
+
+    def submit(self, tag: str, bodies: Mapping[str, dict[str, Any]]) -> str:
+        """Hand it in; the tag is in the requests' names."""
+        requests = [{"custom_id": name, "params": body} for name, body in bodies.items()]
+        made = self._answer(self._client.messages.batches.create, {"requests": requests})
+        return self._id_of(made)
+
+    def state(self, id_: str) -> BatchState | None:
+        """How far it is."""
+        batch = self._found(self._client.messages.batches.retrieve, id_)
+        if batch is None:
+            return None
+        ended = getattr(batch, "processing_status", None) == "ended"
+        return BatchState(ended, sum(_counts(batch, *self._ends)))
+
+    def results(self, id_: str) -> Generator[tuple[str, Reply | TeacherError]]:
+        """All of them lie in one file."""
+        # Not at `results_url`, to which the SDK would take the key wherever it leads.
+        path = f"/v1/messages/batches/{quote(id_, safe='')}/results"
+        for record in self._records(path):
+            name = getattr(record, "custom_id", None)
+            if isinstance(name, str):
+                yield name, self._outcome(getattr(record, "result", None))
+
+    def find(self, tag: str, since: datetime, size: int) -> Trace:
+        """Look for the tag in the names of requests, of batches that may be the one."""
+        earliest = since - CLOCKS_DIFFER
+        undecided = False
+        for batch in self._listed(self._client.messages.batches.list):
+            made = getattr(batch, "created_at", None)
+            if isinstance(made, datetime) and made.replace(tzinfo=made.tzinfo or UTC) < earliest:
+                break  # the newest come first
+            gone = getattr(batch, "archived_at", None) is not None
+            if gone or sum(_counts(batch, "processing", *self._ends)) != size:
+                continue
+            if getattr(batch, "processing_status", None) != "ended":
+                undecided = True
+                continue
+            id_ = self._id_of(batch)
+            if self._first_name(id_).startswith(tag):
+                return Trace(id_)
+        return Trace(undecided=undecided)
+
+    def _first_name(self, id_: str) -> str:
+        """Name of one of the requests of a batch; empty where its results are gone."""
+        with closing(self.results(id_)) as results:
+            try:
+                name, _ = next(results, ("", None))
+            except TeacherRequestError:
+                return ""
+        return name
+
+    def _outcome(self, result: Any) -> Reply | TeacherError:
+        kind = getattr(result, "type", None)
+        if kind == "succeeded":
+            try:
+                return self._teacher._reply(getattr(result, "message", None), 0.0)
+            except TeacherError as unread:
+                return unread
+        error = getattr(getattr(result, "error", None), "error", None)
+        told = f"{getattr(error, 'type', None)}: {getattr(error, 'message', None)}"
+        why = told if error is not None else f"it is {kind}"
+        return TeacherError(self._endpoint.told(f"did not answer it in the batch: {why}"))
+
+
+def _counts(batch: Any, *states: str) -> list[int]:
+    """Requests of a batch that are in each of these states."""
+    counts = getattr(batch, "request_counts", None)
+    return [count_of(getattr(counts, state, None)) or 0 for state in states]

@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
+
+    from pgkd.teacher.batch import BatchApi
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "refusal", "other"]
@@ -62,6 +65,12 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Request:
+        """Rebuild from `to_json`'s data."""
+        messages = tuple(Message(**message) for message in data["messages"])
+        return cls(**{**data, "messages": messages, "sampling": Sampling(**data["sampling"])})
 
     @property
     def key(self) -> str:
@@ -137,6 +146,18 @@ class Teacher(ABC):
         Raises:
             TeacherError: no reply came; the subclass says whether a retry may help.
         """
+
+    def prepare(self, requests: Sequence[Request]) -> None:  # noqa: B027  (most ask one by one)
+        """Hear what will be asked next, each with its id; the replies may be fetched ahead.
+
+        Raises:
+            TeacherError: they cannot be fetched, and asking one by one would not be what was
+                wanted.
+        """
+
+    def batches(self) -> BatchApi | None:
+        """How it takes many requests at once, for answers within a day; None where it does not."""
+        return None
 
     def close(self) -> None:  # noqa: B027  (most teachers hold nothing)
         """Release what the teacher holds: a model in memory, a connection pool."""

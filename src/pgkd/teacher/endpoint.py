@@ -18,6 +18,7 @@ from pgkd.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from types import ModuleType
 
 LONGEST_REPLY = 1_000_000  # characters; more is refused
 LONGEST_BODY = 8_000_000  # bytes; room for such a reply whose every character is escaped
@@ -81,7 +82,7 @@ class Endpoint:
             )
         return text
 
-    def bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def bounded(self, chunks: Iterable[bytes], longest: int = LONGEST_BODY) -> Iterator[bytes]:
         """The chunks of a body, as long as it is not too long.
 
         Raises:
@@ -90,9 +91,9 @@ class Endpoint:
         size = 0
         for chunk in chunks:
             size += len(chunk)
-            if size > LONGEST_BODY:
+            if size > longest:
                 raise TeacherRequestError(
-                    f"{self} answered a body of more than {LONGEST_BODY} bytes; it is not read."
+                    f"{self} answered a body of more than {longest} bytes; it is not read."
                 )
             yield chunk
 
@@ -119,21 +120,30 @@ def count_of(tokens: object) -> int | None:
     return tokens if isinstance(tokens, int) else None
 
 
-def guarded_client(sdk: Any, timeout: float) -> Any:
+def http_of(sdk: Any) -> ModuleType:
+    """The module whose client an SDK has: httpx or, from openai 3 and anthropic 1, httpx2."""
+    return import_module(sdk.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+
+
+def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any:
     """The HTTP client of an SDK, but it follows no redirect and reads no endless body.
 
     The SDKs follow redirects and read whole bodies. A packed body is not asked for, and refused:
     a small one may unpack to gigabytes.
+
+    Args:
+        sdk: the module of the openai or the anthropic SDK.
+        timeout: seconds to wait for a connection, or for the next bytes.
+        longest: bytes of a body that are read, where it is no error message.
     """
-    # The module whose client the SDK has: httpx or, from openai 3 and anthropic 1, httpx2.
-    http = import_module(sdk.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+    http = http_of(sdk)
 
     class Bounded(http.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, stream: Any, endpoint: Endpoint) -> None:
-            self._stream, self._endpoint = stream, endpoint
+        def __init__(self, stream: Any, endpoint: Endpoint, most: int) -> None:
+            self._stream, self._endpoint, self._most = stream, endpoint, most
 
         def __iter__(self) -> Iterator[bytes]:
-            yield from self._endpoint.bounded(self._stream)
+            yield from self._endpoint.bounded(self._stream, self._most)
 
         def close(self) -> None:
             self._stream.close()
@@ -142,7 +152,8 @@ def guarded_client(sdk: Any, timeout: float) -> Any:
         endpoint = Endpoint(str(response.url))
         if response.headers.get("content-encoding", "identity") != "identity":
             raise TeacherRequestError(f"{endpoint} answered a packed body; it is not read.")
-        response.stream = Bounded(response.stream, endpoint)
+        most = longest if response.is_success else LONGEST_BODY
+        response.stream = Bounded(response.stream, endpoint, most)
 
     return sdk.DefaultHttpxClient(
         timeout=timeout,

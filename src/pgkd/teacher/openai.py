@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from pgkd.errors import TeacherRequestError
+from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
+from pgkd.teacher.batch import BatchState, Trace
 from pgkd.teacher.endpoint import count_of
 from pgkd.teacher.sdk import SdkTeacher
+from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from datetime import datetime
 
 _DEFAULT_MODEL = "gpt-4o-mini"
 _FINISH: dict[str, FinishReason] = {
@@ -82,6 +90,10 @@ class OpenAITeacher(SdkTeacher):
             completion = self._answer(self._client.chat.completions.create, payload)
         return self._reply(completion, time.perf_counter() - start)
 
+    def batches(self) -> OpenAIBatches:
+        """OpenAI's Batch API; few other endpoints have it."""
+        return OpenAIBatches(self)
+
     def _reply(self, completion: Any, seconds: float) -> Reply:
         # The SDK builds its objects without checking them: any part may be missing or odd.
         choices = getattr(completion, "choices", None)
@@ -99,6 +111,93 @@ class OpenAITeacher(SdkTeacher):
             finish_reason=_finish(choice, message),
             logprob=_logprob(choice),
         )
+
+
+class OpenAIBatches(SdkBatches):
+    """The Batch API: a file of requests goes up, files of answers and of errors come down."""
+
+    _teacher: OpenAITeacher
+    most_requests = 50_000
+    most_bytes = 200_000_000
+    _ended = ("completed", "expired", "cancelled", "failed")
+    _tagged = "pgkd"  # the key of the batch's metadata that holds our tag
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """A request as the endpoint wants it."""
+        return _payload(request, self._teacher.model)
+
+    def submit(self, tag: str, bodies: Mapping[str, dict[str, Any]]) -> str:
+        """Send the file up, and have it answered."""
+        lines = b"".join(_line(name, body) for name, body in bodies.items())
+        file = {"file": (f"{tag}.jsonl", lines), "purpose": "batch"}
+        sent = self._id_of(self._answer(self._client.files.create, file))
+        batch = {
+            "input_file_id": sent,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {self._tagged: tag},
+        }
+        return self._id_of(self._answer(self._client.batches.create, batch))
+
+    def state(self, id_: str) -> BatchState | None:
+        """How far it is."""
+        batch = self._found(self._client.batches.retrieve, id_)
+        if batch is None:
+            return None
+        status, counts = getattr(batch, "status", None), getattr(batch, "request_counts", None)
+        done = [count_of(getattr(counts, name, None)) or 0 for name in ("completed", "failed")]
+        refused = status == "failed"
+        refusal = self._endpoint.told(f"refuses the batch: {_why(batch)}") if refused else ""
+        return BatchState(status in self._ended, sum(done), refusal)
+
+    def results(self, id_: str) -> Generator[tuple[str, Reply | TeacherError]]:
+        """Answers first, then errors: they lie in two files."""
+        batch = self._found(self._client.batches.retrieve, id_)
+        files = [getattr(batch, f"{name}_file_id", None) for name in ("output", "error")]
+        for file in files:
+            if not isinstance(file, str) or not file:
+                continue
+            for record in self._records(f"/files/{quote(file, safe='')}/content"):
+                name = getattr(record, "custom_id", None)
+                if isinstance(name, str):
+                    yield name, self._outcome(record)
+
+    def find(self, tag: str, since: datetime, size: int) -> Trace:
+        """Look for the tag among the batches made since."""
+        earliest = (since - CLOCKS_DIFFER).timestamp()
+        for batch in self._listed(self._client.batches.list):
+            made, marks = getattr(batch, "created_at", None), getattr(batch, "metadata", None)
+            if isinstance(made, int | float) and made < earliest:
+                break  # the newest come first
+            if isinstance(marks, dict) and marks.get(self._tagged) == tag:
+                return Trace(self._id_of(batch))
+        return Trace()
+
+    def _outcome(self, record: Any) -> Reply | TeacherError:
+        response = getattr(record, "response", None)
+        status, body = getattr(response, "status_code", None), getattr(response, "body", None)
+        try:
+            if status == 200:
+                return self._teacher._reply(body, 0.0)
+        except TeacherError as unread:
+            return unread
+        error = getattr(record, "error", None) or getattr(body, "error", None)
+        told = f"{getattr(error, 'code', None)}: {getattr(error, 'message', None)}"
+        if isinstance(status, int) and status >= 400:
+            return self._endpoint.refusal(status, told)
+        return TeacherError(self._endpoint.told(f"did not answer it in the batch: {told}"))
+
+
+def _line(name: str, body: dict[str, Any]) -> bytes:
+    request = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return json.dumps(request).encode() + b"\n"
+
+
+def _why(batch: Any) -> str:
+    """Why a batch was refused as a whole."""
+    errors = getattr(getattr(batch, "errors", None), "data", None)
+    told = [getattr(error, "message", None) for error in errors] if isinstance(errors, list) else []
+    return " ".join(str(message) for message in told if message) or "no reason is given"
 
 
 def _payload(request: Request, model: str) -> dict[str, Any]:

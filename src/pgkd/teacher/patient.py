@@ -12,7 +12,7 @@ from pgkd.errors import TeacherError, TeacherRateLimitError, TeacherUnavailableE
 from pgkd.teacher.base import Reply, Request, Teacher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 _FIRST_WAIT = 1.0  # seconds, doubled with every retry
 _LONGEST_WAIT = 60.0
@@ -77,6 +77,10 @@ class PatientTeacher(Teacher):
                 self._gate.widen()
                 return reply
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def prepare(self, requests: Sequence[Request]) -> None:
+        """Pass it on."""
+        self._teacher.prepare(requests)
 
     def _wait(self, attempt: int, end: float, error: TeacherError, asked: float | None) -> None:
         """Wait before the next attempt, or raise the error where there is none."""

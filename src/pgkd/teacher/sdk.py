@@ -48,6 +48,7 @@ class SdkTeacher(Teacher):
         self._sdk: ModuleType = require(self.name, extra=self.name, job=f"The {self.name} teacher")
         key = key_of(api_key_env, needed=base_url is None)
         self.model = model
+        self._timeout = timeout
         self._client = getattr(self._sdk, self.client_class)(
             api_key=key or "none",
             base_url=base_url,

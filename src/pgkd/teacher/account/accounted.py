@@ -82,36 +82,40 @@ class AccountedTeacher(Teacher):
 
     def _ask(self, request: Request) -> Reply:
         """A call that leaves: reserved, written down, made, written down, settled."""
-        most = self._most(request)
+        most = most_of(request, self.model, self._prices)
         self._budget.reserve(most)
         n = self._ledger.begin(request, self.name, most)
         used = most  # until the end is known: a call that broke off may have been charged
         try:
             reply = self._teacher.complete(request)
-            cost = self._cost(reply)
+            cost = cost_of(reply, self.model, self._prices)
             self._ledger.finish(n, reply, cost, self._prices.source)
             if self._cache:
                 self._cache.keep(self._teacher, request, reply)
-            used = _used(reply, cost, most)
+            used = used_by(reply, cost, most)
         except TeacherError as error:
             self._ledger.fail(n, error)
-            used = _used_by_failure(type(error).__name__, most)
+            used = used_by_failure(type(error).__name__, most)
             raise
         finally:
             self._budget.settle(most, used)
         return reply
 
-    def _most(self, request: Request) -> Amount:
-        tokens, answer = most_tokens(request), request.sampling.max_tokens
-        usd = self._prices.cost(self.model, tokens - answer, answer)
-        return Amount(1, tokens, usd or Decimal(0))
 
-    def _cost(self, reply: Reply) -> Decimal | None:
-        if reply.input_tokens is None or reply.output_tokens is None:
-            return None
-        counts = reply.input_tokens, reply.output_tokens
-        named = self._prices.cost(reply.model, *counts)
-        return self._prices.cost(self.model, *counts) if named is None else named
+def most_of(request: Request, model: str, prices: Prices) -> Amount:
+    """The most that a call can use."""
+    tokens, answer = most_tokens(request), request.sampling.max_tokens
+    usd = prices.cost(model, tokens - answer, answer)
+    return Amount(1, tokens, usd or Decimal(0))
+
+
+def cost_of(reply: Reply, model: str, prices: Prices) -> Decimal | None:
+    """What a reply has cost; None where its tokens or their price are not known."""
+    if reply.input_tokens is None or reply.output_tokens is None:
+        return None
+    counts = reply.input_tokens, reply.output_tokens
+    named = prices.cost(reply.model, *counts)
+    return prices.cost(model, *counts) if named is None else named
 
 
 def spent(calls: Iterable[Call]) -> Amount:
@@ -121,21 +125,22 @@ def spent(calls: Iterable[Call]) -> Amount:
         if call.price_source == FROM_CACHE:
             continue
         if call.reply is not None:
-            total += _used(call.reply, call.cost, call.most)
+            total += used_by(call.reply, call.cost, call.most)
         elif call.state == "failed":
-            total += _used_by_failure(call.error_kind, call.most)
+            total += used_by_failure(call.error_kind, call.most)
         else:
             total += call.most
     return total
 
 
-def _used(reply: Reply, cost: Decimal | None, most: Amount) -> Amount:
+def used_by(reply: Reply, cost: Decimal | None, most: Amount) -> Amount:
+    """What an answered call has used; all that was reserved where nothing is known."""
     if reply.input_tokens is None or reply.output_tokens is None:
         return most
     return Amount(1, reply.input_tokens + reply.output_tokens, most.usd if cost is None else cost)
 
 
-def _used_by_failure(kind: str | None, most: Amount) -> Amount:
+def used_by_failure(kind: str | None, most: Amount) -> Amount:
     """A refused call costs nothing; one that broke off may have been answered and charged."""
     return most if kind == TeacherUnavailableError.__name__ else Amount(1)
 

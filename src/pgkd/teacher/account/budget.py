@@ -93,6 +93,18 @@ class Budget:
                 self._changed.wait()
             self._reserved += most
 
+    def reserve_at_once(self, most: Amount) -> bool:
+        """Reserve the most that a call can use if it fits now; waits for nothing."""
+        with self._changed:
+            if self._limits.passed_by(self._used + self._reserved + most):
+                return False
+            self._reserved += most
+            return True
+
+    def reopen(self, most: Amount) -> None:
+        """A call of an earlier life is in flight again: what it may use is reserved, not used."""
+        self.settle(Amount() - most, Amount() - most)
+
     def settle(self, most: Amount, used: Amount) -> None:
         """A call is back: what it used takes the place of what was reserved for it."""
         with self._changed:

@@ -47,13 +47,26 @@ CREATE TABLE IF NOT EXISTS calls (
     most_tokens   INTEGER NOT NULL,  -- what was reserved for it
     most_usd      TEXT NOT NULL,
     sent_at       TEXT NOT NULL,
-    ended_at      TEXT
+    ended_at      TEXT,
+    batch         TEXT               -- tag of the batch that it left with
 ) STRICT;
 CREATE INDEX IF NOT EXISTS calls_by_request ON calls (id, key);
+CREATE TABLE IF NOT EXISTS batches (
+    tag           TEXT PRIMARY KEY,  -- ours: part of what the provider is told
+    id            TEXT,              -- the provider's; NULL until it has said it
+    made_at       TEXT NOT NULL
+) STRICT;
+"""
+_LOST = "state = 'in flight' AND batch IS NULL"
+# NULL is in no empty set, for SQLite: hence the second condition.
+_NEVER_LEFT = "state = 'in flight' AND batch IS NOT NULL AND batch NOT IN (SELECT tag FROM batches)"
+_OPEN_BATCHES = """
+SELECT tag, id, made_at, (SELECT count(*) FROM calls WHERE batch = tag) FROM batches
+WHERE tag IN (SELECT batch FROM calls WHERE state = 'in flight') ORDER BY batches.rowid
 """
 _COLUMNS = (
     "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
-    "cost_usd, price_source, most_tokens, most_usd"
+    "cost_usd, price_source, most_tokens, most_usd, batch"
 )
 
 
@@ -75,6 +88,7 @@ class Call:
         cost: in US dollars; None where no price is known, or no reply came.
         price_source: where the price is from.
         most: what was reserved for it in the budget.
+        batch: tag of the batch that it left with; None where it left alone.
     """
 
     n: int
@@ -90,11 +104,31 @@ class Call:
     cost: Decimal | None
     price_source: str | None
     most: Amount
+    batch: str | None = None
 
     @property
     def round(self) -> int:
         """The round it belongs to; 0 where it precedes all rounds."""
         return round_of(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """Calls that left together, and have not all ended.
+
+    Attributes:
+        tag: our name of the batch.
+        id: the provider's; None where it was never heard: the batch may exist, or not.
+        made_at: when it was about to leave.
+        size: calls that left with it.
+        calls: those of them that have no end yet.
+    """
+
+    tag: str
+    id: str | None
+    made_at: datetime
+    size: int
+    calls: tuple[Call, ...]
 
 
 class Ledger:
@@ -114,6 +148,7 @@ class Ledger:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             # WAL: a commit appends to one file, and readers do not wait for it.
             self._db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
+            self._migrate()
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
         self._resumed_in = max((call.round for call in self.calls()), default=0)
@@ -128,21 +163,29 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def begin(self, request: Request, provider: str, most: Amount | None = None) -> int:
+    def begin(
+        self,
+        request: Request,
+        provider: str,
+        most: Amount | None = None,
+        *,
+        batch: str | None = None,
+    ) -> int:
         """Note that a request is about to leave; returns the number of its row.
 
         Args:
             request: what is asked.
             provider: who is asked.
             most: what is reserved for it in the budget.
+            batch: tag of the batch that it will leave with.
         """
         most = most or Amount(1)
         sent = json.dumps(request.to_json(), ensure_ascii=False)
         row = (request.id, request.purpose, request.key, provider, sent, "in flight")
         return self._write(
             "INSERT INTO calls (id, purpose, key, provider, request, state, most_tokens, "
-            "most_usd, sent_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, most.tokens, str(most.usd), now()),
+            "most_usd, sent_at, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, most.tokens, str(most.usd), now(), batch),
         )
 
     def finish(
@@ -182,14 +225,51 @@ class Ledger:
         return found
 
     def abandon(self) -> list[Call]:
-        """Mark the calls that were in flight when the last process died, and list them."""
-        left = list(self._select("WHERE state = 'in flight' ORDER BY n"))
-        self._write("UPDATE calls SET state = 'lost' WHERE state = 'in flight'")
-        return left
+        """Mark the calls that were in flight when the last process died, and list them.
+
+        Those of a batch are not lost: the provider still answers it. Those that were to leave with
+        one that never left are not calls at all, and are taken out.
+        """
+        self._write(f"DELETE FROM calls WHERE {_NEVER_LEFT}")  # noqa: S608  (a constant)
+        lost = list(self._select(f"WHERE {_LOST} ORDER BY n"))
+        self._write(f"UPDATE calls SET state = 'lost' WHERE {_LOST}")  # noqa: S608  (a constant)
+        return lost
+
+    def open_batch(self, tag: str) -> None:
+        """Note that the calls of this tag may leave together from now on. They are on the disk."""
+        self._write("INSERT INTO batches (tag, made_at) VALUES (?, ?)", (tag, now()), synced=True)
+
+    def name_batch(self, tag: str, id_: str) -> None:
+        """Keep the provider's name of a batch."""
+        self._write("UPDATE batches SET id = ? WHERE tag = ?", (id_, tag), synced=True)
+
+    def lose_batch(self, tag: str) -> None:
+        """Give up a batch: those of its calls that have no end are lost."""
+        self._write(
+            "UPDATE calls SET state = 'lost' WHERE state = 'in flight' AND batch = ?", (tag,)
+        )
+
+    def open_batches(self) -> list[OpenBatch]:
+        """Batches with calls in flight, in the order sent."""
+        with self._guarded():
+            rows = self._db.execute(_OPEN_BATCHES).fetchall()
+        return [
+            OpenBatch(tag, id_, datetime.fromisoformat(made_at), size, self._in_flight(tag))
+            for tag, id_, made_at, size in rows
+        ]
+
+    def _in_flight(self, tag: str) -> tuple[Call, ...]:
+        return tuple(self._select("WHERE state = 'in flight' AND batch = ? ORDER BY n", (tag,)))
 
     def calls(self) -> Iterator[Call]:
         """Every call, in the order sent."""
         return self._select("ORDER BY n")
+
+    def _migrate(self) -> None:
+        """Add what a ledger of an earlier version lacks."""
+        there = {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}
+        if "batch" not in there:
+            self._db.execute("ALTER TABLE calls ADD COLUMN batch TEXT")
 
     def _select(self, where: str, values: tuple[Any, ...] = ()) -> Iterator[Call]:
         with self._guarded():
@@ -198,7 +278,7 @@ class Ledger:
 
     def _call(self, row: tuple[Any, ...]) -> Call:
         n, id_, purpose, key, provider, request, state, reply, kind, error, *money = row
-        cost, source, tokens, usd = money
+        cost, source, tokens, usd, batch = money
         try:
             answered = Reply.from_json(json.loads(reply)) if reply else None
             asked = json.loads(request)
@@ -206,9 +286,8 @@ class Ledger:
             most = Amount(1, tokens, Decimal(usd))
         except (ValueError, TypeError, ArithmeticError) as damage:
             raise RunError(f"{self._path}: row {n} is damaged: {damage}") from damage
-        return Call(
-            n, id_, purpose, key, provider, asked, state, answered, kind, error, price, source, most
-        )
+        end = (state, answered, kind, error, price, source)
+        return Call(n, id_, purpose, key, provider, asked, *end, most, batch)
 
     def _write(self, statement: str, values: tuple[Any, ...] = (), *, synced: bool = False) -> int:
         """Commit one statement. It outlives the process; a synced one outlives the power, too."""

@@ -52,6 +52,27 @@ class GivenPrices:
         return (self.input * input_tokens + self.output * output_tokens) / _MILLION
 
 
+@dataclass(frozen=True, slots=True)
+class BatchPrices:
+    """What the same costs in a batch: half, at OpenAI as at Anthropic.
+
+    Attributes:
+        whole: the prices of calls that are answered at once.
+    """
+
+    whole: Prices
+
+    @property
+    def source(self) -> str:
+        """The list, and that half of it was paid."""
+        return f"{self.whole.source}, half for a batch"
+
+    def cost(self, model: str, input_tokens: int, output_tokens: int) -> Decimal | None:
+        """Half of the whole price."""
+        whole = self.whole.cost(model, input_tokens, output_tokens)
+        return None if whole is None else whole / 2
+
+
 class ListedPrices:
     """The price list of the package genai-prices, which is part of it and needs no network.
 

@@ -1,0 +1,48 @@
+"""What a run shows while it goes on, where there is no terminal: lines."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from pgkd.cli.progress import RunDisplay
+from pgkd.distill import Estimate
+from pgkd.teacher.account import BatchProgress
+
+
+@pytest.fixture
+def shown() -> StringIO:
+    return StringIO()
+
+
+@pytest.fixture
+def display(shown: StringIO) -> RunDisplay:
+    return RunDisplay(Console(file=shown, width=1000))
+
+
+@pytest.mark.parametrize(
+    ("usd", "words"), [(Decimal("0.0123"), "for about $0.0123"), (None, "at an unknown price")]
+)
+def test_an_estimate_is_a_line(
+    display: RunDisplay, shown: StringIO, usd: Decimal | None, words: str
+) -> None:
+    display.on_estimate(Estimate(12, 3400, 560, 7890, usd))
+    [line] = shown.getvalue().splitlines()
+    assert line.startswith("At most 12 calls")
+    assert words in line
+
+
+def test_a_batch_is_told_once_and_so_is_its_trouble(display: RunDisplay, shown: StringIO) -> None:
+    display.on_batch(BatchProgress(0, 0))
+    for finished in range(3):
+        display.on_batch(BatchProgress(5, finished))
+        display.on_batch(BatchProgress(5, finished, "the server [bold]fails"))
+    display.on_batch(BatchProgress(0, 0))
+    display.on_batch(BatchProgress(4, 0))
+    first, trouble, second = shown.getvalue().splitlines()
+    assert first.startswith("batch: 5 requests go out together, at half the price.")
+    assert trouble == "batch: the server [bold]fails"
+    assert second.startswith("batch: 4 requests")
