@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +215,20 @@ def test_trouble_is_retried_as_often_as_allowed(server: Server) -> None:
     with server.running() as url, OpenAITeacher("m", base_url=url, max_retries=1) as teacher:
         assert teacher.complete(REQUEST).text == "fine"
     assert len(server.seen) == 2
+
+
+def test_calls_at_once_have_connections_of_their_own_and_later_ones_use_them_again(
+    server: Server,
+) -> None:
+    server.delay = 0.05
+    with server.running() as url, OpenAITeacher("m", base_url=url) as teacher:
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: teacher.complete(REQUEST), range(40)))
+        clients = teacher._clients
+    assert {reply.text for reply in replies} == {"{}"}
+    assert len(server.seen) == 40
+    assert 1 < len(clients) <= 8
+    assert all(client.is_closed() for client in clients)
 
 
 def test_a_key_is_needed_unless_the_server_is_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,10 +61,20 @@ class Request:
     repeat: int = 0
     choices: tuple[str, ...] = ()
     wants_logprob: bool = False
+    _key: str = field(default="", init=False, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
-        return asdict(self)
+        return {
+            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "schema": self.schema,
+            "sampling": asdict(self.sampling),
+            "purpose": self.purpose,
+            "id": self.id,
+            "repeat": self.repeat,
+            "choices": self.choices,
+            "wants_logprob": self.wants_logprob,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Request:
@@ -75,6 +85,11 @@ class Request:
     @property
     def key(self) -> str:
         """SHA-256 of everything that shapes the reply: two requests with one key ask the same."""
+        if not self._key:  # a call wants it four times, and a prompt is long
+            object.__setattr__(self, "_key", self._hashed())
+        return self._key
+
+    def _hashed(self) -> str:
         content = {k: v for k, v in self.to_json().items() if k not in ("purpose", "id")}
         for later in ("choices", "wants_logprob"):  # keys of older ledgers and caches stay good
             if not content[later]:

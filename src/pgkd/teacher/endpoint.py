@@ -18,6 +18,7 @@ from pgkd.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from ssl import SSLContext
     from types import ModuleType
 
 LONGEST_REPLY = 1_000_000  # characters; more is refused
@@ -125,7 +126,9 @@ def http_of(sdk: Any) -> ModuleType:
     return import_module(sdk.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
 
 
-def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any:
+def guarded_client(
+    sdk: Any, timeout: float, longest: int = LONGEST_BODY, *, tls: SSLContext | None = None
+) -> Any:
     """The HTTP client of an SDK, but it follows no redirect and reads no endless body.
 
     The SDKs follow redirects and read whole bodies. A packed body is not asked for, and refused:
@@ -135,6 +138,7 @@ def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any
         sdk: the module of the openai or the anthropic SDK.
         timeout: seconds to wait for a connection, or for the next bytes.
         longest: bytes of a body that are read.
+        tls: whom it trusts, as several clients may share it; None is its own default.
     """
     http = http_of(sdk)
 
@@ -156,6 +160,7 @@ def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any
 
     return sdk.DefaultHttpxClient(
         timeout=timeout,
+        verify=True if tls is None else tls,
         follow_redirects=False,
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [bound]},

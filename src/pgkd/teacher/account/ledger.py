@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pgkd.errors import RunError
 from pgkd.teacher.account.budget import Amount
+from pgkd.teacher.account.commits import Commits
 from pgkd.teacher.base import Reply
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class Ledger:
             self._migrate()
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
+        self._commits = Commits(self._db, self._lock)
         self._resumed_in = max((call.round for call in self.calls()), default=0)
 
     def __enter__(self) -> Self:
@@ -291,17 +293,20 @@ class Ledger:
 
     def _write(self, statement: str, values: tuple[Any, ...] = (), *, synced: bool = False) -> int:
         """Commit one statement. It outlives the process; a synced one outlives the power, too."""
-        with self._guarded():
-            self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
-            return self._db.execute(statement, values).lastrowid or 0
+        with self._told():
+            return self._commits.write(statement, values, synced=synced)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.Error as error:
-                raise RunError(f"{self._path} cannot be read or written: {error}") from error
+        with self._lock, self._told():
+            yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise RunError(f"{self._path} cannot be read or written: {error}") from error
 
 
 def round_of(id_: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Protocol
 
 from pgkd.errors import MissingExtraError
@@ -83,7 +84,7 @@ class ListedPrices:
     def __init__(self, biller: str) -> None:
         self._biller = {"provider_api_url" if "://" in biller else "provider_id": biller}
 
-    @property
+    @cached_property
     def source(self) -> str:
         """The list and its version, which dates it."""
         from importlib.metadata import PackageNotFoundError, version
