@@ -274,3 +274,26 @@ def test_where_log_probabilities_are_refused_the_answer_comes_without(
     with pytest.raises(TeacherRequestError, match="no such model"):
         teacher.complete(replace(REQUEST, wants_logprob=True))
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [({"cached_tokens": 8}, 8), (None, None), ({"cached_tokens": "8"}, None), ([], None)],
+)
+def test_the_part_of_a_prompt_that_was_cached_is_told(
+    server: Server, teacher: OpenAITeacher, details: Any, cached: int | None
+) -> None:
+    body = completion()
+    body["usage"]["prompt_tokens_details"] = details
+    server.answer(200, body)
+    reply = teacher.complete(REQUEST)
+    assert (reply.input_tokens, reply.cached_tokens) == (12, cached)
+
+
+@pytest.mark.parametrize("count", [-1, True, 10**30, 1.5, "12", None])
+def test_a_number_of_tokens_that_cannot_be_is_none(
+    server: Server, teacher: OpenAITeacher, count: Any
+) -> None:
+    server.answer(200, {**completion(), "usage": {"prompt_tokens": count, "completion_tokens": 3}})
+    reply = teacher.complete(REQUEST)
+    assert (reply.input_tokens, reply.output_tokens) == (None, 3)

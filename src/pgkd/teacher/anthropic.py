@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
-from pgkd.teacher.endpoint import count_of
+from pgkd.teacher.endpoint import count_of, count_of_all
 from pgkd.teacher.sdk import CLOCKS_DIFFER, SdkTeacher
 
 if TYPE_CHECKING:
@@ -124,13 +124,19 @@ class AnthropicTeacher(SdkTeacher):
         silent = not texts and finish not in ("refusal", "length")
         text = self._endpoint.checked(None if silent else "".join(texts))
         usage, served = getattr(message, "usage", None), getattr(message, "model", None)
+        cached = getattr(usage, "cache_read_input_tokens", None)
         return Reply(
             text=text,
             model=served if isinstance(served, str) and served else self.model,
-            input_tokens=count_of(getattr(usage, "input_tokens", None)),
+            input_tokens=count_of_all(
+                getattr(usage, "input_tokens", None),
+                cached,
+                getattr(usage, "cache_creation_input_tokens", None),
+            ),
             output_tokens=count_of(getattr(usage, "output_tokens", None)),
             seconds=round(seconds, 3),
             finish_reason=finish,
+            cached_tokens=count_of(cached),
         )
 
 

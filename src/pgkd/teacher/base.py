@@ -112,6 +112,8 @@ class Reply:
         scores: log-probability of each of the request's choices, given that it is one of them;
             None where the teacher cannot tell.
         logprob: log-probability of the text, where it was wanted and the provider tells it.
+        cached_tokens: tokens of the prompt that the provider had in its own cache, and bills for
+            less; they are among `input_tokens`. None where it does not say.
     """
 
     text: str
@@ -122,6 +124,7 @@ class Reply:
     finish_reason: FinishReason = "stop"
     scores: tuple[float, ...] | None = None
     logprob: float | None = None
+    cached_tokens: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""

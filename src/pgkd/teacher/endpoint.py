@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LONGEST_REPLY = 1_000_000  # characters; more is refused
 LONGEST_BODY = 8_000_000  # bytes; room for such a reply whose every character is escaped
+_MOST_TOKENS = 10**12  # of one call, and more than any has
 _LONGEST_TROUBLE = 500  # characters of an endpoint's error message that are told
 
 
@@ -117,8 +118,21 @@ def key_of(variable: str, *, needed: bool) -> str:
 
 
 def count_of(tokens: object) -> int | None:
-    """A number of tokens, None where it is no number."""
-    return tokens if isinstance(tokens, int) else None
+    """A number of tokens, None where it is none that can be."""
+    if not isinstance(tokens, int) or isinstance(tokens, bool):
+        return None
+    return tokens if 0 <= tokens < _MOST_TOKENS else None
+
+
+def count_of_all(fresh: object, *cached: object) -> int | None:
+    """Tokens of a prompt, of which some providers count those apart that touch their cache.
+
+    Args:
+        fresh: the others.
+        cached: read from the cache, and written to it.
+    """
+    count = count_of(fresh)
+    return None if count is None else count + sum(count_of(part) or 0 for part in cached)
 
 
 def http_of(sdk: Any) -> ModuleType:

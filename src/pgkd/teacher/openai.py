@@ -102,6 +102,7 @@ class OpenAITeacher(SdkTeacher):
         text = getattr(message, "content", None) or ""
         text = self._endpoint.checked(None if message is None else text)
         usage, served = getattr(completion, "usage", None), getattr(completion, "model", None)
+        details = getattr(usage, "prompt_tokens_details", None)
         return Reply(
             text=text,
             model=served if isinstance(served, str) and served else self.model,
@@ -110,6 +111,7 @@ class OpenAITeacher(SdkTeacher):
             seconds=round(seconds, 3),
             finish_reason=_finish(choice, message),
             logprob=_logprob(choice),
+            cached_tokens=count_of(getattr(details, "cached_tokens", None)),
         )
 
 

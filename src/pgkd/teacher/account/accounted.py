@@ -113,7 +113,8 @@ def cost_of(reply: Reply, model: str, prices: Prices) -> Decimal | None:
     """What a reply has cost; None where its tokens or their price are not known."""
     if reply.input_tokens is None or reply.output_tokens is None:
         return None
-    counts = reply.input_tokens, reply.output_tokens
+    cached = min(reply.cached_tokens or 0, reply.input_tokens)
+    counts = reply.input_tokens, reply.output_tokens, cached
     named = prices.cost(reply.model, *counts)
     return prices.cost(model, *counts) if named is None else named
 
