@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class Request:
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
         return {
-            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "messages": [_plain(message) for message in self.messages],
             "schema": self.schema,
-            "sampling": asdict(self.sampling),
+            "sampling": _plain(self.sampling),
             "purpose": self.purpose,
             "id": self.id,
             "repeat": self.repeat,
@@ -128,7 +128,7 @@ class Reply:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
-        return asdict(self)
+        return _plain(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Reply:
@@ -141,6 +141,11 @@ class Reply:
         if reply.scores is None:
             return reply
         return replace(reply, scores=tuple(map(float, reply.scores)))
+
+
+def _plain(record: Message | Sampling | Reply) -> dict[str, Any]:
+    """The fields of a record that holds no other; `asdict` copies deeply, call by call."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 class Teacher(ABC):

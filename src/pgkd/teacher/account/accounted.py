@@ -116,7 +116,7 @@ def cost_of(reply: Reply, model: str, prices: Prices) -> Decimal | None:
     cached = min(reply.cached_tokens or 0, reply.input_tokens)
     counts = reply.input_tokens, reply.output_tokens, cached
     named = prices.cost(reply.model, *counts)
-    return prices.cost(model, *counts) if named is None else named
+    return prices.cost(model, *counts) if named is None and model != reply.model else named
 
 
 def spent(calls: Iterable[Call]) -> Amount:
