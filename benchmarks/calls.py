@@ -1,8 +1,17 @@
-"""What do the books cost, and how near to the ideal are many calls at once?
+"""How near to the ideal are many calls at once, and what do the books cost?
 
-A loopback server of its own process answers every request after 50 ms. 1,000 requests go out, 64 at
-a time: through the openai SDK alone, and through the ledger, budget and retries besides. Ideal is
-requests × latency / concurrency. The ledger is timed by itself too: a call is two commits.
+A loopback server in a process of its own answers every request after 50 ms, and again after 500 ms,
+which is nearer to what a model takes. 1,000 requests go out, 64 at a time, layer upon layer in one
+run:
+
+- sockets: the same bytes without any library; what the server and the threads take
+- httpx: one client of the HTTP library beneath the SDK
+- sdk: the openai SDK alone, as its manual says
+- teacher: pgkd's openai teacher with retries and the circuit breaker, without a ledger
+- all: the same through the ledger and the budget
+
+Ideal is requests x latency / concurrency. The ledger is timed by itself, too: a call is two
+commits, the second of them synced to the disk; so a plain `fsync` stands beside it.
 
     python benchmarks/calls.py
 """
@@ -13,21 +22,27 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
+import socket
+import statistics
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pgkd.distill.provenance import environment
 from pgkd.teacher import Message, OpenAITeacher, PatientTeacher, Reply, Request
 from pgkd.teacher.account import AccountedTeacher, Ledger
+from pgkd.teacher.openai import _payload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from multiprocessing.connection import Connection
-
-    from pgkd.teacher import Teacher
 
 HERE = Path(__file__).parent
 ANSWER = json.dumps(
@@ -38,6 +53,10 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 500, "completion_tokens": 60, "total_tokens": 560},
     }
 ).encode()  # fmt: skip
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(ANSWER)
+    + ANSWER
+)
 
 
 def main() -> None:
@@ -46,59 +65,79 @@ def main() -> None:
     add = parser.add_argument
     add("--requests", type=int, default=1000)
     add("--concurrency", type=int, default=64)
-    add("--latency", type=float, default=0.05, help="seconds")
+    add("--latency", type=float, nargs="+", default=[0.05, 0.5], help="seconds")
     add("--repeats", type=int, default=3)
     add("--out", type=Path, default=HERE / "results" / "calls.json", help="JSON to write")
     args = parser.parse_args()
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(theirs, args.latency), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{ours.recv()}/v1"
-    ideal = args.requests * args.latency / args.concurrency
-    runs = [measure(url, args.requests, args.concurrency) for _ in range(args.repeats)]
-    server.terminate()
-    for run in runs:
-        run["sdk_to_ideal"] = round(run["sdk_s"] / ideal, 2)
-        run["all_to_ideal"] = round(run["all_s"] / ideal, 2)
-        run["all_to_sdk"] = round(run["all_s"] / run["sdk_s"], 2)
-        print(json.dumps(run), flush=True)
+    parts = [
+        part(latency, args.requests, args.concurrency, args.repeats) for latency in args.latency
+    ]
     report = {
         "requests": args.requests,
         "concurrency": args.concurrency,
-        "latency_s": args.latency,
-        "ideal_s": ideal,
+        "cores": os.cpu_count(),
         "environment": environment(),
-        "runs": runs,
+        "parts": parts,
     }
     args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(url: str, n: int, concurrency: int) -> dict[str, Any]:
-    """Seconds of all requests, with the SDK alone and with all of pgkd; and of the ledger alone."""
-    with TemporaryDirectory() as folder, OpenAITeacher("m", base_url=url) as sdk:
-        send(sdk, concurrency, concurrency)  # connections are open from here on
-        alone = send(sdk, n, concurrency)
+def part(latency: float, requests: int, concurrency: int, repeats: int) -> dict[str, Any]:
+    """All layers before a server that takes so many seconds."""
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.Process(target=serve, args=(theirs, latency), daemon=True)
+    server.start()
+    url = f"http://127.0.0.1:{ours.recv()}/v1"
+    ideal = requests * latency / concurrency
+    runs = []
+    for _ in range(repeats):
+        runs.append(measure(url, requests, concurrency, ideal))
+        print(latency, json.dumps(runs[-1]), flush=True)
+    server.terminate()
+    median = {name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]}
+    print(latency, "median", json.dumps(median), flush=True)
+    return {"latency_s": latency, "ideal_s": ideal, "median": median, "runs": runs}
+
+
+def measure(url: str, n: int, concurrency: int, ideal: float) -> dict[str, float]:
+    """Seconds of all requests and milliseconds of processor time a call, layer by layer."""
+    found: dict[str, float] = {}
+
+    def layer(name: str, call: Callable[[Request], object]) -> None:
+        seconds, cpu = send(call, n, concurrency)
+        found[f"{name}_s"] = round(seconds, 3)
+        found[f"{name}_cpu_ms_per_call"] = round(1000 * cpu / n, 3)
+        found[f"{name}_to_ideal"] = round(seconds / ideal, 2)
+
+    layer("sockets", sockets(url))
+    with TemporaryDirectory() as folder, OpenAITeacher("m", base_url=url) as teacher:
+        sdk = teacher._sdk.OpenAI(base_url=url, api_key="none", max_retries=0)
+        with teacher._sdk.DefaultHttpxClient(timeout=120) as http:
+            layer("httpx", partial(through_httpx, http, f"{url}/chat/completions"))
+        with sdk:
+            layer("sdk", lambda asked: sdk.chat.completions.create(**_payload(asked, "m")))
+        layer("teacher", PatientTeacher(teacher, concurrency=concurrency).complete)
         with Ledger(Path(folder) / "all.sqlite") as ledger:
-            books = AccountedTeacher(sdk, ledger)
-            everything = send(PatientTeacher(books, concurrency=concurrency), n, concurrency)
-        with Ledger(Path(folder) / "ledger.sqlite") as ledger:
-            start = time.perf_counter()
-            for i in range(n):
-                ledger.finish(ledger.begin(request(i), "m"), Reply("text " * 50, "m", 500, 60))
-            booked = time.perf_counter() - start
-    return {
-        "sdk_s": round(alone, 3),
-        "all_s": round(everything, 3),
-        "ledger_ms_per_call": round(1000 * booked / n, 3),
-    }
+            books = AccountedTeacher(teacher, ledger)
+            layer("all", PatientTeacher(books, concurrency=concurrency).complete)
+        for threads in (1, concurrency):
+            with Ledger(Path(folder) / f"{threads}.sqlite") as ledger:
+                seconds, _ = send(partial(book, ledger), n, threads)
+            found[f"ledger_ms_per_call_{threads}_at_once"] = round(1000 * seconds / n, 3)
+        found["fsync_ms"] = round(1000 * fsync(Path(folder) / "file"), 3)
+    found["journal_ms_per_call"] = round(1000 * (found["all_s"] - found["teacher_s"]) / n, 3)
+    found["all_to_sdk"] = round(found["all_s"] / found["sdk_s"], 2)
+    found["all_to_httpx"] = round(found["all_s"] / found["httpx_s"], 2)
+    return found
 
 
-def send(teacher: Teacher, n: int, concurrency: int) -> float:
-    """Seconds until n requests are answered."""
+def send(call: Callable[[Request], object], n: int, concurrency: int) -> tuple[float, float]:
+    """Seconds until n requests are answered, and processor seconds of this process."""
     with ThreadPoolExecutor(concurrency) as pool:
-        start = time.perf_counter()
-        list(pool.map(teacher.complete, map(request, range(n))))
-        return time.perf_counter() - start
+        list(pool.map(call, map(request, range(n, n + concurrency))))  # opens the connections
+        start, used = time.perf_counter(), time.process_time()
+        list(pool.map(call, map(request, range(n))))
+        return time.perf_counter() - start, time.process_time() - used
 
 
 def request(i: int) -> Request:
@@ -107,36 +146,89 @@ def request(i: int) -> Request:
     return replace(asked, id=f"r1-{i:04d}")
 
 
-def serve(port: Connection, latency: float) -> None:
-    """Answer every request after so many seconds, on a port that is told."""
+def body(asked: Request) -> bytes:
+    """What goes out for a request."""
+    return json.dumps(_payload(asked, "m")).encode()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
-        while header := await read_header(reader):
-            await reader.readexactly(header)
-            await asyncio.sleep(latency)
-            writer.write(head % len(ANSWER) + ANSWER)
-            await writer.drain()
-        writer.close()
+
+def through_httpx(http: Any, url: str, asked: Request) -> Any:
+    """A call of the HTTP library alone."""
+    return http.post(url, content=body(asked)).json()
+
+
+def sockets(url: str) -> Callable[[Request], object]:
+    """A call without any library, over a connection of its thread."""
+    own, parts = threading.local(), urlsplit(url)
+
+    def call(asked: Request) -> Any:
+        if not hasattr(own, "socket"):
+            own.socket = socket.create_connection((parts.hostname, parts.port))
+        sent = body(asked)
+        head = (
+            f"POST {parts.path} HTTP/1.1\r\nhost: loopback\r\ncontent-length: {len(sent)}\r\n\r\n"
+        )
+        own.socket.sendall(head.encode() + sent)
+        return json.loads(own.socket.recv(len(RESPONSE), socket.MSG_WAITALL)[-len(ANSWER) :])
+
+    return call
+
+
+def book(ledger: Ledger, asked: Request) -> None:
+    """What the ledger does for a call."""
+    ledger.finish(ledger.begin(asked, "m"), Reply("text " * 50, "m", 500, 60))
+
+
+def fsync(path: Path, times: int = 50) -> float:
+    """Seconds that the disk takes to keep a page."""
+    took = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(times):
+            file.write(b"x" * 4096)
+            start = time.perf_counter()
+            os.fsync(file.fileno())
+            took.append(time.perf_counter() - start)
+    return statistics.median(took)
+
+
+class Answering(asyncio.Protocol):
+    """Answers each request of a connection after so many seconds."""
+
+    def __init__(self, latency: float) -> None:
+        self._latency = latency
+        self._got = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where the answers go."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer later, when a request is whole."""
+        self._got += data
+        head, end, rest = self._got.partition(b"\r\n\r\n")
+        if end and len(rest) >= length_of(head):
+            self._got.clear()
+            asyncio.get_running_loop().call_later(self._latency, self._answer)
+
+    def _answer(self) -> None:
+        if isinstance(self._transport, asyncio.WriteTransport):
+            self._transport.write(RESPONSE)
+
+
+def length_of(head: bytes | bytearray) -> int:
+    """The length of a request's body."""
+    return int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+
+
+def serve(port: Connection, latency: float) -> None:
+    """Answer whatever comes, on a port that is told."""
 
     async def run() -> None:
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Answering(latency), "127.0.0.1", 0)
         port.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
     asyncio.run(run())
-
-
-async def read_header(reader: asyncio.StreamReader) -> int:
-    """The length of the body that follows; 0 where the connection ends."""
-    try:
-        header = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return 0
-    for line in header.lower().split(b"\r\n"):
-        if line.startswith(b"content-length:"):
-            return int(line.partition(b":")[2])
-    return 0
 
 
 if __name__ == "__main__":

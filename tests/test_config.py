@@ -33,6 +33,15 @@ def test_unknown_and_out_of_bounds_settings_are_told_together() -> None:
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "prices",
+    [{"price_cached": "0.1"}, {"price_input": 1, "price_output": 2, "price_cached": "1.5"}],
+)
+def test_a_price_of_cached_tokens_needs_a_whole_one_that_is_not_less(prices: Any) -> None:
+    with pytest.raises(ConfigError, match="price_cached"):
+        Config.parse({"teacher": prices})
+
+
 def test_no_setting_names_a_test_file() -> None:
     assert not [name for name in Config().data.model_dump() if "test" in name]
 

@@ -116,6 +116,12 @@ class TeacherConfig(_Section):
     price_output: Decimal | None = Field(
         default=None, ge=0, description="US dollars a million answer tokens; give both or neither"
     )
+    price_cached: Decimal | None = Field(
+        default=None,
+        ge=0,
+        description="US dollars a million prompt tokens that the provider has in its cache; "
+        "default: price_input",
+    )
 
     concurrency: int = Field(
         default=8, ge=1, le=64, description="calls at once; a local model takes one"
@@ -139,6 +145,10 @@ class TeacherConfig(_Section):
     def _both_prices(self) -> TeacherConfig:
         if (self.price_input is None) != (self.price_output is None):
             raise ValueError("give price_input and price_output, or neither")
+        if self.price_cached is not None and (
+            self.price_input is None or self.price_cached > self.price_input
+        ):
+            raise ValueError("price_cached goes with a price_input, and is at most as much")
         return self
 
 

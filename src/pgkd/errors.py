@@ -14,6 +14,7 @@ The whole tree, with what a caller can do about each::
     │   ├── TeacherAuthError        the key is missing or refused: do not retry
     │   ├── TeacherRequestError     the request itself was refused: do not retry
     │   ├── BudgetExhaustedError    the next call might pass the budget: raise it
+    │   ├── TeacherDownError        too many requests in a row failed: run again later
     │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
     │   └── TeacherUnavailableError network or server trouble: retry
     └── RunError                a run folder is missing, foreign or damaged
@@ -110,6 +111,10 @@ class TeacherRateLimitError(TeacherError):
 
 class BudgetExhaustedError(TeacherError):
     """The next call might pass the budget of the run; it was not made."""
+
+
+class TeacherDownError(TeacherError):
+    """Too many requests in a row have failed, so the call was not made."""
 
 
 class TeacherUnavailableError(TeacherError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,16 @@ from typer.testing import CliRunner
 
 from pgkd.cli import app
 from pgkd.distill import RunFolder
-from pgkd.errors import BudgetExhaustedError, ConfigError, DataError, PgkdError, WeightsError
+from pgkd.errors import (
+    BudgetExhaustedError,
+    ConfigError,
+    DataError,
+    PgkdError,
+    TeacherUnavailableError,
+    WeightsError,
+)
+from pgkd.teacher import Reply, Request
+from pgkd.teacher.account import Ledger
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
@@ -316,6 +326,27 @@ def test_cost_sums_calls_by_round_and_purpose(data: Path, tmp_path: Path) -> Non
     assert (report["total"]["usd"], report["total"]["unpriced"]) == ("0", 0)
     assert report["prices"] == ["own machine"]
     assert "tokens in" in run("cost", tmp_path / "run")
+
+
+def test_cost_tells_what_was_repeated_or_cached_where_anything_was(tmp_path: Path) -> None:
+    books = tmp_path / "books.sqlite"
+    asked = Request((), id="r1-0001")
+    with Ledger(books) as ledger:
+        ledger.fail(ledger.begin(asked, "openai"), TeacherUnavailableError("down"))
+        reply = Reply("text", "m", 1000, 50, cached_tokens=800)
+        ledger.finish(ledger.begin(asked, "openai"), reply, Decimal("0.001"), "given")
+    total = json.loads(run("cost", books, "--json"))["total"]
+    assert (total["calls"], total["failed"], total["retries"]) == (2, 1, 1)
+    assert (total["input_tokens"], total["cached_tokens"]) == (1000, 800)
+    told = run("cost", books)
+    assert "retries" in told
+    assert "of them cached" in told
+    with Ledger(tmp_path / "plain.sqlite") as ledger:
+        ledger.finish(ledger.begin(asked, "openai"), Reply("text", "m", 10, 5))
+    told = run("cost", tmp_path / "plain.sqlite")
+    assert "tokens in" in told
+    assert "retries" not in told
+    assert "of them cached" not in told
 
 
 def test_a_budget_of_no_calls_trains_the_student_alone(data: Path, tmp_path: Path) -> None:

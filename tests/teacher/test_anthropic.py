@@ -163,3 +163,14 @@ def test_its_key_is_in_a_variable_of_its_own(
             teacher.complete(REQUEST)
     assert KEY in str(server.seen[0][0])
     assert "sk-not-this-one" not in str(server.seen)
+
+
+def test_a_prompt_has_its_cached_tokens_too(server: Server, teacher: AnthropicTeacher) -> None:
+    """Anthropic counts apart what was read from its cache, and what was written to it."""
+    usage = {
+        "input_tokens": 12, "output_tokens": 3,
+        "cache_read_input_tokens": 100, "cache_creation_input_tokens": 20,
+    }  # fmt: skip
+    server.answer(200, message(text("{}"), usage=usage))
+    reply = teacher.complete(REQUEST)
+    assert (reply.input_tokens, reply.cached_tokens, reply.output_tokens) == (132, 100, 3)

@@ -223,3 +223,14 @@ def test_a_key_of_bedrock_itself_works_too(
         server.answer(400, {"message": "what is bedrock-api-key-secret?"})
         with pytest.raises(TeacherRequestError, match=r"what is \[key\]"):
             teacher.complete(FREE)
+
+
+def test_a_prompt_has_its_cached_tokens_too(server: Server, teacher: BedrockTeacher) -> None:
+    """Bedrock counts apart what was read from its cache, and what was written to it."""
+    usage = {
+        "inputTokens": 12, "outputTokens": 3, "totalTokens": 135,
+        "cacheReadInputTokens": 100, "cacheWriteInputTokens": 20,
+    }  # fmt: skip
+    server.answer(200, converse({"text": "Hello."}, usage=usage))
+    reply = teacher.complete(FREE)
+    assert (reply.input_tokens, reply.cached_tokens, reply.output_tokens) == (132, 100, 3)

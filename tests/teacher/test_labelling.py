@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from pgkd.errors import ConfigError, TeacherRequestError, TeacherUnavailableError
+from pgkd.errors import ConfigError, TeacherDownError, TeacherRequestError, TeacherUnavailableError
 from pgkd.task import Example, LabelClass, Taxonomy
 from pgkd.teacher import FakeTeacher, Labelled, Reply, Request, Teacher, label_texts
 from pgkd.teacher.labelling import label_request, without_prior
@@ -142,7 +142,7 @@ def test_a_refused_text_has_no_label_and_three_in_a_row_are_a_refused_job() -> N
     card = json.dumps({"label": "card"})
     found = label_texts(FakeTeacher([card, refused, refused, card]), ["t"] * 4, TAXONOMY)
     assert [a.label for a in found] == ["card", None, None, "card"]
-    with pytest.raises(TeacherRequestError, match="content filter"):
+    with pytest.raises(TeacherDownError, match=r"3 requests in a row[\s\S]*content filter"):
         label_texts(FakeTeacher([refused] * 3), ["t"] * 4, TAXONOMY)
     with pytest.raises(TeacherUnavailableError):
         label_texts(FakeTeacher([TeacherUnavailableError("down")]), ["t"], TAXONOMY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,20 @@ def test_trouble_is_retried_as_often_as_allowed(server: Server) -> None:
     assert len(server.seen) == 2
 
 
+def test_calls_at_once_have_connections_of_their_own_and_later_ones_use_them_again(
+    server: Server,
+) -> None:
+    server.delay = 0.05
+    with server.running() as url, OpenAITeacher("m", base_url=url) as teacher:
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda _: teacher.complete(REQUEST), range(40)))
+        clients = teacher._clients
+    assert {reply.text for reply in replies} == {"{}"}
+    assert len(server.seen) == 40
+    assert 1 < len(clients) <= 8
+    assert all(client.is_closed() for client in clients)
+
+
 def test_a_key_is_needed_unless_the_server_is_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(TeacherAuthError, match="OPENAI_API_KEY holds no key"):
@@ -259,3 +274,26 @@ def test_where_log_probabilities_are_refused_the_answer_comes_without(
     with pytest.raises(TeacherRequestError, match="no such model"):
         teacher.complete(replace(REQUEST, wants_logprob=True))
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [({"cached_tokens": 8}, 8), (None, None), ({"cached_tokens": "8"}, None), ([], None)],
+)
+def test_the_part_of_a_prompt_that_was_cached_is_told(
+    server: Server, teacher: OpenAITeacher, details: Any, cached: int | None
+) -> None:
+    body = completion()
+    body["usage"]["prompt_tokens_details"] = details
+    server.answer(200, body)
+    reply = teacher.complete(REQUEST)
+    assert (reply.input_tokens, reply.cached_tokens) == (12, cached)
+
+
+@pytest.mark.parametrize("count", [-1, True, 10**30, 1.5, "12", None])
+def test_a_number_of_tokens_that_cannot_be_is_none(
+    server: Server, teacher: OpenAITeacher, count: Any
+) -> None:
+    server.answer(200, {**completion(), "usage": {"prompt_tokens": count, "completion_tokens": 3}})
+    reply = teacher.complete(REQUEST)
+    assert (reply.input_tokens, reply.output_tokens) == (None, 3)

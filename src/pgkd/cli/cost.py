@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from pgkd.teacher.account import Call
 
 Option = typer.Option
-_COUNTS = ("calls", "failed", "lost", "cached", "input_tokens", "output_tokens")
+_COUNTS = {
+    "calls": "calls", "retries": "retries", "failed": "failed", "lost": "lost", "cached": "cached",
+    "input_tokens": "tokens in", "cached_tokens": "of them cached", "output_tokens": "tokens out",
+}  # fmt: skip
+_IF_ANY = ("retries", "cached_tokens")  # columns that are shown where there is something in them
 
 
 def cost(
@@ -54,6 +58,7 @@ def summed(calls: Iterable[Call]) -> dict[str, Any]:
     usd = Decimal(0)
     for call in calls:
         counts["calls"] += 1
+        counts["retries"] += call.retries > 0
         counts["failed"] += call.state == "failed"
         counts["lost"] += call.state in ("lost", "in flight")
         cached = call.price_source == FROM_CACHE
@@ -61,6 +66,7 @@ def summed(calls: Iterable[Call]) -> dict[str, Any]:
         if call.reply is None or cached:
             continue
         counts["input_tokens"] += call.reply.input_tokens or 0
+        counts["cached_tokens"] += call.reply.cached_tokens or 0
         counts["output_tokens"] += call.reply.output_tokens or 0
         counts["unpriced"] += call.cost is None
         usd += call.cost or Decimal(0)
@@ -70,19 +76,10 @@ def summed(calls: Iterable[Call]) -> dict[str, Any]:
 def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> None:
     from pgkd.cli.console import console, print_rows
 
-    rows = [(str(line["round"]), line["purpose"], *_cells(line)) for line in lines]
-    rows.append(("all", "", *_cells(total)))
-    header = (
-        "round",
-        "purpose",
-        "calls",
-        "failed",
-        "lost",
-        "cached",
-        "tokens in",
-        "tokens out",
-        "US $",
-    )
+    shown = [name for name in _COUNTS if total[name] or name not in _IF_ANY]
+    rows = [(str(line["round"]), line["purpose"], *_cells(line, shown)) for line in lines]
+    rows.append(("all", "", *_cells(total, shown)))
+    header = ("round", "purpose", *(_COUNTS[name] for name in shown), "US $")
     print_rows(f"Calls to the teacher, {run}", header, rows)
     if total["unpriced"]:
         console().print(
@@ -96,8 +93,8 @@ def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> Non
         )
 
 
-def _cells(line: dict[str, Any]) -> tuple[str, ...]:
+def _cells(line: dict[str, Any], shown: Iterable[str]) -> tuple[str, ...]:
     asked = line["calls"] - line["failed"] - line["lost"] - line["cached"]
     unknown = line["unpriced"] == asked > 0
     money = "unknown" if unknown else f"{Decimal(line['usd']):.4f}"
-    return (*(str(line[name]) for name in _COUNTS), money)
+    return (*(str(line[name]) for name in shown), money)

@@ -99,7 +99,8 @@ def employed(
 
 def teacher_prices(config: Config, teacher: Teacher) -> Prices:
     """The prices of a teacher: the config's, else its biller's."""
-    return prices_of(teacher.biller, config.teacher.price_input, config.teacher.price_output)
+    how = config.teacher
+    return prices_of(teacher.biller, how.price_input, how.price_output, how.price_cached)
 
 
 def curator_of(config: Config, task: Task) -> Curator:

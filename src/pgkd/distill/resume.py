@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _FREE = {
     "out", "data.train", "data.validation", "data.classes",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
+    "teacher.price_cached",
     "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest", "teacher.batch",
 }  # fmt: skip
 """Settings that may differ: money, haste, and where files lie. Rows are compared one by one."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pgkd.curation import Parsed, parse_samples, read_description, repair_request
-from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherError
+from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError, TeacherError
 from pgkd.task import Example, Origin
 from pgkd.teacher.base import Reply
+from pgkd.teacher.patient import with_breaker
 from pgkd.teacher.pool import in_order
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pgkd.distill.store import RunFolder
     from pgkd.guidance.asking import Ask
     from pgkd.teacher.base import Request, Teacher
-
-_FAILURES_IN_A_ROW = 3  # then the teacher is taken for down, and the run ends with what it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +46,11 @@ class Writer:
     def __init__(
         self, teacher: Teacher, curator: Curator, run: RunFolder, hooks: Hooks, *, repairs: int
     ) -> None:
-        self._teacher = teacher
+        self._teacher = with_breaker(teacher)
         self._curator = curator
         self._run = run
         self._hooks = hooks
         self._repairs = repairs
-        self._failures = 0
         self.exhausted = ""
         """What the budget said when it was used up; empty before."""
 
@@ -75,8 +73,8 @@ class Writer:
         order asked, whichever comes first, so that a run does not depend on who was faster.
 
         Raises:
-            TeacherError: the key is refused, the teacher failed three times in a row, or a batch
-                of requests is refused.
+            TeacherError: the key is refused, the teacher is down, or a batch of requests is
+                refused.
         """
         self._teacher.prepare([replace(ask.request, id=ask.id) for ask in asks])
         kept: list[Example] = []
@@ -119,15 +117,11 @@ class Writer:
             return error
 
     def _note(self, answer: Reply | TeacherError) -> None:
-        """Count failures; one is passed over, until they pile up or none can end well."""
-        if isinstance(answer, Reply):
-            self._failures = 0
-        elif isinstance(answer, BudgetExhaustedError):
+        """Pass a failure over, unless no other request can end well."""
+        if isinstance(answer, BudgetExhaustedError):
             self.exhausted = str(answer)
-        else:
-            self._failures += 1
-            if isinstance(answer, TeacherAuthError) or self._failures >= _FAILURES_IN_A_ROW:
-                raise answer
+        elif isinstance(answer, TeacherAuthError | TeacherDownError):
+            raise answer
 
     def _keep(self, number: int, ask: Ask, reply: Reply, parsed: Parsed) -> list[Example]:
         self._hooks.on_reply(ask, reply)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
-from pgkd.teacher.endpoint import count_of
+from pgkd.teacher.endpoint import count_of, count_of_all
 from pgkd.teacher.sdk import SdkTeacher
 from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
 
@@ -84,7 +84,7 @@ class AnthropicTeacher(SdkTeacher):
         """
         payload = self._payload(request)
         start = time.perf_counter()
-        message = self._answer(self._client.messages.create, payload)
+        message = self._posted("/v1/messages", payload)
         return self._reply(message, time.perf_counter() - start)
 
     def batches(self) -> AnthropicBatches:
@@ -111,7 +111,7 @@ class AnthropicTeacher(SdkTeacher):
         return payload
 
     def _reply(self, message: Any, seconds: float) -> Reply:
-        # The SDK builds its objects without checking them: any part may be missing or odd.
+        # Nobody has checked it: any part may be missing or odd.
         blocks = getattr(message, "content", None)
         reason = getattr(message, "stop_reason", None)
         finish = _FINISH.get(reason, "other") if isinstance(reason, str) else "other"
@@ -125,13 +125,19 @@ class AnthropicTeacher(SdkTeacher):
         silent = not texts and finish not in ("refusal", "length")
         text = self._endpoint.checked(None if silent else "".join(texts))
         usage, served = getattr(message, "usage", None), getattr(message, "model", None)
+        cached = getattr(usage, "cache_read_input_tokens", None)
         return Reply(
             text=text,
             model=served if isinstance(served, str) and served else self.model,
-            input_tokens=count_of(getattr(usage, "input_tokens", None)),
+            input_tokens=count_of_all(
+                getattr(usage, "input_tokens", None),
+                cached,
+                getattr(usage, "cache_creation_input_tokens", None),
+            ),
             output_tokens=count_of(getattr(usage, "output_tokens", None)),
             seconds=round(seconds, 3),
             finish_reason=finish,
+            cached_tokens=count_of(cached),
         )
 
 

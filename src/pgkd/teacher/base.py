@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -61,10 +61,20 @@ class Request:
     repeat: int = 0
     choices: tuple[str, ...] = ()
     wants_logprob: bool = False
+    _key: str = field(default="", init=False, repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
-        return asdict(self)
+        return {
+            "messages": [_plain(message) for message in self.messages],
+            "schema": self.schema,
+            "sampling": _plain(self.sampling),
+            "purpose": self.purpose,
+            "id": self.id,
+            "repeat": self.repeat,
+            "choices": self.choices,
+            "wants_logprob": self.wants_logprob,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Request:
@@ -75,6 +85,11 @@ class Request:
     @property
     def key(self) -> str:
         """SHA-256 of everything that shapes the reply: two requests with one key ask the same."""
+        if not self._key:  # a call wants it four times, and a prompt is long
+            object.__setattr__(self, "_key", self._hashed())
+        return self._key
+
+    def _hashed(self) -> str:
         content = {k: v for k, v in self.to_json().items() if k not in ("purpose", "id")}
         for later in ("choices", "wants_logprob"):  # keys of older ledgers and caches stay good
             if not content[later]:
@@ -97,6 +112,8 @@ class Reply:
         scores: log-probability of each of the request's choices, given that it is one of them;
             None where the teacher cannot tell.
         logprob: log-probability of the text, where it was wanted and the provider tells it.
+        cached_tokens: tokens of the prompt that the provider had in its own cache, and bills for
+            less; they are among `input_tokens`. None where it does not say.
     """
 
     text: str
@@ -107,10 +124,11 @@ class Reply:
     finish_reason: FinishReason = "stop"
     scores: tuple[float, ...] | None = None
     logprob: float | None = None
+    cached_tokens: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a JSON line."""
-        return asdict(self)
+        return _plain(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Reply:
@@ -123,6 +141,11 @@ class Reply:
         if reply.scores is None:
             return reply
         return replace(reply, scores=tuple(map(float, reply.scores)))
+
+
+def _plain(record: Message | Sampling | Reply) -> dict[str, Any]:
+    """The fields of a record that holds no other; `asdict` copies deeply, call by call."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 class Teacher(ABC):

@@ -10,7 +10,7 @@ from pgkd.errors import ConfigError, TeacherAuthError, TeacherError, TeacherUnav
 from pgkd.extras import require
 from pgkd.teacher.base import Reply, Request, Teacher
 from pgkd.teacher.converse import STATUS, finish_of, payload_of, text_of
-from pgkd.teacher.endpoint import Endpoint, count_of
+from pgkd.teacher.endpoint import Endpoint, count_of, count_of_all
 from pgkd.teacher.quiet import Quiet
 
 if TYPE_CHECKING:
@@ -117,13 +117,17 @@ class BedrockTeacher(Teacher):
             told = self._endpoint.told(f"sent no answer of Converse: {error}")
             raise TeacherUnavailableError(told) from None
         seconds, usage = time.perf_counter() - start, answer.get("usage") or {}
+        cached = usage.get("cacheReadInputTokens")
         return Reply(
             text=self._endpoint.checked(text),
             model=self.model,
-            input_tokens=count_of(usage.get("inputTokens")),
+            input_tokens=count_of_all(
+                usage.get("inputTokens"), cached, usage.get("cacheWriteInputTokens")
+            ),
             output_tokens=count_of(usage.get("outputTokens")),
             seconds=round(seconds, 3),
             finish_reason=finish_of(answer),
+            cached_tokens=count_of(cached),
         )
 
     def close(self) -> None:

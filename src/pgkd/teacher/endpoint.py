@@ -18,10 +18,12 @@ from pgkd.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from ssl import SSLContext
     from types import ModuleType
 
 LONGEST_REPLY = 1_000_000  # characters; more is refused
 LONGEST_BODY = 8_000_000  # bytes; room for such a reply whose every character is escaped
+_MOST_TOKENS = 10**12  # of one call, and more than any has
 _LONGEST_TROUBLE = 500  # characters of an endpoint's error message that are told
 
 
@@ -116,8 +118,21 @@ def key_of(variable: str, *, needed: bool) -> str:
 
 
 def count_of(tokens: object) -> int | None:
-    """A number of tokens, None where it is no number."""
-    return tokens if isinstance(tokens, int) else None
+    """A number of tokens, None where it is none that can be."""
+    if not isinstance(tokens, int) or isinstance(tokens, bool):
+        return None
+    return tokens if 0 <= tokens < _MOST_TOKENS else None
+
+
+def count_of_all(fresh: object, *cached: object) -> int | None:
+    """Tokens of a prompt, of which some providers count those apart that touch their cache.
+
+    Args:
+        fresh: the others.
+        cached: read from the cache, and written to it.
+    """
+    count = count_of(fresh)
+    return None if count is None else count + sum(count_of(part) or 0 for part in cached)
 
 
 def http_of(sdk: Any) -> ModuleType:
@@ -125,7 +140,9 @@ def http_of(sdk: Any) -> ModuleType:
     return import_module(sdk.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
 
 
-def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any:
+def guarded_client(
+    sdk: Any, timeout: float, longest: int = LONGEST_BODY, *, tls: SSLContext | None = None
+) -> Any:
     """The HTTP client of an SDK, but it follows no redirect and reads no endless body.
 
     The SDKs follow redirects and read whole bodies. A packed body is not asked for, and refused:
@@ -135,6 +152,7 @@ def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any
         sdk: the module of the openai or the anthropic SDK.
         timeout: seconds to wait for a connection, or for the next bytes.
         longest: bytes of a body that are read, where it is no error message.
+        tls: whom it trusts, as several clients may share it; None is its own default.
     """
     http = http_of(sdk)
 
@@ -157,6 +175,7 @@ def guarded_client(sdk: Any, timeout: float, longest: int = LONGEST_BODY) -> Any
 
     return sdk.DefaultHttpxClient(
         timeout=timeout,
+        verify=True if tls is None else tls,
         follow_redirects=False,
         headers={"accept-encoding": "identity"},
         event_hooks={"response": [bound]},

@@ -25,6 +25,7 @@ import numpy as np
 
 from pgkd.errors import ConfigError, TeacherRequestError
 from pgkd.teacher.base import Message, Reply, Request, Sampling
+from pgkd.teacher.patient import with_breaker
 from pgkd.teacher.pool import in_order
 from pgkd.teacher.prompts import render
 
@@ -42,7 +43,6 @@ METHODS: tuple[Method, ...] = ("auto", "score", "answer", "agree")
 
 _TEXT_WORDS = 300  # of a text that is shown: the context of a local teacher is small
 _TEMPERATURE = 0.7  # of answers that are drawn to see whether they agree
-_REFUSALS_IN_A_ROW = 3  # then it is not the texts that are refused
 _ENOUGH_FOR_PRIOR = 20  # texts: the mean over fewer says more of them than of the model
 
 
@@ -94,10 +94,12 @@ def label_texts(
         n answers, in the order of the texts.
 
     Raises:
-        TeacherError: a call gave no reply, or three in a row were refused.
+        TeacherError: a call gave no reply, or so many in a row were refused that it cannot be the
+            texts.
         ConfigError: the teacher tells no scores, and the method needs them.
     """
     chosen = _method(method, teacher)
+    teacher = with_breaker(teacher)
     repeats = samples if chosen == "agree" else 1
     requests = (
         request
@@ -199,27 +201,20 @@ def _replies(
     teacher: Teacher, requests: Iterable[Request], on_reply: Callable[[Reply], object]
 ) -> Iterator[Reply | None]:
     """One reply a request; None where the teacher refuses one, as a filter does with some texts."""
-    refusals = 0
     with closing(in_order(teacher, partial(_ask, teacher), requests)) as answers:
         for answer in answers:
-            if isinstance(answer, Reply):
-                refusals = 0
+            if answer is not None:
                 on_reply(answer)
-                yield answer
-            else:
-                refusals += 1
-                if refusals == _REFUSALS_IN_A_ROW:
-                    raise answer
-                yield None
+            yield answer
 
 
-def _ask(teacher: Teacher, request: Request) -> Reply | TeacherRequestError:
+def _ask(teacher: Teacher, request: Request) -> Reply | None:
     # Named by what it asks, not by its place: a file with other rows finds the old replies.
     request = replace(request, id=f"label-{request.key[:12]}")
     try:
         return teacher.complete(request)
-    except TeacherRequestError as error:
-        return error
+    except TeacherRequestError:
+        return None
 
 
 def _scored(

@@ -81,13 +81,13 @@ class OpenAITeacher(SdkTeacher):
         start = time.perf_counter()
         payload = _payload(request, self.model)
         try:
-            completion = self._answer(self._client.chat.completions.create, payload)
+            completion = self._posted("/chat/completions", payload)
         except TeacherRequestError as error:
             # A log-probability is wanted, not needed: reasoning models refuse to tell it.
             if "logprobs" not in payload or "logprobs" not in str(error):
                 raise
             del payload["logprobs"]
-            completion = self._answer(self._client.chat.completions.create, payload)
+            completion = self._posted("/chat/completions", payload)
         return self._reply(completion, time.perf_counter() - start)
 
     def batches(self) -> OpenAIBatches:
@@ -95,13 +95,14 @@ class OpenAITeacher(SdkTeacher):
         return OpenAIBatches(self)
 
     def _reply(self, completion: Any, seconds: float) -> Reply:
-        # The SDK builds its objects without checking them: any part may be missing or odd.
+        # Nobody has checked it: any part may be missing or odd.
         choices = getattr(completion, "choices", None)
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(choice, "message", None)
         text = getattr(message, "content", None) or ""
         text = self._endpoint.checked(None if message is None else text)
         usage, served = getattr(completion, "usage", None), getattr(completion, "model", None)
+        details = getattr(usage, "prompt_tokens_details", None)
         return Reply(
             text=text,
             model=served if isinstance(served, str) and served else self.model,
@@ -110,6 +111,7 @@ class OpenAITeacher(SdkTeacher):
             seconds=round(seconds, 3),
             finish_reason=_finish(choice, message),
             logprob=_logprob(choice),
+            cached_tokens=count_of(getattr(details, "cached_tokens", None)),
         )
 
 

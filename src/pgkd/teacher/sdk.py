@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections import deque
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pgkd.errors import TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import Teacher
-from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, key_of
+from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of
 from pgkd.teacher.quiet import Quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 
@@ -49,13 +53,17 @@ class SdkTeacher(Teacher):
         key = key_of(api_key_env, needed=base_url is None)
         self.model = model
         self._timeout = timeout
+        self._http = http_of(self._sdk)
+        self._tls = self._http.create_ssl_context()  # once: it reads hundreds of certificates
         self._client = getattr(self._sdk, self.client_class)(
             api_key=key or "none",
             base_url=base_url,
             timeout=timeout,
             max_retries=max_retries,
-            http_client=guarded_client(self._sdk, timeout),
+            http_client=guarded_client(self._sdk, timeout, tls=self._tls),
         )
+        self._clients = [self._client]
+        self._idle = deque(self._clients)
         self.biller = str(self._client.base_url)
         self._endpoint = Endpoint(self.biller, key)
         loggers = (f"{self.name}._base_client", "httpx", "httpx2")
@@ -63,8 +71,41 @@ class SdkTeacher(Teacher):
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        for client in self._clients:
+            client.close()
         self._quiet.stop()
+
+    def _posted(self, path: str, payload: dict[str, Any]) -> Any:
+        """What the endpoint answers to a payload: objects with attributes, any part may be odd.
+
+        This is the SDK's own way to call what it has no method for. Its methods copy the payload by
+        the types that it should have, and build a checked model of the answer, which takes longer
+        than all the rest of a call.
+        """
+
+        def post() -> Any:
+            with self._lent() as client:
+                response = client.post(path, body=payload, cast_to=self._http.Response)
+            return json.loads(response.content, object_hook=lambda data: SimpleNamespace(**data))
+
+        return self._answer(post, {})
+
+    @contextmanager
+    def _lent(self) -> Iterator[Any]:
+        """A client of the SDK for one call, and with it a connection that no other call uses.
+
+        Calls that share a pool of connections wait for each other, and search it in turn.
+        """
+        try:
+            client = self._idle.pop()
+        except IndexError:
+            http = guarded_client(self._sdk, self._timeout, tls=self._tls)
+            client = self._client.with_options(http_client=http)
+            self._clients.append(client)
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
 
     def _answer(self, call: Callable[..., Any], payload: dict[str, Any]) -> Any:
         """What a call of the SDK returns; its errors are raised as ours."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgkd.errors import RunError, TeacherRequestError, TeacherUnavailableError
-from pgkd.teacher import FakeTeacher, Message, Reply, Request
+from pgkd.teacher import FakeTeacher, Message, PatientTeacher, Reply, Request
 from pgkd.teacher.account import AccountedTeacher, Ledger
 
 if TYPE_CHECKING:
@@ -123,3 +123,45 @@ def test_a_damaged_ledger_is_an_error_that_says_so(tmp_path: Path) -> None:
         db.execute("UPDATE calls SET request = '{'")
     with pytest.raises(RunError, match="row 1 is damaged"):
         Ledger(tmp_path / "m")
+
+
+def test_a_row_tells_how_long_a_call_took_what_was_cached_and_how_often_it_was_made_before(
+    tmp_path: Path,
+) -> None:
+    reply = Reply("a", "m", 100, 5, seconds=1.25, cached_tokens=64)
+    with Ledger(tmp_path / "l") as ledger:
+        asked = FakeTeacher(
+            [TeacherUnavailableError("down"), TeacherUnavailableError("down"), reply]
+        )
+        teacher = PatientTeacher(AccountedTeacher(asked, ledger), sleep=lambda _: None)
+        teacher.complete(request("r1-0001"))
+        teacher.complete(request("r1-0002"))
+        calls = list(ledger.calls())
+    assert [call.retries for call in calls] == [0, 1, 2, 0]
+    assert [call.state for call in calls] == ["failed", "failed", "replied", "replied"]
+    assert calls[2].seconds == 1.25
+    assert calls[0].seconds is not None
+    assert 0 <= calls[0].seconds < 5
+    with sqlite3.connect(tmp_path / "l") as db:
+        told = db.execute("SELECT cached_tokens FROM calls ORDER BY n").fetchall()
+    assert told == [(None,), (None,), (64,), (None,)]
+    assert calls[2].reply == reply
+
+
+def test_a_ledger_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "l") as ledger:
+        ledger.finish(ledger.begin(request("r1-0001"), "fake"), Reply("one", "m", 3, 1))
+        ledger.fail(ledger.begin(request("r1-0002"), "fake"), TeacherUnavailableError("down"))
+    with sqlite3.connect(tmp_path / "l") as db:
+        for column in ("batch", "cached_tokens", "seconds", "retries"):
+            db.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+        db.execute("UPDATE calls SET reply = json_remove(reply, '$.cached_tokens')")
+    teacher = FakeTeacher()
+    with Ledger(tmp_path / "l") as ledger:
+        old = list(ledger.calls())
+        assert [(call.seconds, call.retries, call.batch) for call in old] == [(None, 0, None)] * 2
+        life = AccountedTeacher(teacher, ledger)
+        assert life.complete(request("r1-0001")) == Reply("one", "m", 3, 1)
+        life.complete(request("r1-0002"))
+        assert [call.retries for call in ledger.calls()] == [0, 0, 1]
+    assert len(teacher.requests) == 1

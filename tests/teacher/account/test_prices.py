@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from pgkd.teacher.account import GivenPrices, ListedPrices, OwnMachine, prices_of
+from pgkd.teacher import FakeTeacher, Reply, Request
+from pgkd.teacher.account import (
+    AccountedTeacher,
+    BatchPrices,
+    GivenPrices,
+    Ledger,
+    ListedPrices,
+    OwnMachine,
+    prices_of,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_listed_model_has_its_price_and_the_list_is_dated() -> None:
@@ -26,3 +39,23 @@ def test_whose_prices_apply() -> None:
     given = prices_of("openai", Decimal(1), Decimal(2))
     assert given == GivenPrices(Decimal(1), Decimal(2))
     assert isinstance(prices_of("openai"), ListedPrices)
+
+
+def test_what_a_provider_had_in_its_cache_costs_less() -> None:
+    million = 1_000_000
+    listed = ListedPrices("openai").cost("gpt-4o-mini", million, 0, million)
+    assert listed == Decimal("0.075")
+    given = prices_of("openai", Decimal(1), Decimal(2), Decimal("0.25"))
+    assert given.cost("any", million, million, 400_000) == Decimal("2.70")
+    assert BatchPrices(given).cost("any", million, million, 400_000) == Decimal("1.35")
+    assert GivenPrices(Decimal(1), Decimal(2)).cost("any", million, 0, million) == 1
+    assert OwnMachine().cost("any", million, 0, million) == 0
+
+
+def test_more_cached_tokens_than_the_prompt_has_are_not_believed(tmp_path: Path) -> None:
+    reply = Reply("a", "m", 1_000_000, 0, cached_tokens=5_000_000)
+    prices = GivenPrices(Decimal(1), Decimal(2), Decimal("0.5"))
+    with Ledger(tmp_path / "l") as ledger:
+        AccountedTeacher(FakeTeacher([reply]), ledger, prices=prices).complete(Request(()))
+        [call] = ledger.calls()
+    assert call.cost == Decimal("0.5")

@@ -113,9 +113,10 @@ def cost_of(reply: Reply, model: str, prices: Prices) -> Decimal | None:
     """What a reply has cost; None where its tokens or their price are not known."""
     if reply.input_tokens is None or reply.output_tokens is None:
         return None
-    counts = reply.input_tokens, reply.output_tokens
+    cached = min(reply.cached_tokens or 0, reply.input_tokens)
+    counts = reply.input_tokens, reply.output_tokens, cached
     named = prices.cost(reply.model, *counts)
-    return prices.cost(model, *counts) if named is None else named
+    return prices.cost(model, *counts) if named is None and model != reply.model else named
 
 
 def spent(calls: Iterable[Call]) -> Amount:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pgkd.errors import RunError
 from pgkd.teacher.account.budget import Amount
+from pgkd.teacher.account.commits import Commits
 from pgkd.teacher.base import Reply
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ CREATE TABLE IF NOT EXISTS calls (
     most_usd      TEXT NOT NULL,
     sent_at       TEXT NOT NULL,
     ended_at      TEXT,
-    batch         TEXT               -- tag of the batch that it left with
+    batch         TEXT,              -- tag of the batch that it left with
+    cached_tokens INTEGER,           -- of the prompt, in the provider's cache
+    seconds       REAL,              -- from its leaving to its end
+    retries       INTEGER NOT NULL DEFAULT 0  -- calls before it that asked the same
 ) STRICT;
 CREATE INDEX IF NOT EXISTS calls_by_request ON calls (id, key);
 CREATE TABLE IF NOT EXISTS batches (
@@ -64,9 +68,15 @@ _OPEN_BATCHES = """
 SELECT tag, id, made_at, (SELECT count(*) FROM calls WHERE batch = tag) FROM batches
 WHERE tag IN (SELECT batch FROM calls WHERE state = 'in flight') ORDER BY batches.rowid
 """
+_LATER_COLUMNS = {
+    "batch": "TEXT",
+    "cached_tokens": "INTEGER",
+    "seconds": "REAL",
+    "retries": "INTEGER NOT NULL DEFAULT 0",
+}
 _COLUMNS = (
     "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
-    "cost_usd, price_source, most_tokens, most_usd, batch"
+    "cost_usd, price_source, most_tokens, most_usd, batch, seconds, retries"
 )
 
 
@@ -89,6 +99,8 @@ class Call:
         price_source: where the price is from.
         most: what was reserved for it in the budget.
         batch: tag of the batch that it left with; None where it left alone.
+        seconds: how long it took, as the teacher says; from its row to its end where it failed.
+        retries: calls before it that asked the same, and failed or were lost.
     """
 
     n: int
@@ -105,6 +117,8 @@ class Call:
     price_source: str | None
     most: Amount
     batch: str | None = None
+    seconds: float | None = None
+    retries: int = 0
 
     @property
     def round(self) -> int:
@@ -151,6 +165,7 @@ class Ledger:
             self._migrate()
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
+        self._commits = Commits(self._db, self._lock)
         self._resumed_in = max((call.round for call in self.calls()), default=0)
 
     def __enter__(self) -> Self:
@@ -184,8 +199,9 @@ class Ledger:
         row = (request.id, request.purpose, request.key, provider, sent, "in flight")
         return self._write(
             "INSERT INTO calls (id, purpose, key, provider, request, state, most_tokens, "
-            "most_usd, sent_at, batch) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*row, most.tokens, str(most.usd), now(), batch),
+            "most_usd, sent_at, batch, retries) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+            "(SELECT count(*) FROM calls WHERE id = ? AND key = ?))",
+            (*row, most.tokens, str(most.usd), now(), batch, request.id, request.key),
         )
 
     def finish(
@@ -196,18 +212,26 @@ class Ledger:
         text = json.dumps(reply.to_json())
         self._write(
             "UPDATE calls SET state = 'replied', reply = ?, cost_usd = ?, price_source = ?, "
-            "ended_at = ? WHERE n = ?",
-            (text, None if cost is None else str(cost), price_source, now(), n),
+            "cached_tokens = ?, seconds = ?, ended_at = ? WHERE n = ?",
+            (
+                text,
+                None if cost is None else str(cost),
+                price_source,
+                reply.cached_tokens,
+                reply.seconds,
+                now(),
+                n,
+            ),
             synced=True,
         )
 
     def fail(self, n: int, error: TeacherError) -> None:
         """Keep how a call failed."""
-        message = str(error).encode(errors="replace").decode()
+        message, ended = str(error).encode(errors="replace").decode(), now()
         self._write(
-            "UPDATE calls SET state = 'failed', error_kind = ?, error = ?, ended_at = ? "
-            "WHERE n = ?",
-            (type(error).__name__, message, now(), n),
+            "UPDATE calls SET state = 'failed', error_kind = ?, error = ?, ended_at = ?, "
+            "seconds = round((julianday(?) - julianday(sent_at)) * 86400, 3) WHERE n = ?",
+            (type(error).__name__, message, ended, ended, n),
         )
 
     def settled(self, request: Request) -> Call | None:
@@ -268,8 +292,9 @@ class Ledger:
     def _migrate(self) -> None:
         """Add what a ledger of an earlier version lacks."""
         there = {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}
-        if "batch" not in there:
-            self._db.execute("ALTER TABLE calls ADD COLUMN batch TEXT")
+        for name, kind in _LATER_COLUMNS.items():
+            if name not in there:
+                self._db.execute(f"ALTER TABLE calls ADD COLUMN {name} {kind}")
 
     def _select(self, where: str, values: tuple[Any, ...] = ()) -> Iterator[Call]:
         with self._guarded():
@@ -278,7 +303,7 @@ class Ledger:
 
     def _call(self, row: tuple[Any, ...]) -> Call:
         n, id_, purpose, key, provider, request, state, reply, kind, error, *money = row
-        cost, source, tokens, usd, batch = money
+        cost, source, tokens, usd, batch, seconds, retries = money
         try:
             answered = Reply.from_json(json.loads(reply)) if reply else None
             asked = json.loads(request)
@@ -287,21 +312,24 @@ class Ledger:
         except (ValueError, TypeError, ArithmeticError) as damage:
             raise RunError(f"{self._path}: row {n} is damaged: {damage}") from damage
         end = (state, answered, kind, error, price, source)
-        return Call(n, id_, purpose, key, provider, asked, *end, most, batch)
+        return Call(n, id_, purpose, key, provider, asked, *end, most, batch, seconds, retries)
 
     def _write(self, statement: str, values: tuple[Any, ...] = (), *, synced: bool = False) -> int:
         """Commit one statement. It outlives the process; a synced one outlives the power, too."""
-        with self._guarded():
-            self._db.execute(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
-            return self._db.execute(statement, values).lastrowid or 0
+        with self._told():
+            return self._commits.write(statement, values, synced=synced)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        with self._lock:
-            try:
-                yield
-            except sqlite3.Error as error:
-                raise RunError(f"{self._path} cannot be read or written: {error}") from error
+        with self._lock, self._told():
+            yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise RunError(f"{self._path} cannot be read or written: {error}") from error
 
 
 def round_of(id_: str) -> int:
