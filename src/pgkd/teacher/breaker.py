@@ -56,8 +56,8 @@ class Breaker:
         with self._lock:
             failures = self._failures + 1
             self._told = (
-                f"{failures} requests in a row have failed, so no more calls are sent. The last "
-                f"one: {error} What was answered is kept: run the same command again when the "
+                f"{failures} requests in a row have failed, so no more calls are sent (the last "
+                f"one: {error}). What was answered is kept: run the same command again when the "
                 "cause is gone, and it goes on from here."
             )
             self._failures = failures
