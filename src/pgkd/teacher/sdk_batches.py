@@ -63,8 +63,8 @@ class SdkBatches:
         Raises:
             TeacherError: the file cannot be read, or not to its end.
         """
-        sdk = self._teacher._sdk
-        with guarded_client(sdk, self._teacher._timeout, _LONGEST_FILE) as http:
+        sdk, tls = self._teacher._sdk, self._teacher._tls
+        with guarded_client(sdk, self._teacher._timeout, _LONGEST_FILE, tls=tls) as http:
             client = self._client.with_options(http_client=http)
             asked = {"path": path, "cast_to": object, "options": {"headers": _STREAMED}}
             with closing(self._answer(client.get, asked)) as response:
