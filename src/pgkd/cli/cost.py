@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pgkd.teacher.account import Call
 
 Option = typer.Option
-_COUNTS = ("calls", "failed", "lost", "cached", "input_tokens", "output_tokens")
 
 
 def cost(
@@ -27,7 +24,7 @@ def cost(
     """
     from pgkd.cli.console import print_json
     from pgkd.distill import RunFolder
-    from pgkd.teacher.account import Ledger
+    from pgkd.teacher.account import Ledger, summed
 
     with Ledger(run) if run.is_file() else RunFolder.open(run).ledger() as ledger:
         calls = list(ledger.calls())
@@ -44,27 +41,6 @@ def cost(
         print_json({"run": str(run), "parts": lines, "total": total, "prices": sources})
     else:
         _print(run, lines, total)
-
-
-def summed(calls: Iterable[Call]) -> dict[str, Any]:
-    """Calls, tokens and dollars of some calls; dollars as a decimal in words, for JSON."""
-    from pgkd.teacher.account.accounted import FROM_CACHE
-
-    counts = dict.fromkeys((*_COUNTS, "unpriced"), 0)
-    usd = Decimal(0)
-    for call in calls:
-        counts["calls"] += 1
-        counts["failed"] += call.state == "failed"
-        counts["lost"] += call.state in ("lost", "in flight")
-        cached = call.price_source == FROM_CACHE
-        counts["cached"] += cached
-        if call.reply is None or cached:
-            continue
-        counts["input_tokens"] += call.reply.input_tokens or 0
-        counts["output_tokens"] += call.reply.output_tokens or 0
-        counts["unpriced"] += call.cost is None
-        usd += call.cost or Decimal(0)
-    return {**counts, "usd": str(usd)}
 
 
 def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> None:
@@ -94,7 +70,9 @@ def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> Non
 
 
 def _cells(line: dict[str, Any]) -> tuple[str, ...]:
+    from pgkd.teacher.account.sums import COUNTS
+
     asked = line["calls"] - line["failed"] - line["lost"] - line["cached"]
     unknown = line["unpriced"] == asked > 0
     money = "unknown" if unknown else f"{Decimal(line['usd']):.4f}"
-    return (*(str(line[name]) for name in _COUNTS), money)
+    return (*(str(line[name]) for name in COUNTS), money)

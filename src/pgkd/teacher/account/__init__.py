@@ -5,6 +5,7 @@ from pgkd.teacher.account.budget import Amount, Budget, Limits
 from pgkd.teacher.account.cache import ReplyCache, replies_folder
 from pgkd.teacher.account.ledger import Call, Ledger
 from pgkd.teacher.account.prices import GivenPrices, ListedPrices, OwnMachine, Prices, prices_of
+from pgkd.teacher.account.sums import summed
 
 __all__ = [
     "AccountedTeacher",
@@ -20,4 +21,5 @@ __all__ = [
     "ReplyCache",
     "prices_of",
     "replies_folder",
+    "summed",
 ]
