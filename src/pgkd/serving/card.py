@@ -203,8 +203,8 @@ class Card:
     def _export(self) -> str:
         p = self.parity
         return (
-            f"Format {self.format}. Compared with the student on {p.n} texts of the run, validation "
-            "rows and, where those are few, training rows (so accuracy here is no measure of "
+            f"Format {self.format}. Compared with the student on {p.n} texts of the run, of "
+            "validation and, where those are few, of training (so accuracy here is no measure of "
             f"quality): {p.same:.2%} have the same answer; accuracy {p.accuracy:.4f}, the "
             f"student's {p.student_accuracy:.4f}; probabilities differ by {p.difference:.1e} at most."
         )

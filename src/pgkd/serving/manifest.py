@@ -59,4 +59,7 @@ class Manifest:
             raise ExportError(f"{path} has version {version}; this pgkd reads {_VERSION}.")
         if found.format not in FORMATS:
             raise ExportError(f"{path} is damaged: there is no format {found.format!r}.")
+        length = found.max_length
+        if length is not None and (type(length) is not int or length < 1):
+            raise ExportError(f"{path} is damaged: a text cannot be cut to {length!r} tokens.")
         return found

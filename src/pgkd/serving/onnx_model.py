@@ -150,5 +150,6 @@ def _tokenizer(path: Path, max_length: int | None) -> Any:
     except Exception as error:  # of the class Exception itself, and no other: tokenizers' own
         raise ExportError(f"{path} cannot be read: {error}. Export the run again.") from error
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_length)
+    if max_length is not None:
+        tokenizer.enable_truncation(max_length)
     return tokenizer
