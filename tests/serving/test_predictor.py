@@ -41,7 +41,7 @@ def test_an_answer_does_not_depend_on_the_batch(
     together = predictor.predict_proba(TEXTS)
     alone = np.concatenate([predictor.predict_proba([text]) for text in TEXTS])
     turned = predictor.predict_proba(TEXTS[::-1])[::-1]
-    monkeypatch.setattr(onnx_model, "_BATCH", 64)
+    monkeypatch.setattr(onnx_model, "_BATCH", 10_000)
     wide = predictor.predict_proba(TEXTS)
     for other in (alone, turned, wide):
         assert other == pytest.approx(together, abs=1e-6)

@@ -206,7 +206,8 @@ class Card:
             f"Format {self.format}. Compared with the student on {p.n} texts of the run, of "
             "validation and, where those are few, of training (so accuracy here is no measure of "
             f"quality): {p.same:.2%} have the same answer; accuracy {p.accuracy:.4f}, the "
-            f"student's {p.student_accuracy:.4f}; probabilities differ by {p.difference:.1e} at most."
+            f"student's {p.student_accuracy:.4f}; the largest difference of a probability is "
+            f"{p.difference:.1e}."
         )
 
     def _limits(self) -> Iterable[str]:
