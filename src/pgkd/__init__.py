@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pgkd.distill import Distiller, Hooks, RunFolder
     from pgkd.errors import PgkdError
     from pgkd.estimator import PGKDClassifier
+    from pgkd.serving import Predictor, load
     from pgkd.student import Student, load_student
     from pgkd.task import Example, Task, Taxonomy
     from pgkd.teacher import FakeTeacher, RecordedTeacher, Reply, Request, Teacher
@@ -27,6 +28,7 @@ _HOMES = {
     "Hooks": "pgkd.distill",
     "PGKDClassifier": "pgkd.estimator",
     "PgkdError": "pgkd.errors",
+    "Predictor": "pgkd.serving",
     "RecordedTeacher": "pgkd.teacher",
     "Reply": "pgkd.teacher",
     "Request": "pgkd.teacher",
@@ -35,6 +37,7 @@ _HOMES = {
     "Task": "pgkd.task",
     "Taxonomy": "pgkd.task",
     "Teacher": "pgkd.teacher",
+    "load": "pgkd.serving",
     "load_student": "pgkd.student",
 }
 
@@ -46,6 +49,7 @@ __all__ = [
     "Hooks",
     "PGKDClassifier",
     "PgkdError",
+    "Predictor",
     "RecordedTeacher",
     "Reply",
     "Request",
@@ -55,6 +59,7 @@ __all__ = [
     "Taxonomy",
     "Teacher",
     "__version__",
+    "load",
     "load_student",
 ]
 

@@ -17,7 +17,8 @@ The whole tree, with what a caller can do about each::
     │   ├── TeacherDownError        too many requests in a row failed: run again later
     │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
     │   └── TeacherUnavailableError network or server trouble: retry
-    └── RunError                a run folder is missing, foreign or damaged
+    ├── RunError                a run folder is missing, foreign or damaged
+    └── ExportError             a student cannot be exported so, or an export is damaged
 
 A message says what happened, to which row or call, and what to do next.
 """
@@ -123,3 +124,7 @@ class TeacherUnavailableError(TeacherError):
 
 class RunError(PgkdError):
     """A run folder is missing, belongs to something else or is damaged."""
+
+
+class ExportError(PgkdError):
+    """A student cannot be exported in this format, or a folder is no whole export."""

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from pgkd.cli import cost, distill, doctor, evaluate, init, label, models, predict, show
+from pgkd.cli import cost, distill, doctor, evaluate, export, init, label, models, predict, show
 from pgkd.errors import PgkdError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(init.init)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
+app.command()(export.export)
 app.command()(label.label)
 app.command()(show.show)
 app.command()(cost.cost)

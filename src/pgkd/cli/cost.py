@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pgkd.teacher.account import Call
 
 Option = typer.Option
-_COUNTS = {
+_TITLES = {
     "calls": "calls", "retries": "retries", "failed": "failed", "lost": "lost", "cached": "cached",
     "input_tokens": "tokens in", "cached_tokens": "of them cached", "output_tokens": "tokens out",
 }  # fmt: skip
@@ -31,7 +31,7 @@ def cost(
     """
     from pgkd.cli.console import print_json
     from pgkd.distill import RunFolder
-    from pgkd.teacher.account import Ledger
+    from pgkd.teacher.account import Ledger, summed
 
     with Ledger(run) if run.is_file() else RunFolder.open(run).ledger() as ledger:
         calls = list(ledger.calls())
@@ -50,36 +50,13 @@ def cost(
         _print(run, lines, total)
 
 
-def summed(calls: Iterable[Call]) -> dict[str, Any]:
-    """Calls, tokens and dollars of some calls; dollars as a decimal in words, for JSON."""
-    from pgkd.teacher.account.accounted import FROM_CACHE
-
-    counts = dict.fromkeys((*_COUNTS, "unpriced"), 0)
-    usd = Decimal(0)
-    for call in calls:
-        counts["calls"] += 1
-        counts["retries"] += call.retries > 0
-        counts["failed"] += call.state == "failed"
-        counts["lost"] += call.state in ("lost", "in flight")
-        cached = call.price_source == FROM_CACHE
-        counts["cached"] += cached
-        if call.reply is None or cached:
-            continue
-        counts["input_tokens"] += call.reply.input_tokens or 0
-        counts["cached_tokens"] += call.reply.cached_tokens or 0
-        counts["output_tokens"] += call.reply.output_tokens or 0
-        counts["unpriced"] += call.cost is None
-        usd += call.cost or Decimal(0)
-    return {**counts, "usd": str(usd)}
-
-
 def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> None:
     from pgkd.cli.console import console, print_rows
 
-    shown = [name for name in _COUNTS if total[name] or name not in _IF_ANY]
+    shown = [name for name in _TITLES if total[name] or name not in _IF_ANY]
     rows = [(str(line["round"]), line["purpose"], *_cells(line, shown)) for line in lines]
     rows.append(("all", "", *_cells(total, shown)))
-    header = ("round", "purpose", *(_COUNTS[name] for name in shown), "US $")
+    header = ("round", "purpose", *(_TITLES[name] for name in shown), "US $")
     print_rows(f"Calls to the teacher, {run}", header, rows)
     if total["unpriced"]:
         console().print(

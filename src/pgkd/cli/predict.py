@@ -12,6 +12,7 @@ from pgkd.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pgkd.serving import Predictor
     from pgkd.student import Student
 
 Option = typer.Option
@@ -19,7 +20,9 @@ _BATCH = 1024  # texts between two updates of the bar
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Run folder, or the folder of a saved student.")],
+    run: Annotated[
+        Path, typer.Argument(help="Run folder, an export, or the folder of a saved student.")
+    ],
     text: Annotated[str | None, typer.Argument(help="One text to classify.")] = None,
     data: Annotated[Path | None, Option(help="File of texts; labels are not needed.")] = None,
     out: Annotated[Path | None, Option(help="CSV or JSONL file to write.")] = None,
@@ -44,17 +47,21 @@ def predict(
     _file(student, read_texts(data, text_column), check_suffix(out))
 
 
-def load(path: Path, which: str) -> Student:
-    """The student of a run folder, or of a folder that was saved alone."""
+def load(path: Path, which: str) -> Student | Predictor:
+    """The student of a run folder, of an export, or of a folder that was saved alone."""
+    from pgkd import serving
     from pgkd.distill import RunFolder
+    from pgkd.serving import manifest
     from pgkd.student import load_student
 
+    if (path / manifest.FILE).is_file():
+        return serving.load(path, threads=None)
     if (path / "student.json").is_file():
         return load_student(path)
     return RunFolder.open(path).student(which)
 
 
-def _one(student: Student, text: str, top: int, *, as_json: bool) -> None:
+def _one(student: Student | Predictor, text: str, top: int, *, as_json: bool) -> None:
     from pgkd.cli.console import print_json, print_rows
 
     probabilities = student.predict_proba([text])[0]
@@ -66,7 +73,7 @@ def _one(student: Student, text: str, top: int, *, as_json: bool) -> None:
         print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in ranked])
 
 
-def _file(student: Student, texts: Sequence[str], out: Path) -> None:
+def _file(student: Student | Predictor, texts: Sequence[str], out: Path) -> None:
     """Answers to a file that appears only when it is whole."""
     from rich.progress import Progress
 
@@ -86,7 +93,9 @@ def _file(student: Student, texts: Sequence[str], out: Path) -> None:
     shell.print(f"{len(texts)} texts classified into {out}")
 
 
-def _answers(student: Student, texts: Sequence[str]) -> Iterator[list[tuple[str, str, float]]]:
+def _answers(
+    student: Student | Predictor, texts: Sequence[str]
+) -> Iterator[list[tuple[str, str, float]]]:
     for start in range(0, len(texts), _BATCH):
         batch = texts[start : start + _BATCH]
         probabilities = student.predict_proba(batch)

@@ -87,14 +87,19 @@ class EncoderStudent(FrozenStudent):
             )  # fmt: skip
         return self
 
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder that it predicts with: the fine-tuned one, or the pretrained one."""
+        return self._encoder or self._pretrained()
+
     def _frozen_features(self, texts: Sequence[str]) -> NDArray[np.float64]:
         return self._pretrained().features(texts)
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        return (self._encoder or self._pretrained()).features(texts)
+        return self.encoder.features(texts)
 
     def _save_source(self, folder: Path) -> None:
-        save_encoder(self._encoder or self._pretrained(), folder / _FOLDER)
+        save_encoder(self.encoder, folder / _FOLDER)
 
     def _load_source(self, folder: Path) -> None:
         if not (folder / _FOLDER).is_dir():  # else its path would be looked up on the hub

@@ -120,14 +120,20 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
 
 
 def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a new folder, which then takes the place of the old one."""
+    """Let `write` fill a new folder, which then takes the place of the old one.
+
+    Where `write` raises, the old folder stays and of the new one nothing is left.
+    """
     new = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    write(new)
-    if folder.exists():
-        shutil.rmtree(folder)
-    new.rename(folder)
+    try:
+        write(new)
+        if folder.exists():
+            shutil.rmtree(folder)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _files(folder: Path) -> list[Path]:

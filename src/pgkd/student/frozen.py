@@ -124,6 +124,15 @@ class FrozenStudent(Student):
         student._load_source(folder)
         return student
 
+    @property
+    def head(self) -> Head:
+        """The fitted head.
+
+        Raises:
+            StudentError: the student was not fitted.
+        """
+        return self._fitted_head("it has no head.")
+
     def _fitted_head(self, otherwise: str) -> Head:
         if self._head is None:
             raise StudentError(f"The student is not fitted yet: {otherwise}")

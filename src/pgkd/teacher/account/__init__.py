@@ -13,6 +13,7 @@ from pgkd.teacher.account.prices import (
     Prices,
     prices_of,
 )
+from pgkd.teacher.account.sums import summed
 
 __all__ = [
     "AccountedTeacher",
@@ -31,4 +32,5 @@ __all__ = [
     "ReplyCache",
     "prices_of",
     "replies_folder",
+    "summed",
 ]

@@ -1,0 +1,226 @@
+"""`pgkd export`: a run's student in formats that need no workshop, each checked before it is kept.
+
+::
+
+    OUT/
+      onnx/          export.json, model.onnx, tokenizer.json, head.safetensors, README.md
+      onnx-int8/     the same, in 8 bits
+      huggingface/   config.json, model.safetensors, tokenizer files, export.json, README.md
+      plain/         the student as it is saved, export.json, README.md: it never needed torch
+
+What is written is loaded again, as a user would, and has to answer as the student does; else
+nothing of it stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pgkd.errors import ConfigError, ExportError
+from pgkd.serving import manifest
+from pgkd.serving.card import Card
+from pgkd.serving.manifest import FORMATS, Format, Manifest
+from pgkd.serving.parity import EXACT, ROUNDED, Parity, compare
+from pgkd.serving.predictor import load
+from pgkd.student.encoder import EncoderStudent
+from pgkd.student.encoders import write_anew
+from pgkd.task import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pgkd.distill import RunFolder
+    from pgkd.student import Student
+
+Choice = Literal["auto", "all"] | Format
+CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
+
+_ENCODER_FORMATS: tuple[Format, ...] = ("onnx", "onnx-int8", "huggingface")
+_FEW = 500  # texts to compare on: a share of 99% of fewer cannot be told
+_MANY = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How the export in one format ended.
+
+    Attributes:
+        format: the format.
+        folder: where it is; None where it was refused.
+        size: bytes of the folder.
+        parity: how it compares with the student.
+        faults: why it was refused; none where it was not.
+    """
+
+    format: Format
+    folder: Path | None
+    size: int
+    parity: Parity
+    faults: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "format": self.format,
+            "path": None if self.folder is None else str(self.folder),
+            "bytes": self.size,
+            "refused": list(self.faults),
+            **self.parity.to_json(),
+        }
+
+
+def export(
+    run: RunFolder,
+    choice: Choice,
+    out: Path,
+    *,
+    on_format: Callable[[Format], object] = lambda _: None,
+) -> list[Exported]:
+    """Export the best student of a run.
+
+    Args:
+        run: a run that has a best student.
+        choice: a format; ``"auto"`` takes the smallest that the student has, ``"all"`` takes all.
+            Where ``onnx-int8`` is refused, ``onnx`` is made too.
+        out: folder that takes a folder for each format.
+        on_format: told of each format before it is made.
+
+    Returns:
+        Every format that was tried, in order; those that were refused have `faults`.
+
+    Raises:
+        ConfigError: the student does not have this format.
+        ExportError: a folder of that name is there and no export, or the student cannot be
+            written in this format at all.
+        MissingExtraError: the extra ``export`` is not installed.
+        RunError: the run has no best student.
+    """
+    student = run.student("best")
+    wanted = _formats(student, choice)
+    for name in wanted:
+        _check_free(out / name)
+    rows = _rows(run)
+    workshop = _Workshop(run, student, rows, student.predict_proba([row.text for row in rows]))
+    done: list[Exported] = []
+    while wanted:
+        name = wanted.pop(0)
+        on_format(name)
+        done.append(workshop.make(name, out / name))
+        tried = {found.format for found in done}
+        if name == "onnx-int8" and done[-1].folder is None and not {"onnx"} & {*tried, *wanted}:
+            _check_free(out / "onnx")
+            wanted.insert(0, "onnx")
+    return done
+
+
+def _formats(student: Student, choice: Choice) -> list[Format]:
+    """The formats to make, in order."""
+    if choice not in CHOICES:
+        raise ConfigError(f"There is no format '{choice}'. There are: {', '.join(CHOICES)}.")
+    has = _ENCODER_FORMATS if isinstance(student, EncoderStudent) else ("plain",)
+    if choice == "all":
+        return list(has)
+    if choice == "auto":
+        return ["onnx-int8"] if "onnx-int8" in has else ["plain"]
+    if choice not in has:
+        raise ConfigError(
+            f"A student '{student.kind}' is not exported as {choice}: it has {', '.join(has)}. "
+            "Leave --format away."
+        )
+    return [choice]
+
+
+def _check_free(folder: Path) -> None:
+    """An export takes the place of an older one, and of nothing else."""
+    if folder.exists() and not (folder / manifest.FILE).is_file():
+        raise ExportError(
+            f"{folder} is there and no export: choose another folder with --out, or remove it."
+        )
+
+
+def _rows(run: RunFolder) -> list[Example]:
+    """Rows to compare on: the validation rows, and training rows where those are few."""
+    task = run.read_json("task.json")
+    rows = task["validation"][:_MANY]
+    rows += task["train"][: max(0, _FEW - len(rows))]
+    return [Example.from_json(row) for row in rows]
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """Makes exports of one student, and compares them with it."""
+
+    run: RunFolder
+    student: Student
+    rows: Sequence[Example]
+    answers: NDArray[np.float64]
+
+    def make(self, name: Format, folder: Path) -> Exported:
+        """Write one format, compare it, and keep it if it agrees."""
+        tolerance = ROUNDED if name == "onnx-int8" else EXACT
+        found: list[Parity] = []
+
+        def write(new: Path) -> None:
+            described = _write(self.student, name, new)
+            described.write(new)
+            parity = self._compare(name, new)
+            found.append(parity)
+            if parity.faults(tolerance):
+                raise _RefusedError
+            Manifest(
+                described.format, described.classes, described.max_length, parity.to_json()
+            ).write(new)
+            card = Card.of(self.run, self.student, name, parity)
+            (new / "README.md").write_text(card.markdown(), encoding="utf-8")
+
+        try:
+            write_anew(folder, write)
+        except _RefusedError:
+            return Exported(name, None, 0, found[0], tuple(found[0].faults(tolerance)))
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return Exported(name, folder, size, found[0])
+
+    def _compare(self, name: Format, folder: Path) -> Parity:
+        texts = [row.text for row in self.rows]
+        if name == "huggingface":
+            from pgkd.serving.huggingface import classifier_probabilities
+
+            found = classifier_probabilities(folder, texts)
+        else:
+            found = load(folder).predict_proba(texts)
+        labels = [row.label for row in self.rows]
+        return compare(self.answers, found, labels, self.student.classes)
+
+
+class _RefusedError(Exception):
+    """An export does not agree with its student."""
+
+
+def _write(student: Student, name: Format, folder: Path) -> Manifest:
+    """Write a student in one format; returns what `load` needs to know of it."""
+    if not isinstance(student, EncoderStudent):
+        student.save(folder)
+        return Manifest(name, student.classes)
+    from pgkd.serving.onnx_model import save_model
+
+    if name == "huggingface":
+        from pgkd.serving.huggingface import save_classifier
+
+        save_classifier(student.encoder, student.head, student.classes, folder)
+    else:
+        from pgkd.serving.graph import encoder_graph
+        from pgkd.serving.quantize import quantize
+
+        graph = encoder_graph(student.encoder)
+        save_model(
+            quantize(graph) if name == "onnx-int8" else graph,
+            student.encoder.tokenizer,
+            student.head,
+            folder,
+        )
+    return Manifest(name, student.classes, student.encoder.max_length)

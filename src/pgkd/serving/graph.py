@@ -1,0 +1,103 @@
+"""An encoder with its pooling as one ONNX graph, its attention fused for onnxruntime."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgkd.errors import ExportError
+from pgkd.extras import require
+from pgkd.serving.onnx_model import INPUTS, OUTPUT
+from pgkd.student.features import mean_pool
+
+if TYPE_CHECKING:
+    from pgkd.student.features import Encoder
+
+_JOB = "Exporting an encoder"
+_OPSET = 17
+_EXAMPLE = ([101, 7, 102, 0], [101, 7, 8, 102]), ([1, 1, 1, 0], [1, 1, 1, 1])
+
+
+def encoder_graph(encoder: Encoder) -> Any:
+    """The graph from token ids and attention mask to features of unit length, in float32.
+
+    Args:
+        encoder: of a fitted student; it is not changed.
+
+    Returns:
+        An `onnx.ModelProto`. Inputs ``input_ids`` and ``attention_mask``, int64 of shape (batch,
+        length); output ``features``, float32 of shape (batch, width).
+
+    Raises:
+        ExportError: the encoder's architecture cannot be traced.
+        MissingExtraError: the extra ``export`` is not installed.
+    """
+    optimizer = require("onnxruntime.transformers.optimizer", extra="export", job=_JOB)
+    fusion = require("onnxruntime.transformers.fusion_options", extra="export", job=_JOB)
+    options = fusion.FusionOptions("bert")
+    options.use_multi_head_attention = True  # projections stay plain products: int8 needs that
+    options.enable_embed_layer_norm = False  # and the table a plain lookup
+    config = encoder.model.config
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "traced.onnx"
+        _trace(encoder, path)
+        fused = optimizer.optimize_model(
+            str(path),
+            model_type="bert",
+            num_heads=getattr(config, "num_attention_heads", 0),
+            hidden_size=config.hidden_size,
+            opt_level=0,
+            optimization_options=options,
+        )
+    return fused.model
+
+
+def _trace(encoder: Encoder, path: Path) -> None:
+    """Write the graph as torch traces it.
+
+    The tracer of TorchScript with plain ("eager") attention: that is the graph which onnxruntime's
+    fusions know, and the newer exporter would need one package more.
+    """
+    torch = require("torch", extra="export", job=_JOB)
+    require("onnx", extra="export", job=_JOB)
+    model = copy.deepcopy(encoder.model)
+    try:
+        model.set_attn_implementation("eager")
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")  # of the tracer: deprecated, and constants it finds
+            torch.onnx.export(
+                _pooled(torch, model),
+                tuple(torch.tensor(rows) for rows in _EXAMPLE),
+                str(path),
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=list(INPUTS),
+                output_names=[OUTPUT],
+                dynamic_axes={
+                    **{name: {0: "batch", 1: "length"} for name in INPUTS},
+                    OUTPUT: {0: "batch"},
+                },
+            )
+    except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
+        kind = encoder.model.config.model_type
+        raise ExportError(
+            f"An encoder of the type '{kind}' cannot be traced to ONNX: {error}. The run itself "
+            "predicts: pgkd predict RUN"
+        ) from error
+
+
+def _pooled(torch: Any, model: Any) -> Any:
+    """The model under its mean pooling, as a torch module."""
+
+    class Pooled(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            return mean_pool(torch, self.model, input_ids, attention_mask)
+
+    return Pooled().eval()
