@@ -9,6 +9,8 @@ run:
 - sdk: the openai SDK alone, as its manual says
 - teacher: pgkd's openai teacher with retries and the circuit breaker, without a ledger
 - all: the same through the ledger and the budget
+- idle and books: a teacher that only sleeps, without and with them; so the journal is seen where
+  the processor is not what is short
 
 Ideal is requests x latency / concurrency. The ledger is timed by itself, too: a call is two
 commits, the second of them synced to the disk; so a plain `fsync` stands beside it.
@@ -36,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pgkd.distill.provenance import environment
-from pgkd.teacher import Message, OpenAITeacher, PatientTeacher, Reply, Request
+from pgkd.teacher import Message, OpenAITeacher, PatientTeacher, Reply, Request, Teacher
 from pgkd.teacher.account import AccountedTeacher, Ledger
 from pgkd.teacher.openai import _payload
 
@@ -91,7 +93,7 @@ def part(latency: float, requests: int, concurrency: int, repeats: int) -> dict[
     ideal = requests * latency / concurrency
     runs = []
     for _ in range(repeats):
-        runs.append(measure(url, requests, concurrency, ideal))
+        runs.append(measure(url, requests, concurrency, latency))
         print(latency, json.dumps(runs[-1]), flush=True)
     server.terminate()
     median = {name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]}
@@ -99,9 +101,10 @@ def part(latency: float, requests: int, concurrency: int, repeats: int) -> dict[
     return {"latency_s": latency, "ideal_s": ideal, "median": median, "runs": runs}
 
 
-def measure(url: str, n: int, concurrency: int, ideal: float) -> dict[str, float]:
+def measure(url: str, n: int, concurrency: int, latency: float) -> dict[str, float]:
     """Seconds of all requests and milliseconds of processor time a call, layer by layer."""
     found: dict[str, float] = {}
+    ideal = n * latency / concurrency
 
     def layer(name: str, call: Callable[[Request], object]) -> None:
         seconds, cpu = send(call, n, concurrency)
@@ -120,15 +123,34 @@ def measure(url: str, n: int, concurrency: int, ideal: float) -> dict[str, float
         with Ledger(Path(folder) / "all.sqlite") as ledger:
             books = AccountedTeacher(teacher, ledger)
             layer("all", PatientTeacher(books, concurrency=concurrency).complete)
+        idle = Idle(latency, concurrency)
+        layer("idle", PatientTeacher(idle).complete)
+        with Ledger(Path(folder) / "idle.sqlite") as ledger:
+            layer("books", PatientTeacher(AccountedTeacher(idle, ledger)).complete)
         for threads in (1, concurrency):
             with Ledger(Path(folder) / f"{threads}.sqlite") as ledger:
                 seconds, _ = send(partial(book, ledger), n, threads)
             found[f"ledger_ms_per_call_{threads}_at_once"] = round(1000 * seconds / n, 3)
         found["fsync_ms"] = round(1000 * fsync(Path(folder) / "file"), 3)
-    found["journal_ms_per_call"] = round(1000 * (found["all_s"] - found["teacher_s"]) / n, 3)
+    for name, without, booked in (("sdk", "teacher", "all"), ("idle", "idle", "books")):
+        added = found[f"{booked}_s"] - found[f"{without}_s"]
+        found[f"journal_ms_per_call_{name}"] = round(1000 * added / n, 3)
     found["all_to_sdk"] = round(found["all_s"] / found["sdk_s"], 2)
     found["all_to_httpx"] = round(found["all_s"] / found["httpx_s"], 2)
     return found
+
+
+class Idle(Teacher):
+    """Answers after so many seconds, and takes no processor."""
+
+    def __init__(self, latency: float, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self._latency = latency
+
+    def complete(self, request: Request) -> Reply:
+        """The same answer to all."""
+        time.sleep(self._latency)
+        return Reply("text " * 50, "m", 500, 60)
 
 
 def send(call: Callable[[Request], object], n: int, concurrency: int) -> tuple[float, float]:

@@ -157,12 +157,14 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             # WAL: a commit appends to one file, and readers do not wait for it.
             self._db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
             self._migrate()
+            # Whoever looks something up does not wait for the disk, to which others write.
+            self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
         self._commits = Commits(self._db, self._lock)
@@ -176,6 +178,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
+        self._reader.close()
         self._db.close()
 
     def begin(
@@ -297,8 +300,8 @@ class Ledger:
                 self._db.execute(f"ALTER TABLE calls ADD COLUMN {name} {kind}")
 
     def _select(self, where: str, values: tuple[Any, ...] = ()) -> Iterator[Call]:
-        with self._guarded():
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM calls {where}", values).fetchall()  # noqa: S608  (no value is in `where`)
+        with self._reading, self._told():
+            rows = self._reader.execute(f"SELECT {_COLUMNS} FROM calls {where}", values).fetchall()  # noqa: S608  (no value is in `where`)
         return (self._call(row) for row in rows)
 
     def _call(self, row: tuple[Any, ...]) -> Call:
