@@ -142,5 +142,5 @@ def test_over_many_threads_a_provider_that_is_down_gets_few_calls_and_the_work_i
             teacher.complete(requests[-1])
         kept = [call for call in ledger.calls() if call.state == "replied"]
     assert len(kept) == 20
-    # Three in a row, and what was in flight; an answer that is slow to arrive begins the count anew.
+    # Three in a row, and what was in flight; a late answer begins the count anew.
     assert len(server.seen) < 60
