@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,23 @@ def test_transformers_gives_the_same_answers(run: RunFolder, exports: Path) -> N
     config = json.loads((exports / "huggingface/config.json").read_text())
     assert config["architectures"] == ["BertForSequenceClassification"]
     assert "auto_map" not in config  # no code of its own
+
+
+def test_other_architectures_are_exported_as_onnx_alone(tmp_path: Path, tiny_encoder: Path) -> None:
+    import torch
+    from transformers import DistilBertConfig, DistilBertModel
+
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    size = json.loads((tiny_encoder / "config.json").read_text())["vocab_size"]
+    torch.manual_seed(0)
+    DistilBertModel(
+        DistilBertConfig(vocab_size=size, dim=32, n_layers=1, n_heads=2, hidden_dim=64)
+    ).save_pretrained(tmp_path / "encoder")
+    run = run_of(tmp_path / "run", kind="encoder", encoder=str(tmp_path / "encoder"))
+    made = export(run, "all", tmp_path / "out")
+    assert [(e.format, e.folder is not None) for e in made] == [("onnx", True), ("onnx-int8", True)]
+    with pytest.raises(ExportError, match="of the type 'distilbert'"):
+        export(run, "huggingface", tmp_path / "out")
 
 
 def test_any_direction_can_be_the_lost_one() -> None:

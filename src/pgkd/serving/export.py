@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 Choice = Literal["auto", "all"] | Format
 CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
 
-_ENCODER_FORMATS: tuple[Format, ...] = ("onnx", "onnx-int8", "huggingface")
 _FEW = 500  # texts to compare on: a share of 99% of fewer cannot be told
 _MANY = 2000
 
@@ -122,9 +121,11 @@ def _formats(student: Student, choice: Choice) -> list[Format]:
     """The formats to make, in order."""
     if choice not in CHOICES:
         raise ConfigError(f"There is no format '{choice}'. There are: {', '.join(CHOICES)}.")
-    has = _ENCODER_FORMATS if isinstance(student, EncoderStudent) else ("plain",)
+    has: tuple[Format, ...] = ("plain",)
+    if isinstance(student, EncoderStudent):
+        has = ("onnx", "onnx-int8", "huggingface")
     if choice == "all":
-        return list(has)
+        return [name for name in has if name != "huggingface" or _is_bert(student)]
     if choice == "auto":
         return ["onnx-int8"] if "onnx-int8" in has else ["plain"]
     if choice not in has:
@@ -133,6 +134,13 @@ def _formats(student: Student, choice: Choice) -> list[Format]:
             "Leave --format away."
         )
     return [choice]
+
+
+def _is_bert(student: Student) -> bool:
+    from pgkd.serving.huggingface import ARCHITECTURE
+
+    assert isinstance(student, EncoderStudent)
+    return bool(student.encoder.model.config.model_type == ARCHITECTURE)
 
 
 def _check_free(folder: Path) -> None:
