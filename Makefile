@@ -76,7 +76,8 @@ bench-calls: $(READY)  ## many calls at once against a loopback server, and what
 	$(BIN)/python benchmarks/calls.py
 
 bench-serving: setup  ## what a prediction costs, by the ways of serving the same student
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher --data-root $(DATA)
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/int8.py --data-root $(DATA)
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
