@@ -12,11 +12,11 @@ import pytest
 
 from pgkd.errors import ConfigError, ExportError
 from pgkd.serving import export as exporting
-from pgkd.serving import graph, huggingface, load, quantize
+from pgkd.serving import graph, huggingface, load
 from pgkd.serving.export import export
 from pgkd.serving.parity import EXACT, ROUNDED, Parity, compare
 from tests.conftest import make_rows
-from tests.serving.conftest import run_of
+from tests.serving.conftest import run_of, spoil_int8
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +123,7 @@ def test_a_wrong_float_export_is_refused(
 def test_a_coarse_int8_export_falls_back_to_float(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantize, "_WEIGHT_MAX", 1)
+    spoil_int8(monkeypatch)
     refused, made = export(run, "auto", tmp_path)
     assert (refused.format, made.format) == ("onnx-int8", "onnx")
     assert refused.folder is None
@@ -147,12 +147,19 @@ def test_what_is_no_number_is_a_fault() -> None:
 
 
 def test_each_bound_is_told_with_its_figures() -> None:
-    parity = Parity(n=200, difference=0.2, same=0.98, student_accuracy=0.9, accuracy=0.89)
+    parity = Parity(n=200, difference=0.2, same=0.985, student_accuracy=0.9, accuracy=0.89)
     assert parity.faults(EXACT) == ["probabilities differ by up to 0.2, allowed are 0.0001"]
     assert parity.faults(ROUNDED) == [
-        "98.0% of 200 texts have the same answer, needed are 99%",
-        "accuracy is 0.890, the student's 0.900, and may be lower by 0.005",
+        "98.5% of 200 texts have the same answer, needed are 99%",
+        "accuracy on 200 texts is 0.890, the student's 0.900, and may be lower by 0.005",
     ]
+    assert not Parity(200, 0.2, same=0.99, student_accuracy=0.9, accuracy=0.895).faults(ROUNDED)
+
+
+def test_one_text_of_few_may_be_answered_otherwise() -> None:
+    one, two = (Parity(50, 0.2, 1 - k / 50, 0.9, 0.9 - k / 50) for k in (1, 2))
+    assert not one.faults(ROUNDED)
+    assert len(two.faults(ROUNDED)) == 2
 
 
 @pytest.mark.parametrize("kind", ["static", "linear"])

@@ -203,8 +203,8 @@ class Card:
     def _export(self) -> str:
         p = self.parity
         return (
-            f"Format {self.format}. On {p.n} validation texts {p.same:.2%} have the answer that the "
-            f"student gave before the export; accuracy {p.accuracy:.4f}, the student's "
+            f"Format {self.format}. On {p.n} validation texts {p.same:.2%} have the student's "
+            f"answer; accuracy {p.accuracy:.4f}, the student's "
             f"{p.student_accuracy:.4f}; the largest difference of a probability is "
             f"{p.difference:.1e}."
         )
