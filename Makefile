@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
-.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-head bench-distill bench-weight bench-calls bench-labelling clean
+.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-head bench-distill bench-weight bench-calls bench-labelling bench-serving clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,10 @@ bench-calls: $(READY)  ## many calls at once against a loopback server, and what
 bench-labelling: setup  ## how well the local teacher classifies, by the way it is asked; hours
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/labelling.py --data-root $(DATA) \
 	  --out benchmarks/results/labelling.json
+
+bench-serving: setup  ## what a prediction costs, by the ways of serving the same student
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/int8.py --data-root $(DATA)
 
 clean:  ## remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -6,7 +6,7 @@ process, engines interleaved, the median of several repetitions with its spread.
 are of a process of their own each.
 
     python benchmarks/serving.py
-    python benchmarks/serving.py --teacher --data-root ../shared/data   # all of it
+    python benchmarks/serving.py --teacher      # all of it
 
 A classifier of transformers has the head that `BertForSequenceClassification` has, on the same
 encoder: what it answers does not matter for what it costs.
@@ -31,7 +31,6 @@ import numpy as np
 
 import pgkd
 from pgkd.distill.provenance import environment
-from pgkd.evaluation import draw_rows
 from pgkd.serving.export import export
 from pgkd.serving.parity import compare
 from pgkd.student.features import mean_pool
@@ -103,10 +102,6 @@ def main() -> None:
     add("--repeats", type=int, default=5)
     add("--teacher", action="store_true", help="time the local teacher too, on a few texts")
     add("--teacher-texts", type=int, default=8)
-    add("--data-root", type=Path, default=None, help="judge accuracy on these data sets too")
-    add("--data", nargs="+", default=["banking77", "agnews", "trec6"])
-    add("--rows", type=int, default=1000, help="to train on, of each data set")
-    add("--test-rows", type=int, default=1000)
     add("--out", type=Path, default=HERE / "results" / "serving.json", help="JSON to write")
     args = parser.parse_args()
     one_thread()
@@ -131,8 +126,6 @@ def main() -> None:
             "starts": {name: start(name, code, places, short) for name, code in STARTS.items()},
             "bytes": sizes(places),
         }
-        if args.data_root:
-            report["accuracy"].update(accuracies(Path(name), args))
     args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(markdown(report))
 
@@ -359,33 +352,6 @@ def accuracy(
     return found
 
 
-def accuracies(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """The same on larger data sets: half a point cannot be seen on 240 rows."""
-    found = {}
-    for name in args.data:
-        data = args.data_root / name
-        classes = json.loads((data / "labels.json").read_text(encoding="utf-8"))
-        rows = {}
-        for split, n in (("train", args.rows), ("test", args.test_rows)):
-            texts, labels = read_rows(data / f"{split}.csv.gz", *COLUMNS, classes=classes)
-            drawn = draw_rows(len(texts), min(n, len(texts)), 0)
-            rows[split] = [texts[i] for i in drawn], [labels[i] for i in drawn]
-        run = folder / name
-        distiller = pgkd.Distiller(
-            teacher="fake", student={"kind": "encoder"}, rounds=0, class_list=False, out=str(run),
-            data={"on_conflict": "drop"},
-        )  # fmt: skip
-        distiller.fit(*rows["train"])
-        tried = export(pgkd.RunFolder.open(run), "onnx-int8", run / "export")
-        places = {"run": run, "exports": run / "export"}
-        found[name] = {
-            "gate": [e.to_json() | {"path": None} for e in tried],
-            **accuracy(places, *rows["test"]),
-        }
-        print(time.strftime("%H:%M:%S"), name, json.dumps(found[name]), file=sys.stderr, flush=True)
-    return found
-
-
 def start(name: str, code: str, places: dict[str, Path], texts: Sequence[str]) -> dict[str, float]:
     """CPU seconds and resident megabytes of a process that imports, loads and predicts."""
     before = IMPORTS.get(name, SERVER)
@@ -452,9 +418,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for data, found in report["accuracy"].items():
         for name, p in found.items():
-            if name != "gate":
-                same = f"{p['student_accuracy']:.4f} | {p['same']:.2%}" if "same" in p else "– | –"
-                lines.append(f"| {data} | {name} | {p['n']} | {p['accuracy']:.4f} | {same} |")
+            same = f"{p['student_accuracy']:.4f} | {p['same']:.2%}" if "same" in p else "– | –"
+            lines.append(f"| {data} | {name} | {p['n']} | {p['accuracy']:.4f} | {same} |")
     lines += ["", *(f"- {name}: {size / 1e6:.1f} MB" for name, size in report["bytes"].items())]
     return "\n".join(lines)
 

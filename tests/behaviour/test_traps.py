@@ -169,6 +169,20 @@ TRAPS = (
         "    rng = np.random.default_rng()\n    groups",
         "tests/behaviour/test_reproduce.py",
     ),
+    Trap(
+        "a parity gate that lets everything pass",
+        "serving/export.py",
+        "if parity.faults(tolerance):",
+        "if not parity:",
+        "tests/serving/test_export.py",
+    ),
+    Trap(
+        "one scale of int8 for a whole batch",
+        "serving/quantize.py",
+        "axes=[-1], keepdims=1",
+        "keepdims=1",
+        "tests/serving/test_predictor.py",
+    ),
 )
 
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from pgkd.cli import app
 from pgkd.distill import Distiller
 from pgkd.errors import RunError
-from pgkd.serving import quantize
 from tests.cli.test_commands import run as command
 from tests.conftest import make_rows
+from tests.serving.conftest import spoil_int8
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ def test_an_export_classifies_a_file(run: Path, tmp_path: Path) -> None:
 def test_a_refusal_is_said_aloud_and_in_the_exit_code(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantize, "_WEIGHT_MAX", 1)
+    spoil_int8(monkeypatch)
     for choice, code in (("onnx-int8", 1), ("auto", 0)):
         arguments = ["export", str(run), "--format", choice, "--out", str(tmp_path / choice)]
         result = CliRunner().invoke(app, arguments)

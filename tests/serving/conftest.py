@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.distill import Distiller, RunFolder
+from pgkd.serving import quantize
 from pgkd.serving.export import export
 from tests.conftest import make_rows
 
@@ -19,6 +20,16 @@ def run_of(folder: Path, **student: Any) -> RunFolder:
     distiller = Distiller(teacher="fake", student=student, rounds=1, samples=4, out=str(folder))
     distiller.fit(*make_rows(20))
     return RunFolder.open(folder)
+
+
+def spoil_int8(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the quantiser take every matrix for a larger one of the other sign."""
+    product = quantize._Quantizer._product
+    monkeypatch.setattr(
+        quantize._Quantizer,
+        "_product",
+        lambda self, node, weight: product(self, node, -50 * weight),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,11 @@ import pytest
 
 from pgkd.errors import ConfigError, ExportError
 from pgkd.serving import export as exporting
-from pgkd.serving import graph, huggingface, load, quantize
+from pgkd.serving import graph, huggingface, load
 from pgkd.serving.export import export
 from pgkd.serving.parity import EXACT, ROUNDED, Parity, compare
 from tests.conftest import make_rows
-from tests.serving.conftest import run_of
+from tests.serving.conftest import run_of, spoil_int8
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +65,23 @@ def test_transformers_gives_the_same_answers(run: RunFolder, exports: Path) -> N
     assert "auto_map" not in config  # no code of its own
 
 
+def test_other_architectures_are_exported_as_onnx_alone(tmp_path: Path, tiny_encoder: Path) -> None:
+    import torch
+    from transformers import DistilBertConfig, DistilBertModel
+
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    size = json.loads((tiny_encoder / "config.json").read_text())["vocab_size"]
+    torch.manual_seed(0)
+    DistilBertModel(
+        DistilBertConfig(vocab_size=size, dim=32, n_layers=1, n_heads=2, hidden_dim=64)
+    ).save_pretrained(tmp_path / "encoder")
+    run = run_of(tmp_path / "run", kind="encoder", encoder=str(tmp_path / "encoder"))
+    made = export(run, "all", tmp_path / "out")
+    assert [(e.format, e.folder is not None) for e in made] == [("onnx", True), ("onnx-int8", True)]
+    with pytest.raises(ExportError, match="of the type 'distilbert'"):
+        export(run, "huggingface", tmp_path / "out")
+
+
 def test_any_direction_can_be_the_lost_one() -> None:
     rng = np.random.default_rng(0)
     weights = rng.uniform(0.5, 2, 16)
@@ -105,7 +123,7 @@ def test_a_wrong_float_export_is_refused(
 def test_a_coarse_int8_export_falls_back_to_float(
     run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantize, "_WEIGHT_MAX", 1)
+    spoil_int8(monkeypatch)
     refused, made = export(run, "auto", tmp_path)
     assert (refused.format, made.format) == ("onnx-int8", "onnx")
     assert refused.folder is None
@@ -129,12 +147,19 @@ def test_what_is_no_number_is_a_fault() -> None:
 
 
 def test_each_bound_is_told_with_its_figures() -> None:
-    parity = Parity(n=200, difference=0.2, same=0.98, student_accuracy=0.9, accuracy=0.89)
+    parity = Parity(n=200, difference=0.2, same=0.985, student_accuracy=0.9, accuracy=0.89)
     assert parity.faults(EXACT) == ["probabilities differ by up to 0.2, allowed are 0.0001"]
     assert parity.faults(ROUNDED) == [
-        "98.0% of 200 texts have the same answer, needed are 99%",
-        "accuracy is 0.890, the student's 0.900, and may be lower by 0.005",
+        "98.5% of 200 texts have the same answer, needed are 99%",
+        "accuracy on 200 texts is 0.890, the student's 0.900, and may be lower by 0.005",
     ]
+    assert not Parity(200, 0.2, same=0.99, student_accuracy=0.9, accuracy=0.895).faults(ROUNDED)
+
+
+def test_one_text_of_few_may_be_answered_otherwise() -> None:
+    one, two = (Parity(50, 0.2, 1 - k / 50, 0.9, 0.9 - k / 50) for k in (1, 2))
+    assert not one.faults(ROUNDED)
+    assert len(two.faults(ROUNDED)) == 2
 
 
 @pytest.mark.parametrize("kind", ["static", "linear"])
@@ -170,16 +195,11 @@ def test_an_unknown_format_is_refused(run: RunFolder, tmp_path: Path) -> None:
         export(run, "plain", tmp_path)
 
 
-def test_few_validation_rows_are_joined_by_training_rows(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    task = run.read_json("task.json")
-    held, trained = len(task["validation"]), len(task["train"])
-    assert len(exporting._rows(run)) == held + trained
-    monkeypatch.setattr(exporting, "_FEW", held + 3)
-    assert [row.id for row in exporting._rows(run)] == [
-        row["id"] for row in [*task["validation"], *task["train"][:3]]
-    ]
+def test_it_is_compared_on_rows_that_trained_nothing(run: RunFolder, exports: Path) -> None:
+    held = run.read_json("task.json")["validation"]
+    assert [row.id for row in exporting._rows(run)] == [row["id"] for row in held]
+    parity = json.loads((exports / "onnx/export.json").read_text())["parity"]
+    assert parity["n"] == len(held) > 0
 
 
 def test_the_encoder_of_the_run_is_left_as_it_was(run: RunFolder, tmp_path: Path) -> None:

@@ -203,10 +203,9 @@ class Card:
     def _export(self) -> str:
         p = self.parity
         return (
-            f"Format {self.format}. Compared with the student on {p.n} texts of the run, of "
-            "validation and, where those are few, of training (so accuracy here is no measure of "
-            f"quality): {p.same:.2%} have the same answer; accuracy {p.accuracy:.4f}, the "
-            f"student's {p.student_accuracy:.4f}; the largest difference of a probability is "
+            f"Format {self.format}. On {p.n} validation texts {p.same:.2%} have the student's "
+            f"answer; accuracy {p.accuracy:.4f}, the student's "
+            f"{p.student_accuracy:.4f}; the largest difference of a probability is "
             f"{p.difference:.1e}."
         )
 

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 Choice = Literal["auto", "all"] | Format
 CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
 
-_ENCODER_FORMATS: tuple[Format, ...] = ("onnx", "onnx-int8", "huggingface")
-_FEW = 500  # texts to compare on: a share of 99% of fewer cannot be told
-_MANY = 2000
+_MANY = 2000  # texts to compare on, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +120,11 @@ def _formats(student: Student, choice: Choice) -> list[Format]:
     """The formats to make, in order."""
     if choice not in CHOICES:
         raise ConfigError(f"There is no format '{choice}'. There are: {', '.join(CHOICES)}.")
-    has = _ENCODER_FORMATS if isinstance(student, EncoderStudent) else ("plain",)
+    has: tuple[Format, ...] = ("plain",)
+    if isinstance(student, EncoderStudent):
+        has = ("onnx", "onnx-int8", "huggingface")
     if choice == "all":
-        return list(has)
+        return [name for name in has if name != "huggingface" or _is_bert(student)]
     if choice == "auto":
         return ["onnx-int8"] if "onnx-int8" in has else ["plain"]
     if choice not in has:
@@ -133,6 +133,13 @@ def _formats(student: Student, choice: Choice) -> list[Format]:
             "Leave --format away."
         )
     return [choice]
+
+
+def _is_bert(student: Student) -> bool:
+    from pgkd.serving.huggingface import ARCHITECTURE
+
+    assert isinstance(student, EncoderStudent)
+    return bool(student.encoder.model.config.model_type == ARCHITECTURE)
 
 
 def _check_free(folder: Path) -> None:
@@ -144,11 +151,8 @@ def _check_free(folder: Path) -> None:
 
 
 def _rows(run: RunFolder) -> list[Example]:
-    """Rows to compare on: the validation rows, and training rows where those are few."""
-    task = run.read_json("task.json")
-    rows = task["validation"][:_MANY]
-    rows += task["train"][: max(0, _FEW - len(rows))]
-    return [Example.from_json(row) for row in rows]
+    """Validation rows to compare on: of a row that it was trained on, a student is too sure."""
+    return [Example.from_json(row) for row in run.read_json("task.json")["validation"][:_MANY]]
 
 
 @dataclass(frozen=True)

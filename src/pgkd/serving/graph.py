@@ -37,6 +37,7 @@ def encoder_graph(encoder: Encoder) -> Any:
     """
     optimizer = require("onnxruntime.transformers.optimizer", extra="export", job=_JOB)
     fusion = require("onnxruntime.transformers.fusion_options", extra="export", job=_JOB)
+    onnx = require("onnx", extra="export", job=_JOB)
     options = fusion.FusionOptions("bert")
     options.use_multi_head_attention = True  # projections stay plain products: int8 needs that
     options.enable_embed_layer_norm = False  # and the table a plain lookup
@@ -52,7 +53,8 @@ def encoder_graph(encoder: Encoder) -> Any:
             opt_level=0,
             optimization_options=options,
         )
-    return fused.model
+        fused.save_model_to_file(str(path))  # which declares the domain of the fused operators
+        return onnx.load(path)
 
 
 def _trace(encoder: Encoder, path: Path) -> None:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from pgkd.student.features import Encoder
     from pgkd.student.head import Head
 
+ARCHITECTURE = "bert"
+"""The type of the encoders that `save_classifier` takes."""
+
 _JOB = "The Hugging Face export"
 _LARGE = 2.0**20  # of the mean, against the token's own vector
 _SMALL = 2.0**-12  # of the numbers that tanh is given
@@ -59,10 +62,10 @@ def save_classifier(encoder: Encoder, head: Head, classes: Sequence[str], folder
     transformers = require("transformers", extra="export", job=_JOB)
     torch = require("torch", extra="export", job=_JOB)
     bert = encoder.model
-    if bert.config.model_type != "bert":
+    if bert.config.model_type != ARCHITECTURE:
         raise ExportError(
             f"The encoder is of the type '{bert.config.model_type}'. As a classifier of "
-            "transformers pgkd exports the type 'bert' alone; the format onnx takes all."
+            f"transformers pgkd exports the type '{ARCHITECTURE}' alone; the format onnx takes all."
         )
     config = transformers.BertConfig.from_dict(bert.config.to_dict())
     config.num_hidden_layers += 1

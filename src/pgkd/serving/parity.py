@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an export may be from its student.
+    """How far an export may be from its student; one text may always be answered otherwise.
 
     Attributes:
         difference: of any probability, at most; None bounds the answers alone.
@@ -62,17 +63,26 @@ class Parity:
                 f"probabilities differ by up to {self.difference:.2g}, allowed are "
                 f"{tolerance.difference:.2g}"
             )
-        if not self.same >= tolerance.same:
+        if self._texts(1 - self.same) > self._allowed(1 - tolerance.same):
             found.append(
                 f"{self.same:.1%} of {self.n} texts have the same answer, needed are "
                 f"{tolerance.same:.0%}"
             )
-        if not self.student_accuracy - self.accuracy <= tolerance.accuracy_loss:
+        lost = self.student_accuracy - self.accuracy
+        if self._texts(lost) > self._allowed(tolerance.accuracy_loss):
             found.append(
-                f"accuracy is {self.accuracy:.3f}, the student's {self.student_accuracy:.3f}, and "
-                f"may be lower by {tolerance.accuracy_loss:.3f}"
+                f"accuracy on {self.n} texts is {self.accuracy:.3f}, the student's "
+                f"{self.student_accuracy:.3f}, and may be lower by {tolerance.accuracy_loss:.3f}"
             )
         return found
+
+    def _texts(self, share: float) -> int:
+        """How many texts a share of them is."""
+        return round(share * self.n)
+
+    def _allowed(self, share: float) -> int:
+        """How many texts may differ: one always may, for 1% of fewer than a hundred is none."""
+        return max(1, math.floor(share * self.n + 1e-9))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
