@@ -2,7 +2,7 @@
 
 The same rows, zero-shot: one JSON answer with the classes as an enum; the scores of all classes as
 the model gives them (where the classes differ in their first token, as here, that is first-token
-scoring); the same scores without each class's prior, its mean log-probability over the rows.
+scoring); the same scores without each class's prior, its mean probability over the rows.
 
     python benchmarks/labelling.py --split train --rows 200      # to try things
     python benchmarks/labelling.py                               # once, on test rows

@@ -104,12 +104,17 @@ def test_scored_requests_ask_for_the_name_alone() -> None:
     assert "- my card\n  card\n" in request.messages[0].content
 
 
-def test_the_prior_is_the_mean_log_probability() -> None:
+def test_the_prior_is_the_mean_probability() -> None:
     scores = np.log([[0.8, 0.2], [0.2, 0.8], [0.8, 0.2]])
     found = without_prior(scores)
-    odds = (0.8 / 0.2) / math.exp(scores[:, 0].mean() - scores[:, 1].mean())
+    odds = (0.8 / 0.2) / ((1.8 + 0.5) / (1.2 + 0.5))
     assert found[0, 0] / found[0, 1] == pytest.approx(odds)
     assert found.sum(axis=1) == pytest.approx(1)
+
+
+def test_a_class_that_is_unlikely_everywhere_does_not_win_where_it_is_less_so() -> None:
+    rows = np.log([[0.7, 0.3, 1e-12]] * 10 + [[0.3, 0.7, 1e-12]] * 9 + [[0.3, 0.7, 1e-5]])
+    assert without_prior(rows).argmax(axis=1).tolist() == [0] * 10 + [1] * 10
 
 
 def test_scores_are_refused_where_the_teacher_tells_none() -> None:

@@ -3,9 +3,9 @@
 Three ways to ask, by what a provider can tell of its answer:
 
 - ``"score"``: the probability of every class, where the teacher tells it (`scores_choices`). Models
-  prefer some label words whatever the text is; the mean log-probability of each class over all
-  texts, its prior, is taken off (after contextual calibration, Zhao et al., ICML 2021, and batch
-  calibration, Zhou et al., ICLR 2024).
+  prefer some label words whatever the text is; the mean probability of each class over all texts,
+  its prior, is taken off (batch calibration, Zhou et al., ICLR 2024). Not the mean log-probability:
+  over many classes that is ruled by how unlikely the unlikely ones are.
 - ``"answer"``: one answer; its probability, where the provider tells it.
 - ``"agree"``: several answers drawn at random; the class that most of them name, and their share
   (self-consistency, Wang et al., ICLR 2023).
@@ -154,7 +154,10 @@ def label_request(
 
 
 def without_prior(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Class probabilities when each class's mean log-probability over the texts is taken off.
+    """Class probabilities when each class's mean probability over the texts is divided out.
+
+    The mean counts one more text, in which all classes are alike: a class that is unlikely
+    everywhere does not win where it is a little less so.
 
     Args:
         scores: log-probabilities, shape (n_texts, n_classes).
@@ -162,7 +165,9 @@ def without_prior(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         Probabilities of the same shape; rows sum to one.
     """
-    return _softmax(scores - scores.mean(axis=0))
+    n_texts, n_classes = scores.shape
+    prior = (_softmax(scores).sum(axis=0) + 1 / n_classes) / (n_texts + 1)
+    return _softmax(scores - np.log(prior))
 
 
 def _method(method: Method, teacher: Teacher) -> Method:
