@@ -162,6 +162,11 @@ class Teacher(ABC):
     scores_choices: bool = False
     """Whether its replies to a request with `choices` bear the scores of them all."""
 
+    def _stand_for(self, other: Teacher) -> None:
+        """Take the name, the prices and the abilities of the teacher that this one passes on to."""
+        self.name, self.model, self.biller = other.name, other.model, other.biller
+        self.concurrency, self.scores_choices = other.concurrency, other.scores_choices
+
     @abstractmethod
     def complete(self, request: Request) -> Reply:
         """Answer one request.

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
+
+from pgkd.teacher.endpoint import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -91,15 +92,11 @@ def records(chunks: Iterable[bytes]) -> Iterator[Any]:
     """
     for line in _lines(chunks):
         try:
-            record = json.loads(line, object_hook=_as_attributes)
+            record = parsed(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(record, SimpleNamespace):
             yield record
-
-
-def _as_attributes(data: dict[str, Any]) -> SimpleNamespace:
-    return SimpleNamespace(**data)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -115,6 +117,19 @@ def key_of(variable: str, *, needed: bool) -> str:
             "copy the key again."
         )
     return key
+
+
+def parsed(body: bytes) -> Any:
+    """JSON whose objects have attributes, as those of the SDKs do.
+
+    Raises:
+        ValueError, RecursionError: it is no JSON, or nests too deep.
+    """
+    return json.loads(body, object_hook=_with_attributes)
+
+
+def _with_attributes(data: dict[str, Any]) -> SimpleNamespace:
+    return SimpleNamespace(**data)
 
 
 def count_of(tokens: object) -> int | None:

@@ -52,9 +52,8 @@ class PatientTeacher(Teacher):
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
+        self._stand_for(teacher)
         self.concurrency = min(concurrency or teacher.concurrency, teacher.concurrency)
-        self.scores_choices = teacher.scores_choices
         self._teacher = teacher
         self._retries = retries
         self._longest = longest

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pgkd.errors import TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teacher.base import Teacher
-from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of
+from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of, parsed
 from pgkd.teacher.quiet import Quiet
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ class SdkTeacher(Teacher):
         def post() -> Any:
             with self._lent() as client:
                 response = client.post(path, body=payload, cast_to=self._http.Response)
-            return json.loads(response.content, object_hook=lambda data: SimpleNamespace(**data))
+            return parsed(response.content)
 
         return self._answer(post, {})
 

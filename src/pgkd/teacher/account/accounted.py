@@ -48,9 +48,7 @@ class AccountedTeacher(Teacher):
         limits: Limits | None = None,
         cache: ReplyCache | None = None,
     ) -> None:
-        self.name, self.model, self.biller = teacher.name, teacher.model, teacher.biller
-        self.concurrency = teacher.concurrency
-        self.scores_choices = teacher.scores_choices
+        self._stand_for(teacher)
         self._teacher = teacher
         self._ledger = ledger
         self._cache = cache
