@@ -1,0 +1,154 @@
+"""What came of a run, in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pgkd.report.content import Basis, Verdict
+from pgkd.report.judged import before_of, first_role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pgkd.report.content import Money, Texts, Tone
+    from pgkd.report.records import Records
+
+_UNSEEN = "rows that the run had never seen"
+_OPENINGS: dict[tuple[Tone, Tone], str] = {
+    ("none", "better"): "The student got better with its teacher",
+    ("none", "worse"): "The student got worse",
+    ("none", "unclear"): "These rows cannot tell whether the student got better",
+    ("better", "better"): "The student got better, and the teacher's texts helped",
+    ("unclear", "better"): "The student got better, though not visibly by the teacher's texts",
+    ("worse", "better"): "The class list made the student better, and the teacher's texts worse",
+    ("better", "worse"): "The student got worse, though the teacher's texts helped",
+    ("unclear", "worse"): "The student got worse",
+    ("worse", "worse"): "The student got worse, and the teacher's texts did harm",
+    ("better", "unclear"): "The teacher's texts helped, but these rows show no gain over all",
+    ("unclear", "unclear"): "These rows cannot tell whether the student got better",
+    ("worse", "unclear"): "The teacher's texts did harm, but these rows show no loss over all",
+}
+"""What to say of the teacher's part (first) and of the whole change (second)."""
+_MEASURES = {"accuracy": "Accuracy", "macro_f1": "macro F1"}
+
+
+def verdict_of(records: Records, bases: tuple[Basis, ...], money: Money, texts: Texts) -> Verdict:
+    """One plain sentence, and what a careful reader should know besides."""
+    if records.best is None:
+        sentence = "This run has not finished its first student: there is nothing to judge yet."
+        return Verdict("none", sentence, tuple(_ending(records)))
+    if not bases:
+        sentence = "There are no rows to judge this run by."
+        return Verdict("none", sentence, tuple(_ending(records)))
+    basis = bases[0]
+    tone, sentence = _judged(records, basis)
+    more = (
+        *_figures(basis),
+        *_share_of_the_class_list(records, basis),
+        *_effort(money, texts),
+        *_caution(basis),
+        *_ending(records),
+    )
+    return Verdict(tone, sentence, more)
+
+
+def _judged(records: Records, basis: Basis) -> tuple[Tone, str]:
+    before, after = before_of(basis), basis.students["after"]
+    now = f"it is right on {after['accuracy']:.0%} of {_rows(basis)}"
+    if len(records.rounds) == 1:
+        why = "no round with texts has ended" if records.config.get("rounds") else "none was asked"
+        return "none", f"This is the student without a teacher, for {why}: {now}."
+    alone = "the labelled rows alone give" if "before" in basis.students else "round 0 gave"
+    then = f"{now}, where {alone} {before['accuracy']:.0%}"
+    if records.best == 0:
+        kept = "The loss rose with the teacher's texts, and the student without them was kept"
+        return "unclear", f"{kept}: {then if 'before' in basis.students else now}."
+    changes = basis.changes.get(first_role(basis), {})
+    return tone_of(changes), f"{_OPENINGS[_part(basis), tone_of(changes)]}: {then}."
+
+
+def tone_of(changes: dict[str, dict[str, Any]]) -> Tone:
+    """Which way accuracy and macro F1 went, where an interval leaves zero out."""
+    intervals = [change["interval"] for change in changes.values()]
+    gained = any(low > 0 for low, _ in intervals)
+    lost = any(high < 0 for _, high in intervals)
+    if gained == lost:
+        return "unclear"
+    return "better" if gained else "worse"
+
+
+def _part(basis: Basis) -> Tone:
+    """Which way the teacher's texts went by themselves; ``"none"`` where all is their doing."""
+    return tone_of(basis.changes["round_0"]) if "round_0" in basis.changes else "none"
+
+
+def _rows(basis: Basis) -> str:
+    if basis.rows == "test":
+        return f"{basis.n:,} {_UNSEEN}"
+    return f"{basis.n:,} validation rows"
+
+
+def _figures(basis: Basis) -> Iterator[str]:
+    changes = basis.changes.get(first_role(basis))
+    if changes:
+        parts = [f"{_MEASURES[name]} {_change(changes[name])}" for name in _MEASURES]
+        yield f"{'; '.join(parts)}: after minus before, with 95% intervals."
+
+
+def _change(change: dict[str, Any]) -> str:
+    low, high = change["interval"]
+    return f"{change['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def _share_of_the_class_list(records: Records, basis: Basis) -> Iterator[str]:
+    """What is the teacher's part of a gain, where the class list has one, too."""
+    if "round_0" not in basis.changes:
+        return
+    if records.best == 0:
+        yield "What changed is due to the class list, which trained as texts, too."
+        return
+    yield (
+        "The class list trained as texts, too. Without its part, the teacher's texts bring "
+        f"accuracy {_change(basis.changes['round_0']['accuracy'])} and macro F1 "
+        f"{_change(basis.changes['round_0']['macro_f1'])}."
+    )
+
+
+def _effort(money: Money, texts: Texts) -> Iterator[str]:
+    if not texts.kept:
+        return
+    wrote = f"The teacher wrote {texts.kept:,} texts that were kept"
+    if not money.recorded:
+        yield f"{wrote}; the run has no record of its calls."
+    elif money.free:
+        yield f"{wrote}, on the user's own machine, where nobody bills."
+    elif money.usd is None:
+        yield f"{wrote}, at a price that is not known."
+    else:
+        least = "at least " if money.total["unpriced"] else ""
+        yield f"{wrote}; all calls together cost {least}${float(money.usd):.4f}."
+
+
+def _caution(basis: Basis) -> Iterator[str]:
+    if basis.rows == "validation":
+        yield (
+            "The validation rows chose the round that was kept, so they flatter it a little: "
+            "pgkd evaluate RUN --data FILE judges on rows that the run has not seen."
+        )
+
+
+def _ending(records: Records) -> Iterator[str]:
+    ended = records.event("run ended")
+    if not ended:
+        yield "The run has not ended: it is going on, or was cut off, and can be resumed."
+    elif ended["stopped_by"] in ("interrupted", "teacher failed", "budget"):
+        detail = f": {ended['detail']}" if ended.get("detail") else ""
+        early = "a person" if detail and ended["stopped_by"] == "interrupted" else ""
+        yield f"The run ended early, by {early or _EARLY[ended['stopped_by']]}{detail}"
+
+
+_EARLY = {
+    "interrupted": "Ctrl-C.",
+    "teacher failed": "a failing teacher",
+    "budget": "its budget",
+}
