@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgkd.config import Config
+from tests.browser import browser as browser
+from tests.browser import page as page
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pgkd.distill import RunFolder
@@ -64,12 +67,15 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a BERT of one layer, and a word-piece tokenizer for the test rows."""
+    return make_encoder(tmp_path_factory.mktemp("tiny-encoder"), make_rows(60)[0])
+
+
+def make_encoder(folder: Path, texts: Sequence[str]) -> Path:
+    """Save a BERT of one layer with random weights, and a tokenizer that knows these texts."""
     import torch
     from tokenizers import BertWordPieceTokenizer
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("tiny-encoder")
-    texts, _ = make_rows(60)
     words = sorted({word for text in texts for word in text.lower().replace(":", " ").split()})
     pieces = [
         *"abcdefghijklmnopqrstuvwxyz0123456789:,.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def test_every_setting_is_described() -> None:
     settings = Config()
     sections = [value for value in dict(settings).values() if isinstance(value, BaseModel)]
-    assert len(sections) == 6
+    assert len(sections) == 7
     for section in (settings, *sections):
         for name, field in type(section).model_fields.items():
             nested = isinstance(getattr(section, name), BaseModel)

@@ -38,6 +38,9 @@ class DataConfig(_Section):
 
     train: Path | None = Field(default=None, description="labelled rows, any readable format")
     validation: Path | None = Field(default=None, description="validation rows, used as they are")
+    unlabelled: Path | None = Field(
+        default=None, description="texts without labels, which the teacher may be asked to label"
+    )
     text_column: str = Field(default="text", min_length=1, description="column that holds the text")
     label_column: str = Field(
         default="label", min_length=1, description="column that holds the class"
@@ -67,8 +70,9 @@ class StudentConfig(_Section):
     encoder: str = Field(
         default="all-minilm-l6-v2", description="weights by name, hub name, or a folder"
     )
-    recipe: Literal["frozen", "finetune"] = Field(
-        default="frozen", description="encoder only: train a head on frozen features, or all of it"
+    recipe: Literal["auto", "frozen", "finetune"] = Field(
+        default="auto",
+        description="encoder only: train a head on frozen features, or all of it; auto tries both",
     )
     embeddings: str = Field(
         default="wordllama-256", description="static only: token vectors by name, or a folder"
@@ -168,6 +172,10 @@ class GuidanceConfig(_Section):
         description="pgkd allocates small requests, or the paper's one prompt a round",
     )
     folds: int = Field(default=5, ge=2, le=50, description="folds of the out-of-fold predictions")
+    allocation: Literal["guided", "even"] = Field(
+        default="guided",
+        description="targeted: look at what the student gets wrong, or give all classes the same",
+    )
     floor_share: float = Field(
         default=0.67,
         ge=0,
@@ -184,6 +192,10 @@ class GuidanceConfig(_Section):
     mined: int = Field(
         default=16, ge=0, description="paper: correct, wrong and hard rows, each this many"
     )
+    report: bool = Field(default=True, description="paper: show the student's report")
+    hard_negatives: bool = Field(
+        default=True, description="paper: show the mistakes of which the student is surest, apart"
+    )
     instructions: str = Field(
         default="",
         max_length=4000,
@@ -192,6 +204,35 @@ class GuidanceConfig(_Section):
     describe: bool = Field(
         default=True,
         description="targeted: without instructions, the teacher first describes the task itself",
+    )
+
+
+class PoolConfig(_Section):
+    """How a pool of unlabelled texts is used, where `data.unlabelled` names one."""
+
+    share: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        default="auto",
+        description="share of the rounds that ask for labels of the pool, and not for new texts; "
+        "auto: what helped more for its cost",
+    )
+    choice: Literal["guided", "needs", "random"] = Field(
+        default="guided",
+        description="which texts are labelled: where the student is unsure and no label is near; "
+        "the same, weak classes first; or any",
+    )
+    weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
+        default="auto",
+        description="weight of a text with the teacher's label, a real row's is 1; auto: by how "
+        "often the teacher agrees with rows",
+    )
+    audited: int = Field(
+        default=32, ge=1, description="rows that the teacher labels to tell that, once a run"
+    )
+    shown: int = Field(
+        default=0, ge=0, le=10, description="rows of each class that a question for a label shows"
+    )
+    limit: int = Field(
+        default=100_000, ge=1, le=100_000, description="texts of the pool at most; drawn of more"
     )
 
 
@@ -208,6 +249,17 @@ class CurationConfig(_Section):
     repairs: int = Field(
         default=1, ge=0, le=5, description="times that invalid items are asked for again"
     )
+    second_look: Literal["off", "drop", "relabel", "weigh"] = Field(
+        default="off",
+        description="the teacher reads its texts blind; what becomes of those it takes for another "
+        "class",
+    )
+    offered: int = Field(
+        default=5,
+        ge=0,
+        description="second look: classes it chooses among, its own and the student's likeliest; "
+        "0 offers all",
+    )
 
 
 class Config(_Section):
@@ -218,6 +270,7 @@ class Config(_Section):
     teacher: TeacherConfig = TeacherConfig()
     guidance: GuidanceConfig = GuidanceConfig()
     curation: CurationConfig = CurationConfig()
+    pool: PoolConfig = PoolConfig()
     budget: BudgetConfig = BudgetConfig()
     rounds: int = Field(
         default=10, ge=0, le=1000, description="rounds at most; 0 trains the student alone"
@@ -267,10 +320,10 @@ class Config(_Section):
             raise ConfigError(f"Cannot read settings from {path}: {error}") from error
         if not isinstance(data, dict):
             raise ConfigError(f"{path} holds no mapping of settings. See: pgkd init DATA")
-        for section, key in (("data", "train"), ("data", "validation"), ("data", "classes")):
-            values = data.get(section)
-            if isinstance(values, dict) and isinstance(values.get(key), str):
-                values[key] = str(path.parent / values[key])
+        files = data.get("data")
+        for key in ("train", "validation", "classes", "unlabelled"):
+            if isinstance(files, dict) and isinstance(files.get(key), str):
+                files[key] = str(path.parent / files[key])
         return cls.parse(merge(data, overrides or {}))
 
     def to_yaml(self) -> str:

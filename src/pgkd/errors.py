@@ -18,7 +18,11 @@ The whole tree, with what a caller can do about each::
     │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
     │   └── TeacherUnavailableError network or server trouble: retry
     ├── RunError                a run folder is missing, foreign or damaged
-    └── ExportError             a student cannot be exported so, or an export is damaged
+    │   └── ConflictError           somebody else has decided meanwhile: look, and decide again
+    ├── ExportError             a student cannot be exported so, or an export is damaged
+    ├── ResumeError             half a file of answers belongs to other texts or settings
+    ├── EngineError             a cluster cannot be reached, or fails
+    └── ServerError             a server could not start
 
 A message says what happened, to which row or call, and what to do next.
 """
@@ -126,5 +130,21 @@ class RunError(PgkdError):
     """A run folder is missing, belongs to something else or is damaged."""
 
 
+class ConflictError(RunError):
+    """Somebody else has decided on a text, and who decides now did not know of it."""
+
+
 class ExportError(PgkdError):
     """A student cannot be exported in this format, or a folder is no whole export."""
+
+
+class ResumeError(PgkdError):
+    """A file of answers cannot be begun, or gone on with."""
+
+
+class EngineError(PgkdError):
+    """What spreads the work over a cluster failed."""
+
+
+class ServerError(PgkdError):
+    """A worker of a server cannot start."""

@@ -45,6 +45,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         written_weight: weight of a written text, a real row's is 1; ``"auto"`` fits it.
         validation_fraction: share of the rows that judges the rounds.
         classes: all classes, where some have no row in `y`.
+        unlabelled: texts that the teacher may be asked to label; None has none.
         on_conflict: ``"error"`` refuses a text that has two labels, ``"drop"`` leaves it out.
         out: run folder to keep; None keeps none, unless `fit` fails after the teacher was paid.
         random_state: seed of everything random.
@@ -75,6 +76,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         written_weight: float | str = "auto",
         validation_fraction: float = 0.2,
         classes: Sequence[Any] | None = None,
+        unlabelled: Sequence[str] | None = None,
         on_conflict: str = "error",
         out: str | Path | None = None,
         random_state: int = 0,
@@ -92,6 +94,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.written_weight = written_weight
         self.validation_fraction = validation_fraction
         self.classes = classes
+        self.unlabelled = unlabelled
         self.on_conflict = on_conflict
         self.out = out
         self.random_state = random_state
@@ -133,6 +136,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             texts,
             labels,
             classes=None if self.classes is None else [str(name) for name in self.classes],
+            unlabelled=() if self.unlabelled is None else list(self.unlabelled),
         )
         self.student_, self.outcome_ = distiller.student_, distiller.outcome_
         self._order_classes([*labels, *(() if self.classes is None else self.classes)])

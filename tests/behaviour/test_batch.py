@@ -105,7 +105,14 @@ def test_ctrl_c_while_waiting_keeps_the_student_and_the_batch(
     assert set(Counter(service.submitted).values()) == {1}
 
 
-@pytest.mark.parametrize("moment", ["POST /v1/files", "POST /v1/batches", "GET /v1/batches/"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("POST /v1/files", marks=pytest.mark.slow),
+        "POST /v1/batches",
+        pytest.param("GET /v1/batches/", marks=pytest.mark.slow),
+    ],
+)
 def test_kill_minus_nine_hands_nothing_in_twice(
     tmp_path: Path, rows_file: Path, service: OpenAIService, moment: str
 ) -> None:

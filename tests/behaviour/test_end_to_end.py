@@ -53,8 +53,8 @@ def evaluated(out: Path, *more: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Two rounds of eight texts."""
-    return distil(tmp_path_factory.mktemp("helpdesk") / "run", rounds=2, samples=8)
+    """Two rounds of four texts."""
+    return distil(tmp_path_factory.mktemp("helpdesk") / "run", rounds=2, samples=4)
 
 
 def texts_of(rows: Sequence[dict[str, Any]]) -> set[str]:

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "sklearn", "scipy", "numpy", "pydantic", "openai", "xllamacpp")
 
 
-def python(code: str) -> str:
-    command = [sys.executable, "-W", "error", "-c", code]
+def python(code: str, *arguments: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -65,7 +65,8 @@ def test_the_wheel_contains_no_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     suffixes = {Path(name).suffix for name in names if ".dist-info/" not in name}
-    assert suffixes <= {".py", ".j2", ".typed"}
+    assert suffixes <= {".py", ".j2", ".typed", ".html", ".js", ".css", ".txt"}
+    assert "pgkd/server/page/page.html" in names
     assert "pgkd/teacher/prompts/targeted_user.j2" in names
     assert "pgkd/py.typed" in names
     assert wheel.stat().st_size < 1_000_000

@@ -73,8 +73,8 @@ TRAPS = (
     Trap(
         "a training loader that never shuffles",
         "student/finetune.py",
-        "rng.permutation(len(rows))",
-        "np.arange(len(rows))",
+        "rng.permutation(len(lengths))",
+        "np.arange(len(lengths))",
         "tests/student/test_encoder.py",
     ),
     Trap(
@@ -83,6 +83,20 @@ TRAPS = (
         "(*original.messages, answer,",
         "(answer,",
         "tests/curation/test_repair.py",
+    ),
+    Trap(
+        "a file to classify is read as a whole",
+        "bulk/source.py",
+        "_in_chunks(islice(self._texts(problems, stream), skip, None))",
+        "_in_chunks(list(islice(self._texts(problems, stream), skip, None)))",
+        "tests/bulk/test_classify.py",
+    ),
+    Trap(
+        "half a step stays in a file that is gone on with",
+        "bulk/partial.py",
+        "            self._file.truncate(self.size)\n",
+        "",
+        "tests/bulk/test_classify.py",
     ),
     Trap(
         "the test split where there is no validation split",
@@ -109,8 +123,8 @@ TRAPS = (
     Trap(
         "texts written from a held-out row train its fold",
         "guidance/crossval.py",
-        "if t.origin and hidden.isdisjoint(t.origin.parents)]",
-        "if t.origin]",
+        "if not parent_aware or (text.origin and hidden.isdisjoint(text.origin.parents))",
+        "if text.origin",
         "tests/guidance/test_crossval.py",
     ),
     Trap(
@@ -126,6 +140,20 @@ TRAPS = (
         "(Reason.CONTAMINATION, self._validation),",
         "",
         "tests/curation/test_curator.py",
+    ),
+    Trap(
+        "texts of the pool near a validation row are trained on",
+        "distill/distiller.py",
+        "pool=without_rows(pool, task, near_duplicate=near)",
+        "pool=pool",
+        "tests/behaviour/test_pool.py",
+    ),
+    Trap(
+        "labels given from a look at a held-out row train its fold",
+        "distill/labelling.py",
+        "parents = tuple(row.id for row in ask.shown)",
+        "parents = ()",
+        "tests/behaviour/test_pool.py",
     ),
     Trap(
         "a reply is used before it is on disk",
@@ -151,8 +179,8 @@ TRAPS = (
     Trap(
         "calls in flight do not count in the budget",
         "teacher/account/budget.py",
-        "            self._reserved += most\n",
-        "            self._reserved += Amount(1)\n",
+        "                self._changed.wait()\n            self._reserved += most\n",
+        "                self._changed.wait()\n            self._reserved += Amount(1)\n",
         "tests/teacher/account/test_budget.py",
     ),
     Trap(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ from typer.testing import CliRunner
 
 from pgkd.cli import app
 from pgkd.distill import RunFolder
+from pgkd.distill.review import Reviews
 from pgkd.errors import (
     BudgetExhaustedError,
     ConfigError,
     DataError,
     PgkdError,
+    RunError,
     TeacherUnavailableError,
     WeightsError,
 )
@@ -37,9 +40,9 @@ def write(path: Path, per_class: int, start: int = 0) -> Path:
     return path
 
 
-def run(*arguments: Any, code: int = 0) -> str:
+def run(*arguments: Any, code: int = 0, stdin: str | None = None) -> str:
     """Standard output of a command; a pgkd error is raised, as `main` would tell it."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output
@@ -126,6 +129,23 @@ def test_the_settings_that_a_run_keeps_make_it_again_from_anywhere(
     assert (tmp_path / "two/examples.jsonl").read_text() == (
         tmp_path / "one/examples.jsonl"
     ).read_text()
+
+
+def test_distill_labels_texts_of_a_pool(data: Path, tmp_path: Path) -> None:
+    pool = tmp_path / "pool.txt"
+    words = ("kindly", "nothing", "perhaps", "somewhere", "tomorrow", "whoever")
+    lines = [f"{word} {other} number {i}" for i, word in enumerate(words) for other in words[:3]]
+    pool.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    distil(data, tmp_path / "run", "--unlabelled", pool, "--pool-share", "0.5")
+    kept = RunFolder.open(tmp_path / "run").kept()
+    labelled = [text for text in kept if not text.is_written]
+    assert len(labelled) == 6
+    assert {text.text for text in labelled} <= set(lines)
+    assert any(text.is_written for text in kept)
+    shown = run("show", tmp_path / "run")
+    assert "labelled 0.05" in shown  # the fake teacher's labels are worth nothing
+    costs = json.loads(run("cost", tmp_path / "run", "--json"))
+    assert "audit" in json.dumps(costs)
 
 
 def test_distill_tells_all_that_is_wrong_before_any_call(tmp_path: Path) -> None:
@@ -219,6 +239,38 @@ def test_predict_needs_one_text_or_a_file_with_a_place_to_write(
 ) -> None:
     with pytest.raises(ConfigError):
         run("predict", finished, *arguments)
+
+
+def test_predict_as_a_filter(finished: Path, tmp_path: Path) -> None:
+    texts = ["refund of the invoice", "courier is late"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    by_file = run("predict", finished, "--data", tmp_path / "texts.txt", "--out", "-")
+    lines = run("predict", finished, "--data", "-", "--out", "-", stdin="\n\n".join(texts))
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    filtered = ("predict", finished, "--data", "-", "--data-format", "jsonl", "--out")
+    assert run(*filtered, "-", stdin=rows) == lines == by_file
+    assert [json.loads(line)["text"] for line in lines.splitlines()] == texts
+    run(*filtered, tmp_path / "out.jsonl", stdin=rows)
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == lines
+    with pytest.raises(DataError, match="standard input, row 2 is no JSON"):
+        run(*filtered, "-", stdin=rows.replace('\n{"', "\n{"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--out", "x.xlsx"], "written as .csv or .jsonl"),
+        (["--out", "nowhere/x.csv"], "there is no folder nowhere"),
+        (["--out", "x.csv", "--engine", "spark"], "no engine 'spark'. There are: here, ray"),
+        (["--out", "-", "--engine", "ray"], "need files"),
+        (["--out", "-", "--restart"], "need files"),
+    ],
+)
+def test_predict_refuses_what_cannot_be_done(
+    finished: Path, data: Path, options: list[str], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        run("predict", finished, "--data", data / "test.csv", *options)
 
 
 def test_show_tells_rounds_asks_texts_and_prompts(finished: Path) -> None:
@@ -359,9 +411,9 @@ def test_a_dry_run_tells_the_cost_and_asks_nothing(data: Path, tmp_path: Path) -
     prices.write_text("teacher: {price_input: 1, price_output: 2}\n", encoding="utf-8")
     options = ("--config", prices, "--dry-run")
     found = json.loads(distil(data, tmp_path / "run", *options, "--json"))
-    assert found["calls"] == 4
+    assert found["calls"] == 6
     assert float(found["usd"]) * 1e6 == found["input_tokens"] + 2 * found["output_tokens"]
-    assert "At most 4 calls" in distil(data, tmp_path / "run", *options)
+    assert "At most 6 calls" in distil(data, tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
 
 
@@ -415,3 +467,29 @@ def test_label_wants_classes_and_a_method_that_there_is(data: Path, tmp_path: Pa
         run(*common, "--examples", data / "train.csv", "--method", "guess")
     with pytest.raises(ConfigError, match="tells? no|does not tell"):
         run(*common, "--examples", data / "train.csv", "--method", "score")
+
+
+def test_retrain_keeps_both_students_and_other_commands_take_the_new_one(
+    data: Path, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    with pytest.raises(RunError, match="pgkd ui"):
+        run("retrain", folder.path)
+    with pytest.raises(RunError, match="run pgkd retrain"):
+        run("predict", folder.path, "a late parcel", "--which", "reviewed")
+    Reviews(folder.path).decide(folder.kept()[0].id, "reject", "ann")
+    printed = run("retrain", folder.path)
+    assert "Decisions: 1 reject" in printed
+    assert "students/best and students/reviewed" in printed
+    told = json.loads(run("retrain", folder.path, "--json"))
+    assert told["written"] == len(folder.kept()) - 1
+    assert run("predict", folder.path, "a late parcel", "--which", "reviewed")
+    judged = json.loads(run("evaluate", folder.path, "--data", data / "test.csv", "--json"))
+    assert {"after", "reviewed"} <= judged["students"].keys()
+    out = tmp_path / "export"
+    run("export", folder.path, "--format", "plain", "--which", "reviewed", "--out", out)
+    card = (out / "plain" / "README.md").read_text()
+    assert f"{told['after']['accuracy']:.3f}" in card
+    shown = json.loads(run("report", folder.path, "--json"))
+    assert all("reviewed" in basis["students"] for basis in shown["bases"])

@@ -10,6 +10,8 @@ from rich.console import Console
 
 from pgkd.cli.progress import RunDisplay
 from pgkd.distill import Estimate
+from pgkd.distill.events import Agreement
+from pgkd.task import Pool, PoolText
 from pgkd.teacher.account import BatchProgress
 
 
@@ -46,3 +48,14 @@ def test_a_batch_is_told_once_and_so_is_its_trouble(display: RunDisplay, shown: 
     assert first.startswith("batch: 5 requests go out together, at half the price.")
     assert trouble == "batch: the server [bold]fails"
     assert second.startswith("batch: 4 requests")
+
+
+def test_a_pool_and_what_its_labels_are_worth_are_told(
+    display: RunDisplay, shown: StringIO
+) -> None:
+    display.on_pool(Pool((PoolText("one", "pool:1"),), {"near a training row": 3}))
+    display.on_agreement(Agreement(24, 32), 0.5312)
+    pool, agreement = shown.getvalue().splitlines()
+    assert pool == "pool of 1 unlabelled texts; left out: 3 near a training row"
+    assert "agrees with 24 of 32 of your labels" in agreement
+    assert agreement.endswith("weighs 0.53")

@@ -68,6 +68,9 @@ class FakeWriter:
             return list(event)
         return [Example(f"{number}/{i}", "a", f"r{number}-{i}", Origin(number, "r")) for i in "12"]
 
+    def verify(self, texts: list[Example], student: Any) -> list[Example]:
+        return texts
+
 
 def run_loop(
     losses: Sequence[float], *, rounds: int = 3, patience: int = 5, **instead: Any

@@ -107,3 +107,23 @@ def test_an_absent_student_is_an_error_that_says_so(tmp_path: Path) -> None:
 def test_without_times_goes_to_any_depth() -> None:
     record = {"time": 1, "a": [{"seconds": 2, "b": 3}]}
     assert without_times(record) == {"a": [{"b": 3}]}
+
+
+def test_a_line_that_a_crash_cut_off_is_left_out_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    (run.path / "journal.jsonl").write_text('{"a": 1}\n{"b"', encoding="utf-8")
+    assert list(run.read_lines("journal.jsonl")) == [{"a": 1}]
+    (run.path / "journal.jsonl").write_text('{"a": 1}\n{"b"\n{}\n', encoding="utf-8")
+    with pytest.raises(RunError, match="line 2"):
+        list(run.read_lines("journal.jsonl"))
+
+
+def test_the_students_to_compare_are_those_that_differ(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    assert run.compared() == {"before": "first", "after": "best"}
+    run.write_json("result.json", {"best": 1, "rounds": [{"round": 0}, {"round": 1}]})
+    assert "last" not in run.compared()
+    run.write_json("result.json", {"best": 0, "rounds": [{"round": 0}, {"round": 1}]})
+    assert run.compared()["last"] == "last"
+    run.save_baseline(fitted(0))
+    assert list(run.compared().items())[:2] == [("before", "alone"), ("round_0", "first")]

@@ -13,6 +13,8 @@ from pgkd.evaluation import (
     calibration_error,
     compare,
     evaluate,
+    judge_students,
+    reliability,
     row_log_losses,
 )
 
@@ -97,3 +99,35 @@ def test_a_paired_difference_knows_better_from_alike() -> None:
     assert 0.15 < better.low < 0.2 < better.high < 0.25
     alike = compare(noisy, noisy, labels, "ab", n_resamples=50)["macro_f1"]
     assert (alike.difference, alike.low, alike.high) == (0, 0, 0)
+
+
+def test_reliability_bins_are_open_below_and_leave_out_what_is_empty() -> None:
+    confidence = np.array([0.5, 0.45, 0.91, 1.0])
+    right = np.array([True, False, True, True])
+    low, high = reliability(confidence, right, bins=2)
+    assert (low.low, low.high, low.n, low.accuracy) == (0.0, 0.5, 2, 0.5)
+    assert low.confidence == pytest.approx(0.475)
+    assert (high.n, high.accuracy) == (2, 1.0)
+    assert len(reliability(confidence, right, bins=10)) == 2
+
+
+@given(st.integers(1, 60), st.integers(0, 1000))
+@settings(deadline=None, max_examples=30)
+def test_reliability_adds_up_to_the_calibration_error(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    confidence, right = rng.random(n), rng.random(n) < 0.5
+    bins = reliability(confidence, right, bins=15)
+    assert sum(each.n for each in bins) == n
+    error = sum(each.n * abs(each.accuracy - each.confidence) for each in bins) / n
+    assert error == pytest.approx(calibration_error(confidence, right))
+
+
+def test_students_are_judged_side_by_side() -> None:
+    gold = np.array([0, 1] * 20)
+    labels = ["ab"[i] for i in gold]
+    right, wrong = np.eye(2)[gold], np.eye(2)[1 - gold]
+    found = judge_students({"before": wrong, "after": right}, labels, "ab")
+    assert found["students"]["after"]["accuracy"] == 1.0
+    assert found["after_minus_before"]["accuracy"]["difference"] == 1.0
+    assert found["students"]["before"]["reliability"][0]["accuracy"] == 0.0
+    assert "after_minus_round_0" not in found

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.guidance.allocation import Need, Quota, allocate
+from pgkd.guidance.allocation import Need, Quota, allocate, spread_evenly
 
 
 def needs_of(*rows: tuple[str, int, int, float | None]) -> list[Need]:
@@ -93,3 +93,21 @@ def test_every_budget_is_spent_exactly(data: st.DataObject) -> None:
     assert sum(quota.count for quota in quotas) == budget
     assert all(1 <= quota.count <= per_request for quota in quotas)
     assert all(quota.label in labels and quota.reason for quota in quotas)
+
+
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 6), st.integers(1, 5))
+def test_an_even_spread_gives_every_class_the_same_and_every_round_its_budget(
+    classes: int, budget: int, rounds: int, per_request: int
+) -> None:
+    names = [f"class {i}" for i in range(classes)]
+    given_to: Counter[str] = Counter()
+    for number in range(rounds):
+        quotas = spread_evenly(
+            names, start=number * budget, budget=budget, planned=rounds * budget,
+            per_request=per_request,
+        )  # fmt: skip
+        assert sum(quota.count for quota in quotas) == budget
+        assert all(0 < quota.count <= per_request for quota in quotas)
+        given_to += texts_by_label(quotas)
+    counts = [given_to[name] for name in names]
+    assert max(counts) - min(counts) <= 1

@@ -183,8 +183,9 @@ def test_the_same_seed_asks_the_same(mode: str) -> None:
     assert make().ask(1, RIGHT, []) == make().ask(1, RIGHT, [])
 
 
-def paper() -> PaperAsking:
-    return PaperAsking(TAXONOMY, REAL, WRITING, instructions=ABOUT, samples=8, few_shot=5, mined=4)
+def paper(**settings: Any) -> PaperAsking:
+    given = {"samples": 8, "few_shot": 5, "mined": 4, **settings}
+    return PaperAsking(TAXONOMY, REAL, WRITING, instructions=ABOUT, **given)
 
 
 def test_the_papers_prompt_holds_taxonomy_report_and_the_three_kinds_of_samples() -> None:
@@ -201,6 +202,32 @@ def test_the_papers_prompt_holds_taxonomy_report_and_the_three_kinds_of_samples(
     assert ask.labels == CLASSES
     assert ask.count == 8
     assert {row.id for row in ask.shown} >= {row.example.id for row in assessment.mined.mistakes}
+
+
+def test_the_report_and_the_hard_negatives_can_be_left_out() -> None:
+    wrong = {f"train:{name}:{i}": "card_lost" for name in CLASSES[:3] for i in range(4)}
+    assessment = assessment_of(wrong)
+    blind = prompt(paper(report=False).ask(1, assessment, [])[0])
+    assert "f1-score" not in blind
+    assert "report" not in blind
+    assert "Hard negatives" in blind
+    mild = prompt(paper(hard_negatives=False).ask(1, assessment, [])[0])
+    assert "Hard negatives" not in mild
+    assert "f1-score" in mild
+    assert mild.count("(student says card_lost") == 4  # as many mistakes as `mined` allows
+
+
+def test_an_even_allocation_looks_at_nothing_that_the_student_does() -> None:
+    wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
+    asks = targeted(allocation="even").ask(1, assessment_of(wrong), [])
+    assert asks == targeted(allocation="even").ask(1, RIGHT, [])
+    assert [ask.count for ask in asks] == [4, 4, 4]  # of 24 planned, six a class
+    later = targeted(allocation="even")
+    both = [ask for number in (1, 2) for ask in later.ask(number, RIGHT, [])]
+    assert {name: sum(a.count for a in both if a.labels == (name,)) for name in CLASSES} == (
+        dict.fromkeys(CLASSES, 6)
+    )
+    assert all("similar classes" not in prompt(ask) for ask in asks)
 
 
 def test_hard_negatives_take_turns_before_any_is_repeated() -> None:

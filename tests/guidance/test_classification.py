@@ -111,3 +111,16 @@ def test_the_description_shows_rows_of_all_classes_alike_and_no_label() -> None:
     assert prompt.count("- large") == 1
     assert request.purpose == "describe"
     assert request == description_request(TAXONOMY, [*many, *few], seed=0)
+
+
+def test_mistakes_are_mined_on_where_prompts_show_rows_of_all_folds() -> None:
+    """The trap: every text is hidden with every fold, and the teacher is shown no mistake again."""
+    parents = [row.id for row in TASK.train]
+    texts = [text for name in NAMES for text in written(6, name, *parents)]
+    aware = guide()
+    assert not aware.assess(aware.train(texts), texts).mined.correct
+    made = guide(large_prompts=True)
+    assessment = made.assess(made.train(texts), texts)
+    mined = assessment.mined
+    assert len(mined.correct) + len(mined.mistakes) + len(mined.suspects) == len(TASK.train)
+    assert np.isnan(assessment.losses[len(TASK.validation) :]).all()  # they judge nothing

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from pgkd.guidance import ClassificationGuide
-from pgkd.guidance.weighting import WEIGHTS, lightest_weight
+from pgkd.guidance.weighting import WEIGHTS, lightest_weight, row_weights, safe_guess
 from pgkd.student import make_student
 from pgkd.task import Example, Origin, Task, Taxonomy, stratified_folds
 from tests.conftest import TOPICS, make_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 NAMES = tuple(TOPICS)
 TAXONOMY = Taxonomy.from_names(NAMES)
@@ -41,10 +44,10 @@ class NoAsking:
         return ()
 
 
-def weight_of(texts: list[Example], **settings: Any) -> float | None:
-    folds = stratified_folds([row.label for row in TASK.train], 2, 0)
+def weight_of(texts: list[Example], task: Task = TASK, **settings: Any) -> float | None:
+    folds = stratified_folds([row.label for row in task.train], 2, 0)
     guide = ClassificationGuide(
-        TASK, make_student("linear", NAMES), NoAsking(), folds=folds, **settings
+        task, make_student("linear", NAMES), NoAsking(), folds=folds, **settings
     )
     return guide.assess(guide.train(texts), texts).written_weight
 
@@ -63,13 +66,7 @@ def test_a_weight_that_is_given_is_used() -> None:
 
 @pytest.mark.parametrize(("rows", "weight"), [(49, 0.1), (50, 1.0)])
 def test_few_rows_decide_nothing(rows: int, weight: float) -> None:
-    def train(weight: float) -> Any:
-        return weight
-
-    def losses_of(student: Any) -> Any:
-        return np.full(rows, 2.0 - student)
-
-    assert lightest_weight(train, losses_of, (0.1, 1.0))[0] == weight
+    assert lightest_weight(lambda given: np.full(rows, 2.0 - given), (0.1, 1.0)) == weight
 
 
 def test_without_texts_there_is_no_weight() -> None:
@@ -85,10 +82,41 @@ def test_a_larger_weight_has_to_gain_more_than_two_standard_errors(
 ) -> None:
     noise = np.random.default_rng(0).normal(0, 0.3, 50)
 
-    def train(weight: float) -> Any:
-        return weight
+    def losses_of(given: float) -> NDArray[np.float64]:
+        return np.full(50, 2.0) + (noise - gain if given == 1.0 else 0.0)
 
-    def losses_of(student: Any) -> Any:
-        return np.full(50, 2.0) + (noise - gain if student == 1.0 else 0.0)
+    assert lightest_weight(losses_of, (0.1, 1.0)) == weight
 
-    assert lightest_weight(train, losses_of, (0.1, 1.0)) == (weight, train(weight))
+
+def test_rows_texts_and_labels_weigh_by_where_they_come_from() -> None:
+    origins = (
+        None,
+        Origin(1, "r1-0001"),
+        Origin(1, "r1-0001", labelled=True),
+        Origin(1, "r1-0001", labelled=True, confidence=0.5),
+        Origin(1, "r1-0001", labelled=True, confidence=0.0),
+    )
+    rows = [Example("text", "billing", "id", origin) for origin in origins]
+    weights = row_weights(rows, 0.05, 0.8)
+    assert weights == pytest.approx([1.0, 0.05, 0.8, 0.4, 0.008])
+    assert (weights > 0).all()  # a class of such labels alone is still one that has rows
+
+
+def read_blind(texts: Sequence[Example], confidence: float) -> list[Example]:
+    origins = [replace(text.origin, confidence=confidence) for text in texts if text.origin]
+    return [replace(text, origin=origin) for text, origin in zip(texts, origins, strict=True)]
+
+
+def test_texts_that_the_teacher_read_blind_may_count_where_no_row_can_judge() -> None:
+    texts = written()
+    assert safe_guess(texts) == WEIGHTS[0]
+    assert safe_guess(read_blind(texts, 0.5)) == WEIGHTS[-1]
+    assert safe_guess([*texts[:1], *read_blind(texts[1:], 0.5)]) == WEIGHTS[0]
+    vouched = [replace(texts[0], vouched=True), *read_blind(texts[1:], 0.5)]
+    assert safe_guess(vouched) == WEIGHTS[-1]
+
+
+def test_a_guide_with_few_validation_rows_weighs_them_by_what_was_said() -> None:
+    task = replace(TASK, validation=TASK.validation[:8])
+    assert weight_of(written(), task) == WEIGHTS[0]
+    assert weight_of(read_blind(written(), 0.9), task) == WEIGHTS[-1]

@@ -200,3 +200,12 @@ def test_two_classes_work_as_well_as_many() -> None:
 def test_an_unknown_student_is_refused_with_those_there_are() -> None:
     with pytest.raises(StudentError, match="There are: encoder, static, linear"):
         make_student("forest", CLASSES)
+
+
+def test_features_are_one_row_a_text_where_it_has_dense_ones(make: Callable[[], Student]) -> None:
+    student = make().fit(TEXTS, LABELS)
+    features = student.features(NEW)
+    assert (features is None) == (student.kind == "linear")
+    if features is not None:
+        assert len(features) == len(NEW)
+        assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)

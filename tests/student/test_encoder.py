@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+import pgkd.student.encoder as encoder_module
 from pgkd.errors import StudentError
+from pgkd.student.calibration import Calibration
 from pgkd.student.encoder import EncoderStudent
 from pgkd.student.encoders import forget_encoders, load_encoder
 from pgkd.student.finetune import FineTuning, batches, fine_tune
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 TEXTS, LABELS = make_rows(8)
 CLASSES = tuple(sorted(set(LABELS)))
+_THOROUGH = FineTuning(epochs=20, learning_rate=1e-3)
+_NONE = FineTuning(epochs=1, learning_rate=0.0)
 GOLD = np.array([CLASSES.index(label) for label in LABELS])
 
 
@@ -46,6 +51,15 @@ def test_a_text_is_embedded_once(encoder: Encoder, monkeypatch: pytest.MonkeyPat
     again = encoder.features(TEXTS)
     assert asked == TEXTS
     assert (first[: len(TEXTS)] == again).all()
+
+
+def test_a_student_that_forgets_answers_as_before(tiny_encoder: Path) -> None:
+    student = EncoderStudent(CLASSES, encoder=str(tiny_encoder)).fit(TEXTS, LABELS)
+    before = student.predict_proba(TEXTS)
+    assert student.encoder._cache
+    student.forget()
+    assert not student.encoder._cache
+    assert (student.predict_proba(TEXTS) == before).all()
 
 
 def test_features_have_unit_length_and_ignore_padding(encoder: Encoder) -> None:
@@ -92,9 +106,21 @@ def test_the_number_of_threads_changes_nothing(tiny_encoder: Path) -> None:
 def test_the_training_order_is_shuffled_anew_every_epoch() -> None:
     """The trap: a training loader that never shuffles."""
     recipe = FineTuning(epochs=3, batch_size=4)
-    order = np.concatenate(list(batches(range(32), recipe, seed=0))).reshape(3, 32)
+    order = np.concatenate(list(batches(np.full(32, 7), recipe, seed=0))).reshape(3, 32)
     assert (np.sort(order, axis=1) == np.arange(32)).all()
     assert len({tuple(epoch) for epoch in (*order, np.arange(32))}) == 4
+    together = [frozenset(map(frozenset, epoch.reshape(-1, 4).tolist())) for epoch in order]
+    assert len(set(together)) == 3  # other rows share a batch, and not only in another order
+
+
+def test_rows_of_a_batch_are_of_similar_length() -> None:
+    lengths = np.random.default_rng(1).integers(5, 128, 64)
+    found = list(batches(lengths, FineTuning(epochs=1, batch_size=8), seed=0))
+    padded = sum(len(batch) * lengths[batch].max() for batch in found)
+    unsorted = sum(8 * lengths[i : i + 8].max() for i in range(0, 64, 8))
+    assert padded - lengths.sum() < 0.5 * (unsorted - lengths.sum())
+    longest = [int(lengths[batch].max()) for batch in found]
+    assert longest != sorted(longest)  # else every epoch would end with the long ones
 
 
 def test_another_seed_trains_in_another_order(encoder: Encoder) -> None:
@@ -159,6 +185,43 @@ def test_fine_tuning_fits_better_than_its_linear_probe(encoder: Encoder) -> None
 
     probe = loss(head.predict_proba(encoder.features(TEXTS)))
     assert loss(new.predict_proba(tuned.features(TEXTS))) < probe
+
+
+def test_fine_tuning_is_chosen_where_a_held_out_fold_gains_by_it(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen features of a random encoder tell little; on what they tell, nothing is to gain."""
+    settings: dict[str, Any] = {"encoder": str(tiny_encoder), "max_length": 32}
+    texts, labels = make_rows(20)
+    student = EncoderStudent(CLASSES, **settings)
+    monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_THOROUGH))
+    student.tune(texts, labels, seed=0)
+    assert student.recipe == "finetune"
+    assert student.tuning.startswith("finetune; fine-tuning changes the log loss of 20 rows")
+    assert student.clone().recipe == "finetune"
+    assert student.probe().recipe == "frozen"
+    monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_NONE))
+    assert EncoderStudent(CLASSES, **settings).tune(texts, labels, seed=0).recipe == "frozen"
+
+
+def test_a_recipe_that_is_given_is_kept_and_calibrated(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"encoder": str(tiny_encoder), "max_length": 32}
+    texts, labels = make_rows(20)
+    monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_NONE))
+    frozen = EncoderStudent(CLASSES, recipe="frozen", **settings).tune(texts, labels, seed=0)
+    tuned = EncoderStudent(CLASSES, recipe="finetune", **settings).tune(texts, labels, seed=0)
+    assert (frozen.recipe, tuned.recipe) == ("frozen", "finetune")
+    assert frozen.head_settings.fine_tuned == Calibration()
+    assert tuned.head_settings.fine_tuned != Calibration()
+
+
+def test_rows_too_few_to_hold_any_out_are_left_frozen(tiny_encoder: Path) -> None:
+    texts, labels = ["my card was stolen", "please reset it"], ["account", "billing"]
+    student = EncoderStudent(CLASSES, encoder=str(tiny_encoder)).tune(texts, labels, seed=0)
+    assert student.recipe == "frozen"
+    assert len(student.fit(texts, labels).predict(texts)) == 2
 
 
 def test_an_encoder_that_is_nowhere_is_an_error_that_says_what_to_give(

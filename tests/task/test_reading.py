@@ -7,15 +7,16 @@ import gzip
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgkd.errors import DataError
+from pgkd.task import lines
 from pgkd.task.problems import Problems
-from pgkd.task.reading import read_table, read_texts
+from pgkd.task.reading import open_table, read_texts, stream_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +55,13 @@ WRITERS: dict[str, Callable[[list[tuple[str, str]]], bytes]] = {
 
 def read(path: Path) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     problems = Problems()
-    table = read_table(path, problems)
-    return [(text, label) for _, text, label in table.cells("text", "label")], problems.sentences()
+    return [(text, label) for _, text, label in cells(path, problems)], problems.sentences()
+
+
+def cells(path: Path, problems: Problems) -> list[tuple[Any, ...]]:
+    """Number, text and label of every row."""
+    with open_table(path, ("text", "label"), problems) as table:
+        return list(table.cells("text", "label"))
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
@@ -123,7 +129,7 @@ def test_arbitrary_bytes_give_rows_or_problems_and_nothing_else(
 ) -> None:
     path = tmp_path / f"rows.{kind}"
     path.write_bytes(data)
-    read_table(path, Problems())
+    cells(path, Problems())
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path: Path) -> None:
@@ -166,7 +172,7 @@ def test_a_broken_header_is_told(tmp_path: Path) -> None:
 def test_blank_lines_are_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text("text,label\n\nfirst,a\n\nsecond,b\n\n", encoding="utf-8")
-    numbers = [number for number, _ in read_table(path, Problems()).records]
+    numbers = [number for number, *_ in cells(path, Problems())]
     assert numbers == [1, 2]
 
 
@@ -184,6 +190,60 @@ def test_bad_json_lines_are_told_and_the_others_read(tmp_path: Path) -> None:
     assert rows == [("x", "a")]
     assert "row 2 is no JSON" in problems[0]
     assert "row 3 is no JSON object" in problems[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("rows.csv", f"text\nfine\n{'x' * 99}\n", "row 2: longer than 50 characters; is a quote"),
+        ("rows.csv", 'text\nfine\n"open\n' + "line\n" * 20, "row 2: longer than 50 characters"),
+        ("rows.csv", f"{'x' * 99}\n", "the header: longer than 50 characters"),
+        ("rows.jsonl", f'{{"text": "fine"}}\n{{"text": "{"x" * 99}"}}\n', "line 2: longer than 50"),
+        ("rows.txt", f"fine\n{'x' * 99}", "line 2: longer than 50 characters"),
+    ],
+)
+def test_a_row_without_an_end_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, told: str
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST_ROW", 50)
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=told):
+        read_texts(tmp_path / name)
+
+
+def test_many_rows_may_be_long_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "LONGEST_ROW", 50)
+    rows = [('two\nlines, and "quotes"', "a")] * 20
+    (tmp_path / "rows.csv").write_bytes(as_csv(rows))
+    assert read(tmp_path / "rows.csv") == (rows, ())
+
+
+def test_rows_end_as_on_any_system_and_broken_bytes_keep_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"text,label\rfirst,a\r\nsecond,b\nca\xe9,c\r")
+    rows, problems = read(path)
+    assert rows == [("first", "a"), ("second", "b"), ("ca\ufffd", "c")]
+    assert "line 4: byte 3 is not UTF-8" in problems[0]
+
+
+def test_a_file_is_read_as_its_rows_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "x"}\n' * 100 + "{oops\n", encoding="utf-8")
+    problems = Problems()
+    texts = stream_texts(path, "text", problems)
+    assert next(texts) == "x"
+    assert not problems
+    assert len(list(texts)) == 99
+    assert "row 101 is no JSON" in problems.sentences()[0]
+
+
+def test_of_many_problems_few_are_kept_and_all_counted() -> None:
+    problems = Problems()
+    for number in range(1000):
+        problems.add("rows without a text", f"row {number} has no text")
+    told = problems.sentences()
+    assert len(problems) == 1000
+    assert told[-2:] == ("row 19 has no text", "and 980 more rows without a text")
 
 
 @pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.gz"])

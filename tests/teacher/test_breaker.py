@@ -144,3 +144,26 @@ def test_over_many_threads_a_provider_that_is_down_gets_few_calls_and_the_work_i
     assert len(kept) == 20
     # Three in a row, and what was in flight; a late answer begins the count anew.
     assert len(server.seen) < 60
+
+
+def test_a_server_tries_one_call_after_a_rest() -> None:
+    now = [100.0]
+    breaker = Breaker(rest=30, clock=lambda: now[0])
+    for _ in range(2):
+        breaker.failed(TeacherUnavailableError("no route to host."))
+    with pytest.raises(TeacherDownError):
+        breaker.failed(TeacherUnavailableError("no route to host."))
+    now[0] += 29
+    with pytest.raises(TeacherDownError):
+        breaker.check()
+    now[0] += 1
+    breaker.check()  # one call leaves
+    with pytest.raises(TeacherDownError):
+        breaker.check()  # and no other beside it
+    with pytest.raises(TeacherDownError):
+        breaker.failed(TeacherUnavailableError("no route to host."))
+    now[0] += 30
+    breaker.check()
+    breaker.succeeded()
+    breaker.check()
+    breaker.check()

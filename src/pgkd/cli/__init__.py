@@ -6,7 +6,24 @@ import sys
 
 import typer
 
-from pgkd.cli import cost, distill, doctor, evaluate, export, init, label, models, predict, show
+from pgkd.cli import (
+    bench,
+    cascade,
+    cost,
+    distill,
+    doctor,
+    evaluate,
+    export,
+    init,
+    label,
+    models,
+    predict,
+    report,
+    retrain,
+    serve,
+    show,
+    ui,
+)
 from pgkd.errors import PgkdError
 
 app = typer.Typer(
@@ -21,10 +38,16 @@ app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(export.export)
+app.command()(serve.serve)
+app.command()(cascade.cascade)
 app.command()(label.label)
 app.command()(show.show)
+app.command()(report.report)
+app.command()(retrain.retrain)
+app.command()(ui.ui)
 app.command()(cost.cost)
 app.command()(doctor.doctor)
+app.command()(bench.bench)
 app.add_typer(models.app, name="models", help="Find, fetch and locate model weights.")
 
 

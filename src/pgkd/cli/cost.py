@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from pgkd.teacher.account import Call
 
 Option = typer.Option
 _TITLES = {
@@ -31,18 +28,11 @@ def cost(
     """
     from pgkd.cli.console import print_json
     from pgkd.distill import RunFolder
-    from pgkd.teacher.account import Ledger, summed
+    from pgkd.teacher.account import Ledger, by_round_and_purpose, summed
 
     with Ledger(run) if run.is_file() else RunFolder.open(run).ledger() as ledger:
         calls = list(ledger.calls())
-    parts: dict[tuple[int, str], list[Call]] = {}
-    for call in calls:
-        parts.setdefault((call.round, call.purpose), []).append(call)
-    lines = [
-        {"round": number, "purpose": purpose, **summed(part)}
-        for (number, purpose), part in sorted(parts.items())
-    ]
-    total = summed(calls)
+    lines, total = by_round_and_purpose(calls), summed(calls)
     if as_json:
         sources = sorted({call.price_source for call in calls if call.price_source})
         print_json({"run": str(run), "parts": lines, "total": total, "prices": sources})
@@ -71,7 +61,8 @@ def _print(run: Path, lines: list[dict[str, Any]], total: dict[str, Any]) -> Non
 
 
 def _cells(line: dict[str, Any], shown: Iterable[str]) -> tuple[str, ...]:
-    asked = line["calls"] - line["failed"] - line["lost"] - line["cached"]
-    unknown = line["unpriced"] == asked > 0
-    money = "unknown" if unknown else f"{Decimal(line['usd']):.4f}"
+    from pgkd.teacher.account import known_usd
+
+    usd = known_usd(line)
+    money = "unknown" if usd is None else f"{usd:.4f}"
     return (*(str(line[name]) for name in shown), money)

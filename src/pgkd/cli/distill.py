@@ -14,16 +14,16 @@ def distill(
     config: Annotated[Path | None, Option(help="Settings, as `pgkd init` writes them.")] = None,
     train: Annotated[Path | None, Option(help="Labelled rows.")] = None,
     validation: Annotated[Path | None, Option(help="Validation rows, used as they are.")] = None,
+    unlabelled: Annotated[Path | None, Option(help="Texts without labels, to label some.")] = None,
+    pool_share: Annotated[str | None, Option(help="Share of rounds that label; or auto.")] = None,
     text_column: Annotated[str | None, Option(help="Column of the text.")] = None,
     label_column: Annotated[str | None, Option(help="Column of the class.")] = None,
     classes: Annotated[Path | None, Option(help="YAML list of the classes.")] = None,
     limit: Annotated[int | None, Option(help="Use this many rows, drawn at random.")] = None,
-    on_conflict: Annotated[
-        str | None, Option(help="Contradicting rows: 'error' or 'drop'.")
-    ] = None,
+    on_conflict: Annotated[str | None, Option(help="Contradicting rows: error or drop.")] = None,
     student: Annotated[str | None, Option(help="encoder, static or linear.")] = None,
     encoder: Annotated[str | None, Option(help="Encoder: name, hub name or folder.")] = None,
-    recipe: Annotated[str | None, Option(help="Encoder: frozen or finetune.")] = None,
+    recipe: Annotated[str | None, Option(help="Encoder: auto, frozen or finetune.")] = None,
     teacher: Annotated[str | None, Option(help="Provider: local, openai, anthropic, ...")] = None,
     teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
     base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
@@ -61,6 +61,7 @@ def distill(
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what it will cost, about, and stop.")
     ] = False,
+    report: Annotated[bool, Option("--report", help="Write report.html at the end.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Distil a teacher into a student; an --out that holds a run is resumed."""
@@ -68,15 +69,19 @@ def distill(
     from pgkd.cli.options import OPTIONS, resolve
 
     given = {name: options[name] for name in OPTIONS}
-    run(resolve(config, threads, **given), dry=dry_run, as_json=as_json)
+    run(resolve(config, threads, **given), dry=dry_run, as_json=as_json, report=report)
 
 
-def run(settings: Any, *, dry: bool, as_json: bool) -> None:
+def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> None:
     """Run the loop with its display, and tell how it ended."""
     from pgkd.cli.console import console, print_json
     from pgkd.cli.progress import RunDisplay, estimate_line
     from pgkd.distill import Distiller
 
+    if report:
+        from pgkd.report import check_available
+
+        check_available()  # not only after hours
     out = console(stderr=True)
     display = RunDisplay(out)
     distiller = Distiller(settings, hooks=[display])
@@ -102,5 +107,9 @@ def run(settings: Any, *, dry: bool, as_json: bool) -> None:
         print_json({"run": str(distiller.run_.path), **distiller.run_.read_json("result.json")})
     else:
         display.summary(distiller.run_.path, distiller.outcome_)
+    if report:
+        from pgkd.report import write_report
+
+        out.print(f"Report: {write_report(distiller.run_)}")
     if distiller.outcome_.stopped_by == "teacher failed":
         raise typer.Exit(1)

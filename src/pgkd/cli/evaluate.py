@@ -10,9 +10,6 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from pgkd.student import Student
 
 Option = typer.Option
@@ -40,6 +37,7 @@ def evaluate(
 ) -> None:
     """Compare the student before, after and at the last round, with 95% intervals."""
     from pgkd.cli.console import console, print_json
+    from pgkd.evaluation import judge_students, time_student
     from pgkd.task import read_rows
 
     students = _students(run)
@@ -47,16 +45,12 @@ def evaluate(
     texts, labels = read_rows(data, text_column, label_column, classes=classes)
     report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
     with console(stderr=True).status("evaluating"):
+        report["timing"] = time_student(students["after"], texts).to_json()
         probabilities = {name: s.predict_proba(texts) for name, s in students.items()}
-        report["students"] = {
-            name: _judge(p, labels, classes, seed) for name, p in probabilities.items()
-        }
-        for name in ("before", "round_0"):
-            if name in probabilities and "after" in probabilities:
-                pair = probabilities[name], probabilities["after"]
-                report[f"after_minus_{name}"] = _difference(*pair, labels, classes, seed)
+        report |= judge_students(probabilities, labels, classes, seed=seed)
     if teacher_rows:
         report["teacher"] = _teacher(run, texts, labels, teacher_rows, seed)
+    _keep(run, report)
     if as_json:
         print_json(report)
     else:
@@ -64,50 +58,29 @@ def evaluate(
 
 
 def _students(path: Path) -> dict[str, Student]:
-    """The student of the labelled rows alone, after (best), and others where they differ.
-
-    Those are round 0 where the class list trained it too, and the last round if it is not the best.
-    """
+    """The students of a run by their roles; a saved student is the one after."""
     from pgkd.distill import RunFolder
     from pgkd.student import load_student
 
     if (path / "student.json").is_file():
         return {"after": load_student(path)}
     run = RunFolder.open(path)
-    if run.has_student("alone"):
-        students = {"before": run.student("alone"), "round_0": run.student("first")}
-    else:
-        students = {"before": run.student("first")}
-    students["after"] = run.student("best")
-    result = run.read_json("result.json") if (path / "result.json").is_file() else {"rounds": []}
-    if result["rounds"] and result["best"] != result["rounds"][-1]["round"]:
-        students["last"] = run.student("last")
-    return students
+    return {role: run.student(name) for role, name in run.compared().items()}
 
 
-def _judge(
-    probabilities: NDArray[np.float64], labels: Sequence[str], classes: Sequence[str], seed: int
-) -> dict[str, Any]:
-    from pgkd.evaluation import bootstrap_intervals, evaluate
+def _keep(path: Path, report: dict[str, Any]) -> None:
+    """Keep the last result in the run folder, for `pgkd report`; a saved student has none."""
+    from pgkd.cli.console import console
+    from pgkd.distill import RunFolder
+    from pgkd.teacher.account.ledger import now
 
-    metrics = evaluate(probabilities, labels, classes).to_json()
-    intervals = bootstrap_intervals(probabilities, labels, classes, seed=seed)
-    return {**metrics, "intervals": {name: list(pair) for name, pair in intervals.items()}}
-
-
-def _difference(
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    seed: int,
-) -> dict[str, Any]:
-    from pgkd.evaluation import compare
-
-    found = compare(before, after, labels, classes, seed=seed)
-    return {
-        name: {"difference": d.difference, "interval": [d.low, d.high]} for name, d in found.items()
-    }
+    if not (path / "config.yaml").is_file():
+        return
+    kept = {name: value for name, value in report.items() if name != "run"}
+    try:
+        RunFolder.open(path).write_json("evaluation.json", {**kept, "time": now()})
+    except OSError as error:
+        console(stderr=True).print(f"warning: the result is not kept in {path}: {error}")
 
 
 def _teacher(
@@ -151,6 +124,7 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
         "round_0": "with the class list (round 0)",
         "after": "student after (kept as best)",
         "last": "student of the last round",
+        "reviewed": "student of pgkd retrain",
     }
     rows = [
         (names[name], *(_cell(figures, measure) for measure in _MEASURES))

@@ -27,9 +27,12 @@ def export(
     out: Annotated[
         Path | None, Option(help="Takes a folder for each format. Default: RUN/export.")
     ] = None,
+    which: Annotated[
+        str, Option(help="Student of the run: best, reviewed, last, first or alone.")
+    ] = "best",
     as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Export the best student, and check that what was exported answers as it does."""
+    """Export a student, and check that what was exported answers as it does."""
     from pgkd.cli.console import console, print_json
     from pgkd.distill import RunFolder
     from pgkd.serving.export import export as make
@@ -40,6 +43,7 @@ def export(
             RunFolder.open(run),
             choice,  # type: ignore[arg-type]  # checked there
             out or run / "export",
+            which=which,
             on_format=lambda name: status.update(f"exporting {name}"),
         )
     for found in done:

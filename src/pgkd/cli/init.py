@@ -25,6 +25,7 @@ data:
   label_column: {label_column}
   # validation: validation.csv     # used as it is; default: split off the training rows
   # validation_fraction: 0.2
+  # unlabelled: unlabelled.csv     # texts without labels: the teacher labels those worth it
   classes: {classes}
   # limit: 1000                    # use so many rows, drawn at random
   # on_conflict: error             # or drop: rows that contradict each other
@@ -32,7 +33,7 @@ data:
 student:
   kind: encoder                    # or linear: TF-IDF and logistic regression
   # encoder: all-minilm-l6-v2      # a name of `pgkd models list`, a hub name or a folder
-  # recipe: frozen                 # or finetune: slower, trains the whole encoder
+  # recipe: auto                   # or frozen (seconds), or finetune (minutes): see docs
 
 teacher:
   provider: local                  # or openai, anthropic, bedrock: keys come from the environment

@@ -58,7 +58,7 @@ def label(
 
     Run it again after it was cut off, or with more texts: what was answered is not asked again.
     """
-    from pgkd.cli.answers import check_suffix
+    from pgkd.bulk.answers import check_out
     from pgkd.cli.options import resolve
     from pgkd.task import read_texts
     from pgkd.teacher.labelling import METHODS
@@ -70,7 +70,7 @@ def label(
         cache=cache, concurrency=concurrency, budget_usd=budget_usd, budget_tokens=budget_tokens,
         budget_calls=budget_calls, seed=seed,
     )  # fmt: skip
-    check_suffix(out)
+    check_out(out)
     columns = text_column, label_column
     taxonomy, shown = _task(
         classes or settings.data.classes, examples, columns, shots, settings.seed
@@ -137,12 +137,13 @@ def _label(
 
 
 def _write(out: Path, texts: Sequence[str], found: Sequence[Labelled]) -> None:
-    from pgkd.cli.answers import answers_file
+    from pgkd.bulk.answers import write_answers
 
-    with answers_file(out, _COLUMNS) as write:
-        for text, answer in zip(texts, found, strict=True):
-            sure = None if answer.confidence is None else round(answer.confidence, 6)
-            write((text, answer.label, sure))
+    rows = (
+        (text, answer.label, None if answer.confidence is None else round(answer.confidence, 6))
+        for text, answer in zip(texts, found, strict=True)
+    )
+    write_answers(out, _COLUMNS, rows)
 
 
 def _tell(out: Path, found: Sequence[Labelled], *, as_json: bool) -> None:

@@ -10,6 +10,8 @@ from pgkd.config import Config, merge
 OPTIONS = {
     "train": "data.train",
     "validation": "data.validation",
+    "unlabelled": "data.unlabelled",
+    "pool_share": "pool.share",
     "text_column": "data.text_column",
     "label_column": "data.label_column",
     "classes": "data.classes",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pgkd.serving import Predictor
-    from pgkd.student import Student
+    from pgkd.bulk import Job
+    from pgkd.bulk.models import Classifier
 
 Option = typer.Option
-_BATCH = 1024  # texts between two updates of the bar
+_STREAM = Path("-")
 
 
 def predict(
@@ -24,82 +23,100 @@ def predict(
         Path, typer.Argument(help="Run folder, an export, or the folder of a saved student.")
     ],
     text: Annotated[str | None, typer.Argument(help="One text to classify.")] = None,
-    data: Annotated[Path | None, Option(help="File of texts; labels are not needed.")] = None,
-    out: Annotated[Path | None, Option(help="CSV or JSONL file to write.")] = None,
+    data: Annotated[
+        Path | None,
+        Option(help="File of texts, of any size; labels are not needed. - is standard input."),
+    ] = None,
+    out: Annotated[
+        Path | None, Option(help="CSV or JSONL file to write. - is standard output (JSONL).")
+    ] = None,
     text_column: Annotated[str, Option(help="Column of the text.")] = "text",
-    which: Annotated[str, Option(help="Student of the run: best, last, first or alone.")] = "best",
+    data_format: Annotated[
+        str | None, Option(help="csv, tsv, jsonl, txt or parquet; default: by the file's name.")
+    ] = None,
+    engine: Annotated[
+        str, Option(help="here, or ray: the same on a cluster (extra 'ray').")
+    ] = "here",
+    restart: Annotated[
+        bool, Option("--restart", help="Begin a file again that was cut off.")
+    ] = False,
+    which: Annotated[
+        str, Option(help="Student of the run: best, reviewed, last, first or alone.")
+    ] = "best",
     top: Annotated[int, Option(min=1, help="Classes to tell for one text.")] = 3,
     as_json: Annotated[bool, Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
-    """Classify one text, or every text of a file into another file."""
+    """Classify one text, or every text of a file into another file.
+
+    Run it again with the same arguments after it was cut off: it goes on where it stopped.
+    """
+    from pgkd.bulk import Job, Source, check_out, find_model, load_model
+
     if (text is None) == (data is None):
         raise ConfigError("Give either one text or --data FILE.")
-    student = load(run, which)
     if text is not None:
-        _one(student, text, top, as_json=as_json)
+        _one(load_model(find_model(run, which)), text, top, as_json=as_json)
         return
     assert data is not None
     if out is None:
         raise ConfigError("Give --out FILE (.csv or .jsonl) for the answers.")
-    from pgkd.cli.answers import check_suffix
-    from pgkd.task import read_texts
-
-    _file(student, read_texts(data, text_column), check_suffix(out))
-
-
-def load(path: Path, which: str) -> Student | Predictor:
-    """The student of a run folder, of an export, or of a folder that was saved alone."""
-    from pgkd import serving
-    from pgkd.distill import RunFolder
-    from pgkd.serving import manifest
-    from pgkd.student import load_student
-
-    if (path / manifest.FILE).is_file():
-        return serving.load(path, threads=None)
-    if (path / "student.json").is_file():
-        return load_student(path)
-    return RunFolder.open(path).student(which)
+    kind = f".{data_format.lower().lstrip('.')}" if data_format else None
+    name = Path("standard input") if data == _STREAM else data
+    source = Source(name, text_column, kind or (".txt" if data == _STREAM else None))
+    suffix = ".jsonl" if out == _STREAM else check_out(out).suffix
+    job = Job(source, find_model(run, which), suffix)
+    if _STREAM in (data, out):
+        _stream(job, data, out, engine, restart=restart)
+    else:
+        _file(job, out, engine, restart=restart)
 
 
-def _one(student: Student | Predictor, text: str, top: int, *, as_json: bool) -> None:
+def _one(model: Classifier, text: str, top: int, *, as_json: bool) -> None:
     from pgkd.cli.console import print_json, print_rows
 
-    probabilities = student.predict_proba([text])[0]
+    probabilities = model.predict_proba([text])[0]
     best = probabilities.argsort(kind="stable")[::-1][:top]
-    ranked = [(student.classes[i], round(float(probabilities[i]), 6)) for i in best]
+    ranked = [(model.classes[i], round(float(probabilities[i]), 6)) for i in best]
     if as_json:
         print_json([{"label": name, "probability": p} for name, p in ranked])
     else:
         print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in ranked])
 
 
-def _file(student: Student | Predictor, texts: Sequence[str], out: Path) -> None:
-    """Answers to a file that appears only when it is whole."""
-    from rich.progress import Progress
-
-    from pgkd.cli.answers import answers_file
+def _file(job: Job, out: Path, engine: str, *, restart: bool) -> None:
+    from pgkd.bulk import Engine, classify_file
     from pgkd.cli.console import console
+    from pgkd.cli.rows_progress import RowsProgress
 
+    if engine not in get_args(Engine):
+        known = ", ".join(get_args(Engine))
+        raise ConfigError(f"There is no engine '{engine}'. There are: {known}.")
     shell = console(stderr=True)
-    with (
-        answers_file(out, ("text", "label", "probability")) as write,
-        Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
-    ):
-        bar = progress.add_task("classifying", total=len(texts))
-        for answers in _answers(student, texts):
-            for answer in answers:
-                write(answer)
-            progress.advance(bar, len(answers))
-    shell.print(f"{len(texts)} texts classified into {out}")
+    with RowsProgress(shell) as progress:
+        rows = classify_file(
+            job,
+            out,
+            engine=engine,  # type: ignore[arg-type]  # one of the two
+            restart=restart,
+            watcher=progress,
+        )
+    shell.print(f"{rows} texts classified into {out}")
 
 
-def _answers(
-    student: Student | Predictor, texts: Sequence[str]
-) -> Iterator[list[tuple[str, str, float]]]:
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
-        probabilities = student.predict_proba(batch)
-        yield [
-            (text, student.classes[int(row.argmax())], round(float(row.max()), 6))
-            for text, row in zip(batch, probabilities, strict=True)
-        ]
+def _stream(job: Job, data: Path, out: Path, engine: str, *, restart: bool) -> None:
+    """As a filter: nothing is resumed, and nothing needs to be told on standard output."""
+    from pgkd.bulk import classify_stream
+    from pgkd.bulk.answers import partial_of
+    from pgkd.cli.console import console
+    from pgkd.cli.rows_progress import RowsProgress
+
+    if engine != "here" or restart:
+        raise ConfigError("--engine ray and --restart need files: what flows by is gone.")
+    stream = sys.stdin.buffer if data == _STREAM else None
+    with RowsProgress(console(stderr=True)) as progress:
+        if out == _STREAM:
+            classify_stream(job, stream, sys.stdout.buffer, progress)
+            return
+        with partial_of(out).open("wb") as target:
+            classify_stream(job, stream, target, progress)
+        partial_of(out).replace(out)

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from pgkd.curation import Look
     from pgkd.distill import Estimate, Outcome, Resumed, Round
-    from pgkd.guidance import Ask, ClassListTrial
+    from pgkd.distill.events import Agreement
+    from pgkd.guidance import Ask, Assessment, ClassListTrial
+    from pgkd.task import Pool
     from pgkd.teacher.account import BatchProgress
 
 _WHY = {
@@ -44,6 +47,8 @@ class RunDisplay(Hooks):
             transient=True,
         )
         self._requests = 0  # of the round
+        self._kept = 0  # texts of the round, so far
+        self._read = 0  # of them, once more
         self._out = 0  # requests, in batches
         self._trouble = ""  # of a batch, told last
         self._bar = self._progress.add_task("preparing the student", total=None)
@@ -70,6 +75,16 @@ class RunDisplay(Hooks):
                 f"{resumed.waiting} requests are out in a batch: it is waited for, not paid again"
             )
 
+    def on_pool(self, pool: Pool) -> None:
+        """Say how many texts there are to choose from."""
+        left_out = ", ".join(f"{n} {why}" for why, n in pool.dropped.items())
+        line = f"pool of {len(pool.texts)} unlabelled texts"
+        self._console.print(line + (f"; left out: {left_out}" if left_out else ""))
+
+    def on_tuned(self, tuning: str) -> None:
+        """Say what was chosen."""
+        self._console.print(f"student: {tuning}")
+
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Say whether the class list is used."""
         self._console.print(
@@ -91,9 +106,17 @@ class RunDisplay(Hooks):
         """Say what it will cost."""
         self._console.print(estimate_line(estimate))
 
+    def on_agreement(self, found: Agreement, weight: float) -> None:
+        """Say what the teacher's labels are worth."""
+        self._console.print(
+            f"the teacher agrees with {found.right} of {found.asked} of your labels; "
+            f"a text that it labels weighs {weight:.2g}"
+        )
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Begin to count requests."""
         self._requests = len(asks)
+        self._kept = self._read = 0
         self._progress.reset(
             self._bar, total=len(asks), description=f"round {number}: the teacher writes"
         )
@@ -122,7 +145,17 @@ class RunDisplay(Hooks):
             self._progress.reset(self._bar, total=self._requests, description="the teacher writes")
 
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
-        """Count a request."""
+        """Count a request, and the texts that may be read once more."""
+        self._kept += kept
+        self._progress.advance(self._bar)
+
+    def on_look(self, look: Look) -> None:
+        """Count a text that was read once more."""
+        if not self._read:
+            self._progress.reset(
+                self._bar, total=self._kept, description="the teacher reads its texts blind"
+            )
+        self._read += 1
         self._progress.advance(self._bar)
 
     def on_round_end(self, finished: Round) -> None:
@@ -176,13 +209,22 @@ def estimate_line(estimate: Estimate) -> str:
     )
 
 
+def _weights(assessment: Assessment) -> str:
+    """What the texts weigh, as far as there are any."""
+    weights = {
+        "texts": assessment.written_weight,
+        "labelled texts of the pool": assessment.labelled_weight,
+    }
+    return "".join(f"{what} weigh {w:.2g}; " for what, w in weights.items() if w is not None)
+
+
 def round_line(finished: Round) -> str:
     """A round in one line."""
     _, accuracy, macro_f1, log_loss = _figures(finished)
     line = f"round {finished.number}: "
     if finished.number:
         line += f"kept {finished.kept} of {finished.asked} texts; "
-        line += f"texts weigh {finished.assessment.written_weight:g}; "
+        line += _weights(finished.assessment)
     line += f"validation accuracy {accuracy}, macro F1 {macro_f1}, log loss {log_loss}"
     if finished.number:
         verdict = finished.verdict

@@ -112,7 +112,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
             (
                 str(line["round"]),
                 f"{line['kept']} of {line['asked']}",
-                f"{line['written_weight']:g}" if line["written_weight"] else "",
+                _weights(line),
                 f"{metrics['accuracy']:.3f}",
                 f"{metrics['macro_f1']:.3f}",
                 f"{metrics['log_loss']:.3f}",
@@ -123,6 +123,13 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
     figures = ("accuracy", "macro F1", "log loss", "loss change")
     header = ("round", "texts kept", "weight", *figures, "student")
     print_rows("Rounds (on the validation rows)", header, rows)
+
+
+def _weights(line: dict[str, Any]) -> str:
+    """What written texts weigh in a round, and those of the pool that the teacher labelled."""
+    written, labelled = line["written_weight"], line.get("labelled_weight")
+    told = [f"{written:g}"] if written else []
+    return "; ".join(told + ([f"labelled {labelled:.2g}"] if labelled else []))
 
 
 def _asks(asks: list[dict[str, Any]]) -> None:

@@ -4,6 +4,8 @@ from pgkd.curation.curator import Curation, Curator
 from pgkd.curation.parsing import Limits, Parsed, parse_samples, read_description
 from pgkd.curation.reasons import Drop, Fault, Reason, Sample
 from pgkd.curation.repair import repair_request
+from pgkd.curation.second_look import Look, SecondLook
+from pgkd.curation.unlabelled import without_rows
 
 __all__ = [
     "Curation",
@@ -11,10 +13,13 @@ __all__ = [
     "Drop",
     "Fault",
     "Limits",
+    "Look",
     "Parsed",
     "Reason",
     "Sample",
+    "SecondLook",
     "parse_samples",
     "read_description",
     "repair_request",
+    "without_rows",
 ]

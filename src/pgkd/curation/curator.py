@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pgkd.curation.likeness import letters, nearest
 from pgkd.curation.reasons import Drop, Reason, Sample
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ class Curator:
         near_duplicate: float = 0.9,
         max_words: int | None = None,
     ) -> None:
-        self._cutoff = 100 * near_duplicate
+        self._near_duplicate = near_duplicate
         self._max_words = max_words or _word_bound([row.text for row in real])
-        self._validation = [_letters(row.text) for row in validation]
-        self._real = [_letters(row.text) for row in real]
+        self._validation = [letters(row.text) for row in validation]
+        self._real = [letters(row.text) for row in real]
         self._kept: list[str] = []
 
     def curate(self, samples: Sequence[Sample], shown: Sequence[str] = ()) -> Curation:
@@ -65,16 +66,20 @@ class Curator:
             samples: valid samples of one reply.
             shown: texts that the prompt showed.
         """
-        examples = [_letters(text) for text in shown]
+        examples = [letters(text) for text in shown]
         kept, dropped = [], []
         for sample in samples:
             drop = self._fault(sample, examples)
             if drop is None:
                 kept.append(sample)
-                self._kept.append(_letters(sample.text))
+                self._kept.append(letters(sample.text))
             else:
                 dropped.append(drop)
         return Curation(tuple(kept), tuple(dropped))
+
+    def remember(self, text: str) -> None:
+        """Take a text that came another way for one that was kept: none near it is kept later."""
+        self._kept.append(letters(text))
 
     def _fault(self, sample: Sample, shown: Sequence[str]) -> Drop | None:
         """The first reason to drop a sample, the cheap and the grave ones first."""
@@ -84,7 +89,7 @@ class Curator:
         if len(words) > self._max_words:
             detail = f"{len(words)} words, at most {self._max_words} are kept"
             return Drop(sample, Reason.TOO_LONG, detail)
-        letters = _letters(sample.text)
+        given = letters(sample.text)
         against = (
             (Reason.CONTAMINATION, self._validation),
             (Reason.COPY, shown),
@@ -92,17 +97,10 @@ class Curator:
             (Reason.DUPLICATE, self._kept),
         )
         for reason, texts in against:
-            if (found := self._nearest(letters, texts)) is not None:
-                twin, similarity = found
+            if (like := nearest(given, texts, self._near_duplicate)) is not None:
+                twin, similarity = like
                 return Drop(sample, reason, f"{similarity:.0f}% like: {twin[:200]}")
         return None
-
-    def _nearest(self, letters: str, texts: Sequence[str]) -> tuple[str, float] | None:
-        """The most similar text, if it reaches the cutoff."""
-        from rapidfuzz import fuzz, process
-
-        found = process.extractOne(letters, texts, scorer=fuzz.ratio, score_cutoff=self._cutoff)
-        return None if found is None else (found[0], found[1])
 
 
 def runaway_share(words: Sequence[str]) -> float:
@@ -118,8 +116,3 @@ def runaway_share(words: Sequence[str]) -> float:
 def _word_bound(texts: Sequence[str]) -> int:
     usual = float(np.percentile([len(text.split()) for text in texts], 99)) if texts else 0.0
     return max(_LEAST_BOUND, math.ceil(_LONGEST * usual))
-
-
-def _letters(text: str) -> str:
-    """A text without case and punctuation: what is compared."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())

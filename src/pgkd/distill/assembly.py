@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from pgkd.curation import Curator
+import numpy as np
+
+from pgkd.curation import Curator, SecondLook
+from pgkd.distill.labelling import PoolWriter
 from pgkd.guidance import (
     ClassificationGuide,
+    GuidedChoice,
+    LabelAsking,
     LengthTarget,
     PaperAsking,
+    PoolGuide,
+    RandomChoice,
+    Spent,
     TargetedAsking,
+    Turns,
     Writing,
     description_request,
+    labelled_weight,
     try_class_list,
 )
 from pgkd.student import make_student, student_class
-from pgkd.task import stratified_folds
+from pgkd.task import PoolText, limit_rows, stratified_folds
 from pgkd.teacher import PatientTeacher, make_teacher, teacher_maker
 from pgkd.teacher.account import (
     AccountedTeacher,
@@ -30,18 +40,20 @@ from pgkd.teacher.account import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from pgkd.config import Config
     from pgkd.distill.events import Hooks
     from pgkd.distill.store import RunFolder
-    from pgkd.distill.writing import Writer
-    from pgkd.guidance import Asking, Guide
+    from pgkd.guidance import Asking, Choice, Guide
     from pgkd.student import Student
     from pgkd.task import Example, Task
     from pgkd.teacher import Teacher
     from pgkd.teacher.account import BatchProgress, Ledger, Prices
+    from pgkd.teacher.breaker import Breaker
+
+    AskingMaker = Callable[[Config, Task, NDArray[np.int64], Callable[[], str]], Asking]
+    GuideMaker = Callable[[Config, Task, PoolWriter, RunFolder, Hooks], Guide]
 
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
@@ -65,6 +77,8 @@ def employed(
     teacher: Teacher,
     ledger: Ledger,
     on_batch: Callable[[BatchProgress], None] = lambda progress: None,
+    *,
+    breaker: Breaker | None = None,
 ) -> Teacher:
     """A teacher on the books of a run, within its budget, that retries. Each attempt is booked.
 
@@ -73,6 +87,7 @@ def employed(
         teacher: who is asked.
         ledger: the books.
         on_batch: hears how far batches of requests are, where there are any.
+        breaker: stops asking a teacher that is down; default: one that does not try again.
 
     Raises:
         ConfigError: a budget in US dollars, and no price is known; or batches are wanted, and the
@@ -94,7 +109,9 @@ def employed(
     else:
         booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
     retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
-    return PatientTeacher(booked, retries=retries, longest=how.longest, concurrency=how.concurrency)
+    return PatientTeacher(
+        booked, retries=retries, longest=how.longest, concurrency=how.concurrency, breaker=breaker
+    )
 
 
 def teacher_prices(config: Config, teacher: Teacher) -> Prices:
@@ -114,14 +131,54 @@ def curator_of(config: Config, task: Task) -> Curator:
     )
 
 
-def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: Hooks) -> Guide:
+def second_look_of(config: Config, task: Task, teacher: Teacher) -> SecondLook | None:
+    """How the teacher reads its texts once more; None where it does not."""
+    curation = config.curation
+    if curation.second_look == "off":
+        return None
+    return SecondLook(
+        teacher, task.taxonomy, task.train,
+        rule=curation.second_look, offered=curation.offered, seed=config.seed,
+    )  # fmt: skip
+
+
+def writer_of(
+    config: Config, task: Task, teacher: Teacher, run: RunFolder, hooks: Hooks
+) -> PoolWriter:
+    """Who brings back what a teacher writes and labels."""
+    return PoolWriter(
+        teacher, curator_of(config, task), run, hooks,
+        repairs=config.curation.repairs, taxonomy=task.taxonomy,
+        second_look=second_look_of(config, task, teacher),
+    )  # fmt: skip
+
+
+def guide_of(
+    config: Config,
+    task: Task,
+    writer: PoolWriter,
+    run: RunFolder,
+    hooks: Hooks,
+    *,
+    asking: AskingMaker | None = None,
+) -> Guide:
     """The guide of a task: what is decided once, before round 0, is decided here.
 
     Those are the student's hyper-parameters, the folds, and whether the class list helps; if it
     does, a student of the rows alone is saved for comparison.
+
+    Args:
+        config: the settings of the run.
+        task: the classes and the rows.
+        writer: asks the teacher what the texts are, where nobody has said it.
+        run: where the student of the rows alone is saved.
+        hooks: told whether the class list helps.
+        asking: makes another way to ask than the config describes.
     """
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
+    if student.tuning:
+        hooks.on_tuned(student.tuning)
     folds = folds_of(config, task)
     class_list: Sequence[Example] = ()
     if config.class_list:
@@ -130,14 +187,28 @@ def guide_of(config: Config, task: Task, writer: Writer, run: RunFolder, hooks: 
         class_list = trial.texts
     if class_list:
         run.save_baseline(student.clone().fit(texts, labels))
-    return ClassificationGuide(
+    questions = label_asking_of(config, task, folds, scored=writer.scored)
+    weight = _labelled_weight(config, task, questions, writer, hooks)
+    guide = ClassificationGuide(
         task,
         student,
-        asking_of(config, task, folds, _description(config, task, writer)),
+        (asking or asking_of)(config, task, folds, _description(config, task, writer)),
         folds=folds,
         written_weight=None if config.written_weight == "auto" else config.written_weight,
+        labelled_weight=weight,
         class_list=class_list,
+        large_prompts=config.guidance.mode == "paper",
     )
+    if not task.pool.texts:
+        return guide
+    hooks.on_pool(task.pool)
+    share = config.pool.share
+    return PoolGuide(
+        guide, task, questions,
+        choice_of(config),
+        Turns(None if share == "auto" else share, partial(_spent, run)),
+        samples=config.samples, audit=weight,
+    )  # fmt: skip
 
 
 def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
@@ -157,28 +228,85 @@ def asking_of(
         folds: `folds_of` it.
         describe: what the texts of the task are; called when the teacher is about to be asked.
     """
-    guidance, teacher = config.guidance, config.teacher
-    writing = Writing(
-        LengthTarget.of([row.text for row in task.train]),
-        temperature=teacher.temperature,
-        top_p=teacher.top_p,
-        max_tokens=teacher.max_tokens,
-        seed=config.seed,
-    )
+    guidance, writing = config.guidance, writing_of(config, task)
     if guidance.mode == "paper":
         return PaperAsking(
             task.taxonomy, task.train, writing,
             instructions=guidance.instructions, samples=config.samples,
-            few_shot=guidance.few_shot, mined=guidance.mined,
+            few_shot=guidance.few_shot, mined=guidance.mined, report=guidance.report,
+            hard_negatives=guidance.hard_negatives,
         )  # fmt: skip
     return TargetedAsking(
         task.taxonomy, task.train, folds, writing, describe=describe,
-        samples=config.samples, rounds=config.rounds, floor_share=guidance.floor_share,
-        per_request=guidance.texts_per_request, shown_examples=guidance.shown_examples,
+        allocation=guidance.allocation, samples=config.samples, rounds=config.rounds,
+        floor_share=guidance.floor_share, per_request=guidance.texts_per_request,
+        shown_examples=guidance.shown_examples,
     )  # fmt: skip
 
 
-def _description(config: Config, task: Task, writer: Writer) -> Callable[[], str]:
+def choice_of(config: Config) -> Choice:
+    """The way to choose among the texts of a pool that a config describes."""
+    if config.pool.choice == "random":
+        return RandomChoice(config.seed)
+    return GuidedChoice(config.seed, by_need=config.pool.choice == "needs")
+
+
+def label_asking_of(
+    config: Config, task: Task, folds: NDArray[np.int64], *, scored: bool
+) -> LabelAsking:
+    """How labels of the pool are asked for.
+
+    The rows that every question shows come from as few folds as can be: the labels are hidden from
+    those folds in cross-validation.
+    """
+    rows_of: dict[str, list[Example]] = {name: [] for name in task.taxonomy.names}
+    for i in np.argsort(folds, kind="stable"):
+        rows_of[task.train[i].label].append(task.train[i])
+    shown = [row for rows in rows_of.values() for row in rows[: config.pool.shown]]
+    return LabelAsking(task.taxonomy, shown, scored=scored, seed=config.seed)
+
+
+def _labelled_weight(
+    config: Config, task: Task, questions: LabelAsking, writer: PoolWriter, hooks: Hooks
+) -> Callable[[], float]:
+    """What a text with the teacher's label weighs; the teacher is asked when it is first needed."""
+    given = config.pool.weight
+    if given != "auto":
+        return lambda: given
+    shown = {row.id for row in questions.shown}
+    unseen = [row for row in task.train if row.id not in shown] or list(task.train)
+    rows = limit_rows(unseen, config.pool.audited, config.seed)
+
+    def audited() -> float:
+        texts = [PoolText(row.text, row.id) for row in rows]
+        asks = questions.ask("audit", texts, "a row of the user", purpose="audit")
+        found = writer.agreement(asks, rows)
+        weight = labelled_weight(found.right, found.asked, len(task.taxonomy))
+        hooks.on_agreement(found, weight)
+        return weight
+
+    return cache(audited)
+
+
+def _spent(run: RunFolder, number: int) -> Spent:
+    """What the answered calls of a round have cost, as the books say."""
+    with run.ledger() as ledger:
+        calls = [c for c in ledger.calls() if c.round == number and c.reply is not None]
+    return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))
+
+
+def writing_of(config: Config, task: Task) -> Writing:
+    """How long texts are asked for, and how requests are sampled."""
+    return Writing(
+        LengthTarget.of([row.text for row in task.train]),
+        temperature=config.teacher.temperature,
+        top_p=config.teacher.top_p,
+        max_tokens=config.teacher.max_tokens,
+        seed=config.seed,
+    )
+
+
+def _description(config: Config, task: Task, writer: PoolWriter) -> Callable[[], str]:
     """What the texts are: the user's words, or the teacher's, asked for when first needed."""
     if config.guidance.instructions or not config.guidance.describe:
         return lambda: config.guidance.instructions

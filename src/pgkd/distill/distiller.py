@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from pgkd.config import Config, merge
-from pgkd.distill.assembly import curator_of, employed, guide_of, teacher_of
+from pgkd.curation import without_rows
+from pgkd.distill.assembly import employed, guide_of, teacher_of, writer_of
+from pgkd.distill.control import Control, forget_wish
 from pgkd.distill.estimate import Estimate, EstimateFirst, estimate_of, round_zero
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
 from pgkd.distill.resume import begin_or_resume
+from pgkd.distill.review import ReviewedGuide, Reviews
 from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
-from pgkd.distill.writing import Writer
 from pgkd.errors import ConfigError
-from pgkd.task import Task, load_task, task_from_arrays
+from pgkd.task import Pool, Task, load_task, pool_of, read_pool, task_from_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.distill.assembly import GuideMaker
     from pgkd.student import Student
     from pgkd.teacher import Teacher
 
@@ -33,6 +37,7 @@ class Distiller:
         teacher: a `Teacher` to ask instead of the one that the config describes, or the name of
             a provider.
         hooks: told what happens.
+        guide: makes another guide than the config describes; see `guidance/base.py`.
         settings: single settings that win over `config`'s, nested like it, e.g. ``rounds=3`` or
             ``student={"kind": "linear"}``.
 
@@ -56,6 +61,7 @@ class Distiller:
         *,
         teacher: Teacher | str | None = None,
         hooks: Sequence[Hooks] = (),
+        guide: GuideMaker = guide_of,
         **settings: Any,
     ) -> None:
         if isinstance(teacher, str):
@@ -63,6 +69,7 @@ class Distiller:
         self.config = Config.parse(merge((config or Config()).model_dump(), settings))
         self._teacher = None if isinstance(teacher, str) else teacher
         self._hooks = tuple(hooks)
+        self._make_guide = guide
 
     def fit(
         self,
@@ -71,6 +78,7 @@ class Distiller:
         *,
         classes: Sequence[str] | None = None,
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
+        unlabelled: Sequence[str] = (),
     ) -> Self:
         """Run the loop on these rows, or on the files that the config names.
 
@@ -79,6 +87,8 @@ class Distiller:
             labels: n class names.
             classes: all class names, where some have no row yet.
             validation: texts and labels of validation rows; default: split off the rows given.
+            unlabelled: texts that the teacher may be asked to label; with the config's files, those
+                of ``data.unlabelled`` are.
 
         Raises:
             ConfigError: neither rows nor a training file were given, or texts without labels.
@@ -99,6 +109,8 @@ class Distiller:
                 seed=self.config.seed,
                 on_conflict=self.config.data.on_conflict,
             )
+            pool = pool_of(unlabelled, limit=self.config.pool.limit, seed=self.config.seed)
+            task = self._with_pool(task, pool)
         return self.fit_task(task)
 
     def load_task(self) -> Task:
@@ -111,7 +123,7 @@ class Distiller:
         data = self.config.data
         if data.train is None:
             raise ConfigError("No training rows: give --train FILE, or data.train in pgkd.yaml.")
-        return load_task(
+        task = load_task(
             train=data.train,
             validation=data.validation,
             classes=data.classes,
@@ -122,6 +134,16 @@ class Distiller:
             seed=self.config.seed,
             on_conflict=data.on_conflict,
         )
+        if data.unlabelled is None:
+            return task
+        limit = self.config.pool.limit
+        pool = read_pool(data.unlabelled, data.text_column, limit=limit, seed=self.config.seed)
+        return self._with_pool(task, pool)
+
+    def _with_pool(self, task: Task, pool: Pool) -> Task:
+        """The task with those texts of a pool that may be trained on."""
+        near = self.config.curation.near_duplicate
+        return replace(task, pool=without_rows(pool, task, near_duplicate=near))
 
     def estimate(self, task: Task) -> Estimate:
         """What a run on this task will use and cost. No teacher is asked.
@@ -151,11 +173,13 @@ class Distiller:
         run = RunFolder.create(config.out or default_out(config))
         with run.locked(), run.ledger() as ledger:
             resumed = begin_or_resume(run, ledger, config, task)
-            hooks = HookList([Journal(run), *self._hooks])
+            forget_wish(run)  # whoever starts a run wants it to go
+            hooks = HookList([Journal(run), *self._hooks, Control(run)])
             if resumed is not None:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
-            if resumed is None and teacher.biller is not None and config.rounds:
+            foreseen = self._make_guide is guide_of  # what another guide asks, it alone knows
+            if resumed is None and teacher.biller is not None and config.rounds and foreseen:
                 estimator = EstimateFirst(config, task, teacher, hooks.on_estimate)
                 hooks = HookList([hooks, estimator])
             try:
@@ -171,9 +195,9 @@ class Distiller:
 
     def _run(self, task: Task, teacher: Teacher, run: RunFolder, hooks: Hooks) -> Outcome:
         config = self.config
-        curator, repairs = curator_of(config, task), config.curation.repairs
-        writer = Writer(teacher, curator, run, hooks, repairs=repairs)
-        guide = guide_of(config, task, writer, run, hooks)
+        writer = writer_of(config, task, teacher, run, hooks)
+        made = self._make_guide(config, task, writer, run, hooks)
+        guide = ReviewedGuide(made, Reviews(run.path))
         return distill(guide, writer, StopRule(config.patience), run, hooks, rounds=config.rounds)
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from pgkd.distill.assembly import asking_of, curator_of, folds_of, guide_of, teacher_prices
+from pgkd.distill.assembly import (
+    asking_of,
+    folds_of,
+    guide_of,
+    label_asking_of,
+    teacher_prices,
+    writer_of,
+)
 from pgkd.distill.events import Hooks
 from pgkd.distill.store import RunFolder
-from pgkd.distill.writing import Writer
 from pgkd.teacher import FakeTeacher
 from pgkd.teacher.account import BatchPrices
 from pgkd.teacher.account.budget import most_tokens, prompt_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from decimal import Decimal
 
     from pgkd.config import Config
     from pgkd.distill.events import Round
@@ -50,6 +57,17 @@ class Estimate:
     output_tokens: int
     most_tokens: int
     usd: Decimal | None
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """Both together; no dollars where one of them has none."""
+        both = self.usd is not None and other.usd is not None
+        return Estimate(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.most_tokens + other.most_tokens,
+            (self.usd or Decimal(0)) + (other.usd or Decimal(0)) if both else None,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; dollars as a decimal in words."""
@@ -89,18 +107,32 @@ class EstimateFirst(Hooks):
 
 def estimate_of(config: Config, task: Task, teacher: Teacher, assessment: Assessment) -> Estimate:
     """What a run will use, from what its round 0 showed. No teacher is asked."""
-    asks = _first_asks(config, task, assessment) if config.rounds else ()
     prices = teacher_prices(config, teacher)
     if config.teacher.batch:
         prices = BatchPrices(prices)
-    return estimate(asks, config.rounds, [row.text for row in task.train], prices, teacher.model)
+    labelling = _rounds_that_label(config, task)
+    asks = _first_asks(config, task, assessment) if config.rounds > labelling else ()
+    rows = [row.text for row in task.train]
+    writing = estimate(asks, config.rounds - labelling, rows, prices, teacher.model)
+    if not labelling:
+        return writing
+    asked = label_asking_of(config, task, folds_of(config, task), scored=teacher.scores_choices)
+    texts = task.pool.texts[: config.samples]
+    questions = asked.ask("r1", texts, "")
+    return writing + estimate(questions, labelling, rows, prices, teacher.model)
+
+
+def _rounds_that_label(config: Config, task: Task) -> int:
+    """Rounds that ask for labels, about: every other one, where the run is to find it out."""
+    share = 0.5 if config.pool.share == "auto" else config.pool.share
+    return math.ceil(config.rounds * share) if task.pool.texts else 0
 
 
 def round_zero(config: Config, task: Task) -> Assessment:
     """What round 0 of a run will show. Trains its student, and leaves nothing behind."""
     with TemporaryDirectory(prefix="pgkd-") as folder:
         run, hooks = RunFolder(Path(folder)), Hooks()
-        writer = Writer(FakeTeacher(), curator_of(config, task), run, hooks, repairs=0)
+        writer = writer_of(config, task, FakeTeacher(), run, hooks)
         guide = guide_of(config, task, writer, run, hooks)
         return guide.assess(guide.train([]), [])
 
@@ -126,7 +158,11 @@ def estimate(
     """
     prompts = sum(prompt_bytes(ask.request) for ask in asks) // _BYTES_A_TOKEN
     length = sum(len(text.encode()) for text in texts) / len(texts) / _BYTES_A_TOKEN
-    answers = sum(round(ask.count * (length + _AROUND_A_TEXT)) for ask in asks)
+    # A question is answered with a label alone.
+    sizes = [ask.count * length if ask.question is None else 0 for ask in asks]
+    answers = sum(
+        round(size + ask.count * _AROUND_A_TEXT) for size, ask in zip(sizes, asks, strict=True)
+    )
     most = sum(most_tokens(ask.request) for ask in asks)
     usd = prices.cost(model, prompts * rounds, answers * rounds)
     return Estimate(len(asks) * rounds, prompts * rounds, answers * rounds, most * rounds, usd)

@@ -8,18 +8,33 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.curation import Look
     from pgkd.distill.estimate import Estimate
     from pgkd.distill.resume import Resumed
     from pgkd.distill.stopping import Verdict
     from pgkd.guidance.asking import Ask
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.class_list import ClassListTrial
+    from pgkd.task import Pool
     from pgkd.teacher.account import BatchProgress
     from pgkd.teacher.base import Reply
 
 StopReason = Literal[
     "rounds", "patience", "nothing usable", "budget", "interrupted", "teacher failed"
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often the teacher names the class that rows of the user have.
+
+    Attributes:
+        right: rows for which it does.
+        asked: rows that it was asked for.
+    """
+
+    right: int
+    asked: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,12 @@ class Hooks:
     def on_resumed(self, resumed: Resumed) -> None:
         """The run was begun before; nothing has been done yet in this life of it."""
 
+    def on_pool(self, pool: Pool) -> None:
+        """The unlabelled texts are read, and those left out that cannot be asked for."""
+
+    def on_tuned(self, tuning: str) -> None:
+        """The student's hyper-parameters are chosen; what there is to tell of it, in words."""
+
     def on_class_list(self, trial: ClassListTrial) -> None:
         """It has been tried whether the class list helps the student."""
 
@@ -78,17 +99,29 @@ class Hooks:
     def on_estimate(self, estimate: Estimate) -> None:
         """What a new run will cost, before a teacher that somebody bills for is first asked."""
 
+    def on_agreement(self, found: Agreement, weight: float) -> None:
+        """The teacher has labelled rows of the user; its labels of the pool get this weight."""
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """The teacher is about to be asked."""
 
     def on_batch(self, progress: BatchProgress) -> None:
         """A round's requests are out in batches, or are all back; or waiting for them is hard."""
 
+    def on_call(self, call: str) -> None:
+        """A request is about to be made, in the thread that makes it; it may wait here."""
+
+    def on_calls_end(self) -> None:
+        """No more requests of a round are wanted: none that waits in `on_call` is to be made."""
+
     def on_reply(self, ask: Ask, reply: Reply) -> None:
         """A reply has been written to disk and is about to be read."""
 
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
         """A reply has been read; so many of its texts were kept and dropped."""
+
+    def on_look(self, look: Look) -> None:
+        """The teacher has read one of its texts blind."""
 
     def on_training(self, number: int) -> None:
         """The student of round `number` is about to be trained and assessed."""
@@ -110,6 +143,14 @@ class HookList(Hooks):
         for hook in self._hooks:
             hook.on_resumed(resumed)
 
+    def on_pool(self, pool: Pool) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_pool(pool)
+
+    def on_tuned(self, tuning: str) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_tuned(tuning)
+
     def on_class_list(self, trial: ClassListTrial) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_class_list(trial)
@@ -126,6 +167,10 @@ class HookList(Hooks):
         for hook in self._hooks:
             hook.on_estimate(estimate)
 
+    def on_agreement(self, found: Agreement, weight: float) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_agreement(found, weight)
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_round_start(number, asks)
@@ -134,6 +179,14 @@ class HookList(Hooks):
         for hook in self._hooks:
             hook.on_batch(progress)
 
+    def on_call(self, call: str) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_call(call)
+
+    def on_calls_end(self) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_calls_end()
+
     def on_reply(self, ask: Ask, reply: Reply) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_reply(ask, reply)
@@ -141,6 +194,10 @@ class HookList(Hooks):
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_curated(ask, kept, dropped)
+
+    def on_look(self, look: Look) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_look(look)
 
     def on_training(self, number: int) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -10,11 +10,14 @@ from pgkd.distill.events import Hooks, Outcome, Round
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.curation import Look
     from pgkd.distill.estimate import Estimate
+    from pgkd.distill.events import Agreement
     from pgkd.distill.resume import Resumed
     from pgkd.distill.store import RunFolder
     from pgkd.guidance import ClassListTrial
     from pgkd.guidance.asking import Ask
+    from pgkd.task import Pool
     from pgkd.teacher.base import Reply
 
 
@@ -31,6 +34,14 @@ class Journal(Hooks):
         lost = [call.id for call in resumed.lost]
         waiting = resumed.waiting
         self._run.log("run resumed", replies=resumed.replies, lost=lost, waiting=waiting)
+
+    def on_pool(self, pool: Pool) -> None:
+        """Note how large the pool is, and how many texts were left out of it, and why."""
+        self._run.log("pool read", texts=len(pool.texts), dropped=dict(pool.dropped))
+
+    def on_tuned(self, tuning: str) -> None:
+        """Note what was chosen, and why."""
+        self._run.log("student tuned", tuning=tuning)
 
     def on_class_list(self, trial: ClassListTrial) -> None:
         """Note whether the class list is used, and why."""
@@ -53,6 +64,12 @@ class Journal(Hooks):
         """Note what it should cost."""
         self._run.log("estimated", **estimate.to_json())
 
+    def on_agreement(self, found: Agreement, weight: float) -> None:
+        """Note how good the teacher's labels are, and what follows from it."""
+        self._run.log(
+            "labels audited", right=found.right, asked=found.asked, weight=round(weight, 4)
+        )
+
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Note every ask with its reasons: this is where the budget went."""
         planned = [
@@ -62,6 +79,7 @@ class Journal(Hooks):
                 "count": a.count,
                 "reasons": a.reasons,
                 "shown": [row.id for row in a.shown],
+                **({} if a.question is None else {"question": a.question.id}),
             }
             for a in asks
         ]
@@ -81,6 +99,12 @@ class Journal(Hooks):
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
         """Note how many texts passed."""
         self._run.log("curated", id=ask.id, kept=kept, dropped=dropped)
+
+    def on_look(self, look: Look) -> None:
+        """Note what the teacher said of its text."""
+        self._run.log(
+            "read blind", id=look.text.id, said=look.said, confirmed=round(look.confirmed, 6)
+        )
 
     def on_round_end(self, finished: Round) -> None:
         """Note the round, and rows whose label is newly suspected."""
@@ -111,6 +135,7 @@ def round_record(finished: Round) -> dict[str, Any]:
         "kept": finished.kept,
         "written": finished.written,
         "written_weight": finished.assessment.written_weight,
+        "labelled_weight": finished.assessment.labelled_weight,
         "keep": verdict.keep,
         "loss_change": round(verdict.change, 6),
         "loss_change_standard_error": _finite(verdict.standard_error),

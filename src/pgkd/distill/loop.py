@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pgkd.distill.store import RunFolder
     from pgkd.distill.writing import Writer
     from pgkd.guidance.base import Guide
+    from pgkd.student import Student
     from pgkd.task import Example
 
 
@@ -25,13 +26,15 @@ def distill(
 ) -> Outcome:
     """Run the loop and leave the best student in the run folder.
 
-    Ctrl-C and a failing teacher end the loop like any other stop: the best student so far is kept.
+    Ctrl-C, a wish to stop (`Control`) and a failing teacher end the loop like any other stop: the
+    best student so far is kept.
 
     Raises:
         KeyboardInterrupt: Ctrl-C before the student of round 0 was there.
     """
     finished: list[Round] = []
     written: list[Example] = []
+    student: Student
     stopped_by: StopReason = "rounds"
     best, detail = 0, ""
     hooks.on_run_start(rounds)
@@ -42,7 +45,7 @@ def distill(
                 asks = guide.ask(number, finished[-1].assessment, written)
                 asked = sum(ask.count for ask in asks)
                 hooks.on_round_start(number, asks)
-                kept = writer.write(number, asks)
+                kept = writer.verify(writer.write(number, asks), student)  # noqa: F821
                 if not kept:
                     stopped_by = "budget" if writer.exhausted else "nothing usable"
                     break
@@ -62,10 +65,10 @@ def distill(
             if writer.exhausted:
                 stopped_by = "budget"
                 break
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if not finished:
             raise
-        stopped_by = "interrupted"
+        stopped_by, detail = "interrupted", str(stop)
     except TeacherError as error:
         stopped_by, detail = "teacher failed", str(error)
     outcome = Outcome(tuple(finished), best, stopped_by, detail or writer.exhausted)

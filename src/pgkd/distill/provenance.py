@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pgkd.distill.store import as_json
 
 if TYPE_CHECKING:
     from pgkd.config import Config
     from pgkd.distill.store import RunFolder
-    from pgkd.task import Task
+    from pgkd.task import Pool, Task
 
+_FILES = ("train", "validation", "classes", "unlabelled")
 _PACKAGES = (
     "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "datasets", "pyarrow", "torch",
     "transformers", "tokenizers", "xllamacpp", "openai", "anthropic", "boto3",
@@ -29,6 +31,7 @@ def provenance(run: RunFolder, config: Config, task: Task) -> dict[str, str]:
         "train": [row.to_json() for row in task.train],
         "validation": [row.to_json() for row in task.validation],
         "warnings": list(task.warnings),
+        "pool": _digest(task.pool),
     }
     return {
         "config.yaml": _resolved(config, run).to_yaml(),
@@ -37,9 +40,19 @@ def provenance(run: RunFolder, config: Config, task: Task) -> dict[str, str]:
     }
 
 
+def _digest(pool: Pool) -> dict[str, Any] | None:
+    """What tells a pool from another one; None where there is none. It may be a hundred MB."""
+    if not pool.texts:
+        return None
+    digest = hashlib.sha256()
+    for text in pool.texts:
+        digest.update(f"{text.id} {text.text}\n".encode())
+    return {"texts": len(pool.texts), "sha256": digest.hexdigest()}
+
+
 def _resolved(config: Config, run: RunFolder) -> Config:
     """The config with absolute paths, which mean the same from the run folder as from here."""
-    paths = {name: getattr(config.data, name) for name in ("train", "validation", "classes")}
+    paths = {name: getattr(config.data, name) for name in _FILES}
     found = {name: path.resolve() for name, path in paths.items() if path is not None}
     data = config.data.model_copy(update=found)
     return config.model_copy(update={"data": data, "out": run.path.resolve()})

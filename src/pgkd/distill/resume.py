@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pgkd.distill.provenance import provenance
+from pgkd.distill.review.journal import Reviews
 from pgkd.errors import RunError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from pgkd.config import Config
     from pgkd.distill.store import RunFolder
     from pgkd.task import Task
     from pgkd.teacher.account import Call, Ledger
 
 _FREE = {
-    "out", "data.train", "data.validation", "data.classes",
+    "out", "data.train", "data.validation", "data.classes", "data.unlabelled",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
     "teacher.price_cached",
     "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest", "teacher.batch",
@@ -68,6 +71,7 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
                 + "\n".join(f"  - {line}" for line in changed)
                 + "\nGive the old settings to resume it, or another folder with --out."
             )
+        _pin_rounds(run)
         run.clear_records()
     for name, text in reversed(files.items()):  # config.yaml last: it makes the folder a run
         run.write_text(name, text)
@@ -78,29 +82,55 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
     return Resumed(states["replied"], lost, waiting=states["in flight"])
 
 
+def _pin_rounds(run: RunFolder) -> None:
+    """Rounds of a pgkd that knew no decisions go on without, though there are some by now."""
+    Reviews(run.path).pin_without([line["round"] for line in run.events("round ended")])
+
+
 def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
     """What differs from what the run was begun with, one line each."""
-    before = _flat(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) or {})
-    after = _flat(yaml.safe_load(files["config.yaml"]))
-    names = sorted((before.keys() | after.keys()) - _FREE)
-    lines = [
-        f"{name}: {before.get(name)!r} then, {after.get(name)!r} now"
-        for name in names
-        if before.get(name) != after.get(name)
-    ]
+    before = flat_settings(
+        yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) or {}
+    )
+    after = flat_settings(yaml.safe_load(files["config.yaml"]))
+    lines = differences(before, after, free=_FREE)
     then, now = run.read_json("task.json"), json.loads(files["task.json"])
     lines += [
         f"{part}: {len(then[part])} then, {len(now[part])} now, and not the same"
         for part in ("classes", "train", "validation")
         if then[part] != now[part]
     ]
+    if then.get("pool") != now["pool"]:
+        lines.append(f"unlabelled: {_told(then.get('pool'))} then, {_told(now['pool'])} now")
     return lines
 
 
-def _flat(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
+def _told(pool: dict[str, Any] | None) -> str:
+    """The digest of a pool, in words."""
+    return f"{pool['texts']} texts ({pool['sha256'][:8]})" if pool else "none"
+
+
+def differences(
+    then: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
+) -> list[str]:
+    """What differs between two sets of settings, one line each.
+
+    Args:
+        then: values by name, as they were.
+        now: as they are.
+        free: names that may differ.
+    """
+    return [
+        f"{name}: {then.get(name)!r} then, {now.get(name)!r} now"
+        for name in sorted(then.keys() | now.keys())
+        if name not in free and then.get(name) != now.get(name)
+    ]
+
+
+def flat_settings(settings: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Nested settings by dotted names."""
     found: dict[str, Any] = {}
     for name, value in settings.items():
         path = f"{above}{name}"
-        found |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+        found |= flat_settings(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return found

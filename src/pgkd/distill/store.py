@@ -11,35 +11,41 @@
       examples.jsonl     texts of the teacher that were kept, with round, request and parents
       dropped.jsonl      what was dropped, with its reason
       suspects.jsonl     real rows whose label is doubtful, and who doubts it
+      control.json       whether somebody wants the run to pause or to stop
+      reviews.jsonl      what people decided on texts, and which rounds trained with it
       result.json        how the run ended, and the metrics of every round
+      evaluation.json    what `pgkd evaluate` found last, without the rows
       students/alone     the student of the labelled rows alone, where the class list helps it
       students/first     the student before the teacher (round 0)
       students/best      the student to use: a copy on disk, never a reference
       students/last      the student of the last round
+      students/reviewed  the student that `pgkd retrain` made of people's decisions
+      reviewed.json      how it compares with the best one
 
 A line that has been appended is on the disk: it is flushed and synced before the call returns. All
-but the settings, the rows and the ledger follows from these three, and is written anew when a run
-is resumed.
+but the settings, the rows, the ledger and the decisions follows from these four, and is written
+anew when a run is resumed; an evaluation of its old students goes.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from pgkd.errors import RunError
+from pgkd.files import copy_folder, write_anew, write_whole
 from pgkd.student import load_student
-from pgkd.student.encoders import link_or_copy
-from pgkd.task import Example, LabelClass, Taxonomy
+from pgkd.task import Example, LabelClass, Task, Taxonomy
 from pgkd.teacher.account import Ledger
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from pgkd.curation import Drop, Fault
     from pgkd.guidance.mining import MinedRow
@@ -48,11 +54,13 @@ if TYPE_CHECKING:
 TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
 
-STUDENTS = ("alone", "first", "best", "last")
+STUDENTS = ("alone", "first", "best", "last", "reviewed")
 _RECORDS = (
     "journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl", "result.json",
+    "evaluation.json",
 )  # fmt: skip
 _LOCK = ".lock"
+_PROBE = 0.5  # seconds for the lock: another process may just look whether the run is going on
 _LEDGER = "ledger.sqlite"
 
 
@@ -98,12 +106,31 @@ class RunFolder:
         from filelock import FileLock, Timeout
 
         try:
-            with FileLock(self.path / _LOCK, timeout=0):
+            with FileLock(self.path / _LOCK, timeout=_PROBE):
                 yield
         except Timeout:
             raise RunError(
                 f"Another process is running {self.path}: wait for it, or stop it first."
             ) from None
+
+    def is_running(self) -> bool:
+        """Whether a process runs it now. Asked by a look at the lock, which nobody keeps."""
+        from filelock import FileLock, Timeout
+
+        if not (self.path / _LOCK).exists():
+            return False
+        try:
+            with FileLock(self.path / _LOCK, timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that may only be read: nobody runs anything there
+            return False
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where the record of the run's calls lies."""
+        return self.path / _LEDGER
 
     def ledger(self) -> Ledger:
         """The record of the run's calls; close it after use.
@@ -111,7 +138,7 @@ class RunFolder:
         Raises:
             RunError: it cannot be opened.
         """
-        return Ledger(self.path / _LEDGER)
+        return Ledger(self.ledger_path)
 
     def clear_records(self) -> None:
         """Remove what a resumed run writes anew; its students stay until it has others."""
@@ -120,9 +147,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a whole file, so that a reader sees the old one or the new one, never half."""
-        partial = self.path / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.path / name)
+        write_whole(self.path / name, text)
 
     def write_json(self, name: str, data: Any) -> None:
         """Write plain data as one JSON file."""
@@ -148,12 +173,32 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def read_lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The records of a JSON-lines file; none where the file does not exist."""
+        """The records of a JSON-lines file; none where the file does not exist.
+
+        A last line that a crash has cut off is left out.
+
+        Raises:
+            RunError: a line is damaged.
+        """
         path = self.path / name
         if path.exists():
             with path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield json.loads(line)
+                for number, line in enumerate(file, start=1):
+                    try:
+                        record = json.loads(line)
+                    except ValueError as error:
+                        if not line.endswith("\n"):
+                            return
+                        raise RunError(f"{path}, line {number}, is damaged: {error}") from error
+                    yield record
+
+    def events(self, name: str) -> Iterator[dict[str, Any]]:
+        """The lines of the journal with this event, in order.
+
+        Raises:
+            RunError: as `read_lines`.
+        """
+        return (line for line in self.read_lines("journal.jsonl") if line["event"] == name)
 
     def log(self, event: str, **fields: Any) -> None:
         """Add a line to the journal."""
@@ -219,10 +264,34 @@ class RunFolder:
             ),
         )
 
+    def settings(self) -> dict[str, Any]:
+        """What config.yaml says, as it stands: settings of an older pgkd are no fault here.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        path = self.path / "config.yaml"
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from error
+        return settings if isinstance(settings, dict) else {}
+
     def taxonomy(self) -> Taxonomy:
         """The classes of the run's task."""
-        classes = self.read_json("task.json")["classes"]
-        return Taxonomy(tuple(LabelClass(**fields) for fields in classes))
+        return _taxonomy(self.read_json("task.json"))
+
+    def task(self) -> Task:
+        """The classes and rows that the run was begun with.
+
+        Raises:
+            RunError: task.json is missing or damaged.
+        """
+        data = self.read_json("task.json")
+        train, validation = (
+            tuple(Example.from_json(row) for row in data[part]) for part in ("train", "validation")
+        )
+        return Task(_taxonomy(data), train, validation, tuple(data["warnings"]))
 
     def kept(self) -> tuple[Example, ...]:
         """The texts of the teacher that were kept."""
@@ -231,21 +300,49 @@ class RunFolder:
     def save_student(self, student: Student, number: int, *, best: bool) -> None:
         """Save a round's student as the last one, and copy it to where it belongs besides."""
         students = self.path / "students"
-        _replace(students / "last", student.save)
+        write_anew(students / "last", student.save)
         names = [*(["first"] if number == 0 else []), *(["best"] if best else [])]
         for name in names:
-            _replace(students / name, lambda new: _copy(students / "last", new))
+            write_anew(students / name, lambda new: copy_folder(students / "last", new))
 
     def save_baseline(self, student: Student) -> None:
         """Save the student of the labelled rows alone, for comparison."""
-        _replace(self.path / "students" / "alone", student.save)
+        write_anew(self.path / "students" / "alone", student.save)
+
+    def save_reviewed(self, student: Student) -> None:
+        """Save the student that was trained again with people's decisions."""
+        write_anew(self.path / "students" / "reviewed", student.save)
 
     def has_student(self, which: str) -> bool:
         """Whether the run has saved such a student."""
         return (self.path / "students" / which).is_dir()
 
+    def compared(self) -> dict[str, str]:
+        """The students to hold against each other: the name of each, by its role.
+
+        ``before`` is that of the labelled rows alone, ``round_0`` with the class list where it
+        trained, too, ``after`` the best one, ``last`` that of the last round where it is another,
+        ``reviewed`` that which was trained again with people's decisions.
+        """
+        if self.has_student("alone"):
+            roles = {"before": "alone", "round_0": "first"}
+        else:
+            roles = {"before": "first"}
+        roles["after"] = "best"
+        ended = (self.path / "result.json").is_file()
+        result = self.read_json("result.json") if ended else {"rounds": []}
+        if result["rounds"] and result["rounds"][-1]["round"] != result["best"]:
+            roles["last"] = "last"
+        if self.has_student("reviewed"):
+            roles["reviewed"] = "reviewed"
+        return roles
+
     def student(self, which: str = "best") -> Student:
-        """Load the ``alone``, ``first``, ``best`` or ``last`` student.
+        """Load a student: see `student_folder`."""
+        return load_student(self.student_folder(which))
+
+    def student_folder(self, which: str = "best") -> Path:
+        """Where the ``alone``, ``first``, ``best``, ``last`` or ``reviewed`` student lies.
 
         Raises:
             RunError: there is no student of that name, or the run does not have it.
@@ -254,8 +351,13 @@ class RunFolder:
             raise RunError(f"There is no student '{which}'. There are: {', '.join(STUDENTS)}.")
         folder = self.path / "students" / which
         if not self.has_student(which):
-            raise RunError(f"{self.path} holds no student '{which}': the run ended before it.")
-        return load_student(folder)
+            why = "run pgkd retrain" if which == "reviewed" else "the run ended before it"
+            raise RunError(f"{self.path} holds no student '{which}': {why}.")
+        return folder
+
+
+def _taxonomy(data: dict[str, Any]) -> Taxonomy:
+    return Taxonomy(tuple(LabelClass(**fields) for fields in data["classes"]))
 
 
 def _fresh(path: Path) -> bool:
@@ -275,27 +377,3 @@ def without_times(record: Any) -> Any:
     if isinstance(record, list):
         return [without_times(item) for item in record]
     return record
-
-
-def _replace(folder: Path, write: Any) -> None:
-    """Write a folder anew beside the old one, then put it in its place."""
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.parent.mkdir(parents=True, exist_ok=True)
-    write(new)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a student. What the run has trained is copied; a pretrained encoder is shared."""
-    shutil.copytree(source, target, copy_function=_copy_file)
-
-
-def _copy_file(source: str, target: str) -> str:
-    # A file with several names is one of the weights cache: 90 MB that no training has touched.
-    if Path(source).stat().st_nlink > 1:
-        link_or_copy(Path(source), Path(target))
-    else:
-        shutil.copy2(source, target)
-    return target

@@ -1,4 +1,4 @@
-"""From asks to kept texts: call, write down, read, repair, curate."""
+"""From asks to kept texts: call, write down, read, repair, curate, and read once more."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pgkd.teacher.pool import in_order
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.curation import Curation, Curator
+    from pgkd.curation import Curation, Curator, Look, SecondLook
     from pgkd.distill.events import Hooks
     from pgkd.distill.store import RunFolder
     from pgkd.guidance.asking import Ask
+    from pgkd.student import Student
     from pgkd.teacher.base import Request, Teacher
 
 
@@ -41,12 +42,21 @@ class Writer:
         run: where the texts go.
         hooks: who is told.
         repairs: times that invalid items of one ask are asked for again.
+        second_look: by which `verify` goes; None keeps all.
     """
 
     def __init__(
-        self, teacher: Teacher, curator: Curator, run: RunFolder, hooks: Hooks, *, repairs: int
+        self,
+        teacher: Teacher,
+        curator: Curator,
+        run: RunFolder,
+        hooks: Hooks,
+        *,
+        repairs: int,
+        second_look: SecondLook | None = None,
     ) -> None:
         self._teacher = with_breaker(teacher)
+        self._second_look = second_look
         self._curator = curator
         self._run = run
         self._hooks = hooks
@@ -67,7 +77,7 @@ class Writer:
         return description
 
     def write(self, number: int, asks: Sequence[Ask]) -> list[Example]:
-        """The texts of a round that are kept, in the order asked; those that the budget allows.
+        """The texts of a round that pass curation, in the order asked; as the budget allows.
 
         As many requests are in flight at once as the teacher takes. Their answers are read in the
         order asked, whichever comes first, so that a run does not depend on who was faster.
@@ -78,12 +88,43 @@ class Writer:
         """
         self._teacher.prepare([replace(ask.request, id=ask.id) for ask in asks])
         kept: list[Example] = []
-        with closing(in_order(self._teacher, self._exchange, asks)) as exchanges:
+        answers = in_order(self._teacher, self._exchange, asks, on_end=self._hooks.on_calls_end)
+        with closing(answers) as exchanges:
             for ask, exchange in zip(asks, exchanges, strict=True):
                 self._note(exchange.first)
                 if isinstance(exchange.first, Reply):
                     kept += self._keep(number, ask, exchange.first, exchange.parsed)
                     self._note(exchange.last)
+        return kept
+
+    def verify(self, texts: Sequence[Example], student: Student) -> list[Example]:
+        """What the teacher stands by when it reads what it wrote blind; what stays is recorded.
+
+        Where the budget ends in between, the other texts are kept unread.
+
+        Args:
+            texts: as `write` brought them back.
+            student: of the round before.
+
+        Raises:
+            TeacherError: as `write`.
+        """
+        if self._second_look is None:
+            self._run.record_kept(texts)
+            return list(texts)
+        looks: list[Look] = []
+        written = [text for text in texts if text.is_written]
+        try:
+            for look in self._second_look.look(written, student):
+                looks.append(look)
+                self._hooks.on_look(look)
+        except TeacherError as error:
+            self._note(error)
+        kept, dropped = self._second_look.decide(looks)
+        read = {look.text.id for look in looks}
+        kept += [text for text in texts if text.id not in read]
+        self._run.record_kept(kept)
+        self._run.record_dropped("second look", (), dropped)
         return kept
 
     def _exchange(self, ask: Ask) -> _Exchange:
@@ -111,6 +152,7 @@ class Writer:
         return _Exchange(first, parsed, last)
 
     def _ask(self, call: str, request: Request) -> Reply | TeacherError:
+        self._hooks.on_call(call)
         try:
             return self._teacher.complete(replace(request, id=call))
         except TeacherError as error:
@@ -131,13 +173,12 @@ class Writer:
             Example(sample.text, sample.label, f"{ask.id}-{i}", origin)
             for i, sample in enumerate(curation.kept, start=1)
         ]
-        self._record(ask, parsed, curation, kept)
+        self._record(ask, parsed, curation)
         return kept
 
-    def _record(self, ask: Ask, parsed: Parsed, curation: Curation, kept: list[Example]) -> None:
-        self._run.record_kept(kept)
+    def _record(self, ask: Ask, parsed: Parsed, curation: Curation) -> None:
         self._run.record_dropped(ask.id, parsed.faults, curation.dropped)
         numbered = [row for i, row in enumerate(ask.shown, start=1) if i in parsed.doubtful]
         self._run.record_doubts(ask.id, numbered)
         dropped = len(parsed.faults) + len(curation.dropped)
-        self._hooks.on_curated(ask, len(kept), dropped)
+        self._hooks.on_curated(ask, len(curation.kept), dropped)

@@ -15,6 +15,7 @@ from pgkd.evaluation.metrics import (
     macro_f1,
     row_log_losses,
 )
+from pgkd.task.columns import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,7 +57,7 @@ def bootstrap_intervals(
         seed: of the drawing.
         level: share of the resamples that an interval covers.
     """
-    gold = _indices(labels, classes)
+    gold = columns_of(labels, classes)
     figures = [
         _figures(probabilities[drawn], gold[drawn])
         for drawn in resamples(len(gold), n_resamples, seed)
@@ -88,7 +89,7 @@ def compare(
         seed: of the drawing.
         level: share of the resamples that an interval covers.
     """
-    gold = _indices(labels, classes)
+    gold = columns_of(labels, classes)
     first, second = before.argmax(axis=1), after.argmax(axis=1)
 
     def change(rows: NDArray[np.int64]) -> tuple[float, float]:
@@ -103,11 +104,6 @@ def compare(
         name: Difference(found[i], *percentiles(drawn[:, i], level))
         for i, name in enumerate(("accuracy", "macro_f1"))
     }
-
-
-def _indices(labels: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
-    index = {name: i for i, name in enumerate(classes)}
-    return np.array([index[label] for label in labels], dtype=np.int64)
 
 
 def resamples(n: int, times: int, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pgkd.task.columns import columns_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +27,25 @@ class ClassMetrics:
     recall: float
     f1: float
     support: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Answers of like confidence.
+
+    Attributes:
+        low: lower end of the bin, which it does not hold.
+        high: upper end, which it holds.
+        n: answers in it.
+        confidence: their mean probability.
+        accuracy: share of them that is right.
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -90,8 +111,7 @@ def evaluate(
         labels: n class names.
         classes: class names in column order.
     """
-    index = {name: i for i, name in enumerate(classes)}
-    gold = np.array([index[label] for label in labels], dtype=np.int64)
+    gold = columns_of(labels, classes)
     predicted = probabilities.argmax(axis=1)
     confusion = confusion_matrix(gold, predicted, len(classes))
     precision, recall, f1 = class_scores(confusion)
@@ -160,7 +180,34 @@ def calibration_error(
         right: whether each answer is right, shape (n,).
         bins: number of bins.
     """
-    # Bins are open below and closed above, as in the paper.
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)
+    gaps = np.bincount(_bins_of(confidence, bins), weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(right))
+
+
+def reliability(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10
+) -> list[ReliabilityBin]:
+    """What a reliability diagram shows: the bins of confidence that hold an answer.
+
+    Args:
+        confidence: probability of each answer, shape (n,).
+        right: whether each answer is right, shape (n,).
+        bins: number of equal-width bins.
+    """
+    bin_of = _bins_of(confidence, bins)
+    return [
+        ReliabilityBin(
+            low=i / bins,
+            high=(i + 1) / bins,
+            n=int((bin_of == i).sum()),
+            confidence=float(confidence[bin_of == i].mean()),
+            accuracy=float(right[bin_of == i].mean()),
+        )
+        for i in np.unique(bin_of)
+    ]
+
+
+def _bins_of(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """The bin of each answer, from 0. Bins are open below and closed above, as in the paper."""
+    found: NDArray[np.int64] = np.ceil(confidence * bins).astype(np.int64) - 1
+    return np.clip(found, 0, bins - 1)

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_SMALLEST = 3  # texts of a floor: fewer do not pay for the reading of their prompt
-
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -73,13 +71,44 @@ def allocate(
         per_request: most texts of one request.
         asked_pairs: texts that were already asked for each confused pair, which then wait.
     """
-    floor = max(_SMALLEST, int(floor_share * planned / len(needs)))
+    floor = max(1, int(floor_share * planned / len(needs)))
     quotas = _take(_floor(needs, floor, per_request), floor_share * budget, budget)
     rest = budget - _total(quotas)
     quotas += _take(_pairs(confusions, asked_pairs or {}, per_request), rest / 2, rest)
     # The weak classes take all that is left, in further turns if need be, so nothing is unspent.
     while (rest := budget - _total(quotas)) > 0:
         quotas += _take(_weak(needs, quotas, per_request), rest, rest)
+    return tuple(quotas)
+
+
+def spread_evenly(
+    labels: Sequence[str], *, start: int, budget: int, planned: int, per_request: int
+) -> tuple[Quota, ...]:
+    """One round's share of texts that are spread over all classes alike, whatever the student does.
+
+    The whole spread gives every class the same number of texts; where that does not come out even,
+    the first ones get one more. It is laid out in turns, a request a class, and cut into rounds.
+
+    Args:
+        labels: every class of the task, in the order of their turns.
+        start: texts that earlier rounds have asked for.
+        budget: texts of this round.
+        planned: texts of the whole run.
+        per_request: most texts of one request.
+    """
+    each, more = divmod(planned, len(labels))
+    left = {label: each + (i < more) for i, label in enumerate(labels)}
+    reason = f"even: {each} of {planned} texts a class"
+    quotas: list[Quota] = []
+    behind, until = 0, start + budget
+    while behind < until and any(left.values()):
+        for label in labels:
+            count = min(per_request, left[label])
+            left[label] -= count
+            ours = min(behind + count, until) - max(behind, start)
+            behind += count
+            if ours > 0:
+                quotas.append(Quota(label, None, ours, reason))
     return tuple(quotas)
 
 

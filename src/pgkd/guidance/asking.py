@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgkd.task.example import Example
+    from pgkd.task.pool import PoolText
 
 _SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
 _TOKENS_A_WORD = 2.0  # generous: an answer that is cut off costs a second call
@@ -31,6 +32,7 @@ class Ask:
         count: texts asked for.
         shown: real rows in the prompt, numbered from 1 as the prompt numbers them.
         reasons: why it is asked, for the log.
+        question: the text whose class is asked for; None where texts are to be written.
     """
 
     id: str
@@ -39,6 +41,7 @@ class Ask:
     count: int
     shown: tuple[Example, ...]
     reasons: tuple[str, ...]
+    question: PoolText | None = None
 
 
 @dataclass(frozen=True, slots=True)

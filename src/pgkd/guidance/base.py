@@ -34,6 +34,7 @@ class Assessment:
             same order every round; NaN where the row cannot judge this round. The stop rule
             compares rounds by these.
         written_weight: what a written text weighs in the student; None where there are none.
+        labelled_weight: what a text of the pool weighs that the teacher labelled; likewise.
     """
 
     validation: Metrics
@@ -41,6 +42,7 @@ class Assessment:
     mined: Mined
     losses: NDArray[np.float64]
     written_weight: float | None = None
+    labelled_weight: float | None = None
 
 
 class Guide(Protocol):

@@ -61,7 +61,7 @@ def try_class_list(
     student is the better guess (Breiman et al., CART, 1984).
 
     Args:
-        student: supplies the hyper-parameters; not trained itself.
+        student: its probe is trained, twice a fold.
         real: n_real rows of the user.
         taxonomy: the classes.
         folds: shape (n_real,), the fold that holds out each row.

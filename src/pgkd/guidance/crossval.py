@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pgkd.guidance.weighting import row_weights
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -47,29 +49,34 @@ def out_of_fold(
     folds: NDArray[np.int64],
     *,
     written_weight: float = 1.0,
+    labelled_weight: float = 1.0,
     class_list: Sequence[Example] = (),
+    parent_aware: bool = True,
 ) -> OutOfFold:
     """Cross-validate a student over the real rows, parent-aware.
 
     Args:
-        student: supplies the hyper-parameters; it is cloned, not changed.
+        student: its probe is trained, once a fold.
         real: n_real rows of the user.
         written: texts of the teacher; they train and are never predicted.
         folds: shape (n_real,), the fold that holds out each row; the same in every round, so that
             rounds can be compared row by row.
         written_weight: sample weight of a written text; a real row weighs 1.
+        labelled_weight: of a text of the pool that has its label from the teacher.
         class_list: the class list as texts; they train in every fold and weigh 1.
+        parent_aware: whether a row takes along the texts whose prompt showed it. Without, losses
+            flatter and cannot judge a round, but mistakes are mistakes all the same.
     """
     probabilities = np.full((len(real), len(student.classes)), 1 / len(student.classes))
     testable = np.zeros(len(real), dtype=bool)
     texts_of = Counter(example.label for example in written)
-    for held, training, texts in _folds(real, written, folds):
+    for held, training, texts in _folds(real, written, folds, parent_aware):
         rows = [*training, *class_list, *texts]
         known = {row.label for row in rows}
         if len(known) < 2:
             continue
-        weights = np.array([1.0 if row.is_real else written_weight for row in rows])
-        fitted = student.clone().fit([r.text for r in rows], [r.label for r in rows], weights)
+        weights = row_weights(rows, written_weight, labelled_weight)
+        fitted = student.probe().fit([r.text for r in rows], [r.label for r in rows], weights)
         probabilities[held] = fitted.predict_proba([real[i].text for i in held])
         left = Counter(text.label for text in texts)
         for i in held:
@@ -80,12 +87,19 @@ def out_of_fold(
 
 
 def _folds(
-    real: Sequence[Example], written: Sequence[Example], folds: NDArray[np.int64]
+    real: Sequence[Example],
+    written: Sequence[Example],
+    folds: NDArray[np.int64],
+    parent_aware: bool,
 ) -> Iterator[tuple[list[int], list[Example], list[Example]]]:
     """Yield for every fold: held-out indices, training rows, texts without a held-out parent."""
     for fold in np.unique(folds):
         held = [int(i) for i in np.flatnonzero(folds == fold)]
         hidden = {real[i].id for i in held}
         training = [row for row in real if row.id not in hidden]
-        texts = [t for t in written if t.origin and hidden.isdisjoint(t.origin.parents)]
+        texts = [
+            text
+            for text in written
+            if not parent_aware or (text.origin and hidden.isdisjoint(text.origin.parents))
+        ]
         yield held, training, texts

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pgkd.task.columns import columns_of
+
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
@@ -93,8 +95,7 @@ def mine(
             others are neither mined nor suspected. None trusts all.
     """
     trusted = np.ones(len(real), dtype=bool) if trusted is None else trusted
-    index = {name: i for i, name in enumerate(classes)}
-    labels = np.array([index[row.label] for row in real], dtype=np.int64)
+    labels = columns_of((row.label for row in real), classes)
     doubtful = suspect_labels(labels[trusted], probabilities[trusted])
     rows = [
         MinedRow(real[i], classes[int(p.argmax())], float(p.max()), suspect=bool(doubt))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
-from pgkd.guidance.allocation import Need, Quota, allocate
+import numpy as np
+
+from pgkd.guidance.allocation import Need, Quota, allocate, spread_evenly
 from pgkd.guidance.asking import Ask, shorten
+from pgkd.guidance.mining import Mined
 from pgkd.guidance.relatedness import related_classes
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from pgkd.guidance.asking import Writing
@@ -41,6 +44,8 @@ class TargetedAsking:
         writing: how texts are asked for.
         describe: what the texts of the task are, by the user or the teacher; called for every
             prompt, and first when the teacher is about to be asked for texts.
+        allocation: ``"guided"`` looks at what the student gets wrong; ``"even"`` does not, neither
+            for the quotas nor in the prompts.
         samples: texts of a round.
         rounds: rounds planned, which with `samples` sets the floor.
         floor_share: share of the budget that builds the even floor.
@@ -56,6 +61,7 @@ class TargetedAsking:
         writing: Writing,
         *,
         describe: Callable[[], str],
+        allocation: Literal["guided", "even"] = "guided",
         samples: int,
         rounds: int,
         floor_share: float,
@@ -65,6 +71,7 @@ class TargetedAsking:
         self._taxonomy = taxonomy
         self._writing = writing
         self._describe = describe
+        self._allocation = allocation
         self._samples = samples
         self._planned = samples * rounds
         self._floor_share = floor_share
@@ -83,10 +90,34 @@ class TargetedAsking:
         self, number: int, assessment: Assessment, written: Sequence[Example]
     ) -> tuple[Ask, ...]:
         """The requests of a round."""
+        if self._allocation == "even":
+            assessment = replace(assessment, mined=Mined((), (), (), ()))
+            quotas = self._even_quotas(number)
+        else:
+            quotas = self._guided_quotas(assessment, written)
         pairs = {(pair.gold, pair.predicted): pair for pair in assessment.mined.pairs}
+        suspects = {row.example.id for row in assessment.mined.suspects}
+        return tuple(
+            self._request(f"r{number}-{i:04d}", quota, assessment, pairs, suspects, written)
+            for i, quota in enumerate(quotas, start=1)
+        )
+
+    def _even_quotas(self, number: int) -> tuple[Quota, ...]:
+        order = np.random.default_rng(self._writing.seed).permutation(len(self._taxonomy))
+        return spread_evenly(
+            [self._taxonomy.names[i] for i in order],
+            start=(number - 1) * self._samples,
+            budget=self._samples,
+            planned=self._planned,
+            per_request=self._per_request,
+        )
+
+    def _guided_quotas(
+        self, assessment: Assessment, written: Sequence[Example]
+    ) -> tuple[Quota, ...]:
         quotas = allocate(
             self._needs(assessment, written),
-            {names: len(pair.rows) for names, pair in pairs.items()},
+            {(pair.gold, pair.predicted): len(pair.rows) for pair in assessment.mined.pairs},
             budget=self._samples,
             planned=self._planned,
             floor_share=self._floor_share,
@@ -96,11 +127,7 @@ class TargetedAsking:
         for quota in quotas:
             if quota.rival:
                 self._asked_pairs[quota.label, quota.rival] += quota.count
-        suspects = {row.example.id for row in assessment.mined.suspects}
-        return tuple(
-            self._request(f"r{number}-{i:04d}", quota, assessment, pairs, suspects, written)
-            for i, quota in enumerate(quotas, start=1)
-        )
+        return quotas
 
     def _needs(self, assessment: Assessment, written: Sequence[Example]) -> list[Need]:
         f1 = {c.name: c.f1 for c in assessment.out_of_fold.per_class if c.support}
@@ -136,7 +163,9 @@ class TargetedAsking:
             mistakes=len(pair.rows) if pair else 0,
             judged=support.get(quota.label, 0),
             neighbours=self._neighbours(quota.label, assessment),
-            openings=_openings([text.text for text in written if text.label == quota.label]),
+            openings=_openings(
+                [text.text for text in written if text.label == quota.label and text.is_written]
+            ),
             count=quota.count,
             length=self._writing.length,
         )

@@ -44,19 +44,21 @@ class Card:
         format: of the export.
         kind: of the student.
         classes: class names in column order.
+        recipe: how the encoder was trained; None for another kind of student.
         base: hub name of the pretrained weights; None where they are not pgkd's.
         parity: how the export compares with the student.
         config: of the run, as plain data.
         rows: how many rows of training and validation there were, and texts of the teacher.
         calls: of the run to the teacher, as `summed` tells them.
         before: metrics of round 0 on the validation rows, or None where the run did not end.
-        after: metrics of the round that was kept, or None.
+        after: metrics of the student, or None.
         suspects: rows whose label is doubtful.
     """
 
     format: Format
     kind: str
     classes: tuple[str, ...]
+    recipe: str | None
     base: str | None
     parity: Parity
     config: dict[str, Any]
@@ -67,13 +69,16 @@ class Card:
     suspects: int
 
     @classmethod
-    def of(cls, run: RunFolder, student: Student, name: Format, parity: Parity) -> Card:
-        """The card of an export of the run's best student."""
+    def of(
+        cls, run: RunFolder, student: Student, name: Format, parity: Parity, which: str = "best"
+    ) -> Card:
+        """The card of an export of a student of the run."""
         from pgkd.config import Config
+        from pgkd.student.encoder import EncoderStudent
 
         config = Config.from_yaml(run.path / "config.yaml")
         task = run.read_json("task.json")
-        before, after = _metrics(run)
+        before, after = _metrics(run, which)
         weights = {
             "encoder": config.student.encoder,
             "static": config.student.embeddings,
@@ -85,6 +90,7 @@ class Card:
             format=name,
             kind=student.kind,
             classes=student.classes,
+            recipe=student.recipe if isinstance(student, EncoderStudent) else None,
             base=known.hub if known else None,
             parity=parity,
             config=config.model_dump(mode="json"),
@@ -160,7 +166,7 @@ class Card:
         teacher, student = self.config["teacher"], self.config["student"]
         yield (
             f"Student: {self.kind}"
-            + (f", {_named(student['encoder'])}, {student['recipe']}" * (self.kind == "encoder"))
+            + (f", {_named(student['encoder'])}, {self.recipe}" if self.recipe else "")
             + f". {self.rows['training']} labelled rows to train on, {self.rows['validation']} to "
             f"validate; {self.rows['written']} texts of a teacher were kept."
         )
@@ -251,11 +257,14 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _metrics(run: RunFolder) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Validation metrics of round 0 and of the round that was kept."""
+def _metrics(run: RunFolder, which: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Validation metrics of round 0 and of the student; None where they are not known."""
     try:
         result = run.read_json("result.json")
     except RunError:
         return None, None  # the run is still going on, or was cut off
     rounds = {r["round"]: r["validation"] for r in result["rounds"]}
-    return rounds.get(0), rounds.get(result["best"])
+    numbers = {"first": 0, "best": result["best"], "last": max(rounds, default=0)}
+    if which == "reviewed":
+        return rounds.get(0), run.read_json("reviewed.json")["after"]
+    return rounds.get(0), rounds.get(numbers.get(which, -1))

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.errors import ConfigError, ExportError
+from pgkd.files import write_anew
 from pgkd.serving import manifest
 from pgkd.serving.card import Card
 from pgkd.serving.manifest import FORMATS, Format, Manifest
 from pgkd.serving.parity import EXACT, ROUNDED, Parity, compare
 from pgkd.serving.predictor import load
 from pgkd.student.encoder import EncoderStudent
-from pgkd.student.encoders import write_anew
 from pgkd.task import Example
 
 if TYPE_CHECKING:
@@ -77,15 +77,17 @@ def export(
     choice: Choice,
     out: Path,
     *,
+    which: str = "best",
     on_format: Callable[[Format], object] = lambda _: None,
 ) -> list[Exported]:
-    """Export the best student of a run.
+    """Export a student of a run.
 
     Args:
         run: a run that has a best student.
         choice: a format; ``"auto"`` takes the smallest that the student has, ``"all"`` takes all.
             Where ``onnx-int8`` is refused, ``onnx`` is made too.
         out: folder that takes a folder for each format.
+        which: the student; see `RunFolder.student_folder`.
         on_format: told of each format before it is made.
 
     Returns:
@@ -96,14 +98,15 @@ def export(
         ExportError: a folder of that name is there and no export, or the student cannot be
             written in this format at all.
         MissingExtraError: the extra ``export`` is not installed.
-        RunError: the run has no best student.
+        RunError: the run has no such student.
     """
-    student = run.student("best")
+    student = run.student(which)
     wanted = _formats(student, choice)
     for name in wanted:
         _check_free(out / name)
     rows = _rows(run)
-    workshop = _Workshop(run, student, rows, student.predict_proba([row.text for row in rows]))
+    answers = student.predict_proba([row.text for row in rows])
+    workshop = _Workshop(run, student, rows, answers, which)
     done: list[Exported] = []
     while wanted:
         name = wanted.pop(0)
@@ -163,6 +166,7 @@ class _Workshop:
     student: Student
     rows: Sequence[Example]
     answers: NDArray[np.float64]
+    which: str
 
     def make(self, name: Format, folder: Path) -> Exported:
         """Write one format, compare it, and keep it if it agrees."""
@@ -179,7 +183,7 @@ class _Workshop:
             Manifest(
                 described.format, described.classes, described.max_length, parity.to_json()
             ).write(new)
-            card = Card.of(self.run, self.student, name, parity)
+            card = Card.of(self.run, self.student, name, parity, self.which)
             (new / "README.md").write_text(card.markdown(), encoding="utf-8")
 
         try:

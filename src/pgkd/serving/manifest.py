@@ -16,6 +16,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 FILE = "export.json"
 _VERSION = 1
+_SERVED: tuple[Format, ...] = ("onnx-int8", "onnx", "plain")  # the smallest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,19 @@ class Manifest:
         if length is not None and (type(length) is not int or length < 1):
             raise ExportError(f"{path} is damaged: a text cannot be cut to {length!r} tokens.")
         return found
+
+
+def find_export(path: Path) -> Path:
+    """The export at a path that `pgkd.load` can read: the folder itself, or the smallest of a run.
+
+    Raises:
+        ExportError: there is none.
+    """
+    if (path / FILE).is_file():
+        return path
+    for name in _SERVED:
+        if (path / "export" / name / FILE).is_file():
+            return path / "export" / name
+    raise ExportError(
+        f"{path} is no export and holds none that can be served. Make one: pgkd export {path}"
+    )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pgkd.task.columns import columns_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -99,8 +101,7 @@ def compare(
     classes: Sequence[str],
 ) -> Parity:
     """Compare probabilities of the same n texts, both of shape (n, n_classes), n at least 1."""
-    index = {name: i for i, name in enumerate(classes)}
-    gold = np.array([index[label] for label in labels])
+    gold = columns_of(labels, classes)
     before, after = student.argmax(axis=1), exported.argmax(axis=1)
     return Parity(
         n=len(gold),

@@ -48,7 +48,8 @@ def fit_calibration(
 
     Args:
         logits: shape (n, n_classes); -inf for a class that had no training row.
-        log_prior: shape (n, n_classes), as of the rows that the logits of each row come from.
+        log_prior: of the rows that the logits of each row come from; shape (n, n_classes), or
+            (n_classes,) where those are the same for all.
         gold: shape (n,), column of each row's class; its logit is finite.
     """
     from scipy.optimize import minimize

@@ -16,7 +16,8 @@ import numpy as np
 
 from pgkd.errors import StudentError
 from pgkd.extras import require
-from pgkd.student.encoders import Origin, link_or_copy, write_anew
+from pgkd.files import link_or_copy, write_anew
+from pgkd.student.encoders import Origin
 from pgkd.weights import ensure, find
 
 if TYPE_CHECKING:

@@ -6,19 +6,15 @@ Models come from safetensors alone: a pickle, or a model that brings its own cod
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import StudentError
 from pgkd.extras import require
+from pgkd.files import link_or_copy, write_anew
 from pgkd.student.features import Encoder
 from pgkd.weights import ensure, find
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _JOB = "The encoder student"
 _FILES = (
@@ -119,30 +115,5 @@ def save_encoder(encoder: Encoder, folder: Path) -> None:
     write_anew(folder, write)
 
 
-def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a new folder, which then takes the place of the old one.
-
-    Where `write` raises, the old folder stays and of the new one nothing is left.
-    """
-    new = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        write(new)
-        if folder.exists():
-            shutil.rmtree(folder)
-        new.rename(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
 def _files(folder: Path) -> list[Path]:
     return sorted({path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()})
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system has no hard links."""
-    try:
-        target.hardlink_to(source.resolve())
-    except OSError:
-        shutil.copy2(source, target)

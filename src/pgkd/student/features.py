@@ -64,6 +64,10 @@ class Encoder:
         found = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         return [list(ids) for ids in found["input_ids"]]
 
+    def forget(self) -> None:
+        """Empty the cache."""
+        self._cache.clear()
+
     def _remember(self, fresh: dict[str, NDArray[np.float32]]) -> None:
         self._cache.update(fresh)
         excess = max(0, len(self._cache) - _CACHED_TEXTS)

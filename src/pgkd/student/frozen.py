@@ -66,16 +66,26 @@ class FrozenStudent(Student):
         sample_weight: NDArray[np.float64] | None = None,
     ) -> Self:
         """See `Student.fit`."""
-        texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
-        features = self._frozen_features(texts)
-        self._head = fit_head(features, labels, self.classes, self._head_settings, weights)
+        self._head = self._train(*usable_rows(texts, labels, self.classes, sample_weight))
         return self
+
+    def _train(
+        self, texts: Sequence[str], labels: Sequence[str], weights: NDArray[np.float64]
+    ) -> Head:
+        """A head for rows that were checked."""
+        features = self._frozen_features(texts)
+        return fit_head(features, labels, self.classes, self._head_settings, weights)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.predict_proba`."""
         head = self._fitted_head("call fit first.")
         check_texts(texts)
         return head.predict_proba(self._features(texts))
+
+    def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """See `Student.features`."""
+        check_texts(texts)
+        return self._features(texts)
 
     def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
         """Choose the head's hyper-parameters by cross-validation on frozen features."""

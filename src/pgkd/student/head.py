@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from pgkd.student.calibration import Calibration, fit_calibration, log_losses
+from pgkd.task.columns import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,11 +33,13 @@ class HeadSettings:
         C: inverse strength of the L2 penalty.
         class_weight: ``"balanced"`` weighs a row by the rarity of its class.
         calibration: of the logits, fitted on held-out rows.
+        fine_tuned: the same for the logits of a head that was trained on together with its encoder.
     """
 
     C: float
     class_weight: Literal["balanced"] | None = None
     calibration: Calibration = field(default_factory=Calibration)
+    fine_tuned: Calibration = field(default_factory=Calibration)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as `from_json` takes it."""
@@ -50,7 +53,11 @@ class HeadSettings:
             KeyError: a value is missing.
             TypeError: there is a value too many, or not of its type.
         """
-        return cls(**{**data, "calibration": Calibration(**data["calibration"])})
+        calibrations = {
+            "calibration": Calibration(**data["calibration"]),
+            "fine_tuned": Calibration(**data.get("fine_tuned", {})),  # absent before 0.4
+        }
+        return cls(**{**data, **calibrations})
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,15 @@ class Head:
             probabilities[:, unseen] = _UNSEEN
         return probabilities
 
+    def calibrated(self, calibration: Calibration, prior: NDArray[np.float64]) -> Head:
+        """The head whose logits are this one's, calibrated.
+
+        Args:
+            calibration: what is done to the logits.
+            prior: shape (n_classes,), `log_prior` of the rows that it was fitted to.
+        """
+        return Head(self.weights / calibration.temperature, calibration(self.bias, prior))
+
 
 def fit_head(
     features: Any,
@@ -102,8 +118,7 @@ def fit_head(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    index = {name: i for i, name in enumerate(classes)}
-    gold = np.array([index[label] for label in labels])
+    gold = columns_of(labels, classes)
     # One thread: sums over several depend on how many cores there are, in the last digit.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
@@ -120,7 +135,7 @@ def fit_head(
     else:
         weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
     prior = log_prior(gold, len(classes), sample_weight)
-    return Head(weights / settings.calibration.temperature, settings.calibration(bias, prior))
+    return Head(weights, bias).calibrated(settings.calibration, prior)
 
 
 def log_prior(
@@ -164,8 +179,7 @@ def tune_head(
     from pgkd.task.splitting import stratified_folds
 
     candidates = [HeadSettings(C, "balanced") for C in strengths]
-    index = {name: i for i, name in enumerate(classes)}
-    gold = np.array([index[label] for label in labels])
+    gold = columns_of(labels, classes)
     folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
     rows: list[NDArray[np.int64]] = []
     priors: list[NDArray[np.float64]] = []

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import StudentError
+from pgkd.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +28,8 @@ def write(folder: Path, description: dict[str, Any], weights: Mapping[str, NDArr
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
     text = json.dumps({"format": _FORMAT, **description}, indent=2, ensure_ascii=False)
-    _write_anew(folder / _WEIGHTS, save(arrays))
-    _write_anew(folder / _DESCRIPTION, (text + "\n").encode())
-
-
-def _write_anew(path: Path, content: bytes) -> None:
-    """Replace a file: what is there may be a hard link to another student's."""
-    new = path.with_name(f".{path.name}.partial")
-    new.write_bytes(content)
-    new.replace(path)
+    write_whole(folder / _WEIGHTS, save(arrays))
+    write_whole(folder / _DESCRIPTION, (text + "\n").encode())
 
 
 def read(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgkd.errors import DataError
 from pgkd.task.checking import CONFLICTS, check_labels, class_warnings, consistent, disjoint
+from pgkd.task.pool import Pool
 from pgkd.task.splitting import limit_rows, stratified_split
 from pgkd.task.taxonomy import Taxonomy
 
@@ -26,12 +27,14 @@ class Task:
         train: rows to train on, in the order of the file.
         validation: rows that judge the rounds; never trained on, never shown to the teacher.
         warnings: what the user should know and nothing had to be refused for.
+        pool: texts without labels, which the teacher may be asked to label.
     """
 
     taxonomy: Taxonomy
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     warnings: tuple[str, ...] = ()
+    pool: Pool = field(default_factory=Pool)
 
 
 @dataclass(frozen=True)

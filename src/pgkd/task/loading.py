@@ -14,7 +14,7 @@ from pgkd.task.cells import examples_of
 from pgkd.task.checking import check_labels
 from pgkd.task.classes import read_taxonomy
 from pgkd.task.problems import Problems
-from pgkd.task.reading import read_table
+from pgkd.task.reading import open_table, raise_unusable
 from pgkd.task.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -112,21 +112,21 @@ def read_rows(
     rows = _read(path, "", (text_column, label_column), problems)
     if classes is not None:
         check_labels(rows, classes, problems)
-    problems.raise_if_any(f"{path} cannot be used as it is:")
+    raise_unusable(path, problems)
     return [row.text for row in rows], [row.label for row in rows]
 
 
 def _read(path: Path, part: str, columns: tuple[str, str], problems: Problems) -> list[Example]:
     """The rows of a file that have a text and a label; all else is noted."""
     before = len(problems)
+    rows: list[Example] = []
     try:
-        table = read_table(path, problems)
+        with open_table(path, columns, problems) as table:
+            if table.has(columns, path, problems):
+                rows = examples_of(table.cells(*columns), part, problems)
     except DataError as error:
         problems.add_error("files that cannot be read", error)
         return []
-    rows: list[Example] = []
-    if table.has(columns, path, problems):
-        rows = examples_of(table.cells(*columns), part, problems)
     if not rows and len(problems) == before:
         problems.add("empty files", f"{path} has no rows")
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from pgkd.errors import DataError
 
@@ -10,17 +10,23 @@ _TOLD = 20  # rows of one kind of problem that are told one by one; the rest are
 
 
 class Problems:
-    """Collects sentences by kind; the kinds come out in the order of their first problem."""
+    """Collects sentences by kind; the kinds come out in the order of their first problem.
+
+    However many there are, it stays small: of each kind it keeps as many as are told.
+    """
 
     def __init__(self) -> None:
-        self._by_kind: defaultdict[str, list[str]] = defaultdict(list)
+        self._told: defaultdict[str, list[str]] = defaultdict(list)
+        self._counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return sum(map(len, self._by_kind.values()))
+        return self._counts.total()
 
     def add(self, kind: str, sentence: str) -> None:
         """Note one problem; `kind` names what it is, in the plural."""
-        self._by_kind[kind].append(sentence)
+        self._counts[kind] += 1
+        if self._counts[kind] <= _TOLD:
+            self._told[kind].append(sentence)
 
     def add_error(self, kind: str, error: DataError) -> None:
         """Note what an error says, so that the search for other problems can go on."""
@@ -32,19 +38,19 @@ class Problems:
 
     def has(self, *kinds: str) -> bool:
         """Whether a problem of one of these kinds was noted."""
-        return any(kind in self._by_kind for kind in kinds)
+        return any(kind in self._counts for kind in kinds)
 
     def is_full(self, kind: str) -> bool:
         """Whether further problems of a kind will be counted and not told."""
-        return len(self._by_kind.get(kind, ())) >= _TOLD
+        return self._counts[kind] >= _TOLD
 
     def sentences(self) -> tuple[str, ...]:
         """All problems, each kind cut to its first twenty and a count of the others."""
         told = []
-        for kind, sentences in self._by_kind.items():
-            told += sentences[:_TOLD]
-            if len(sentences) > _TOLD:
-                told.append(f"and {len(sentences) - _TOLD} more {kind}")
+        for kind, sentences in self._told.items():
+            told += sentences
+            if self._counts[kind] > _TOLD:
+                told.append(f"and {self._counts[kind] - _TOLD} more {kind}")
         return tuple(told)
 
     def raise_if_any(self, message: str) -> None:

@@ -1,70 +1,121 @@
-"""Reading files: which format a path has, and the texts of a file to classify."""
+"""Reading files: which format a path has, and the texts of a file to classify.
+
+A file is read while its rows are used, so it may be of any size.
+"""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pgkd.errors import DataError
 from pgkd.task.cells import text_of
-from pgkd.task.formats import READERS, dataset_folder, decode
+from pgkd.task.formats import READERS, TEXT_READERS, dataset_folder
 from pgkd.task.problems import Problems
 from pgkd.task.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _READABLE = ".csv, .tsv, .jsonl, .parquet (each also .gz), or a folder saved by `datasets`"
 
 
-def read_table(path: Path, problems: Problems) -> Table:
-    """All rows of a file that can be read.
+@contextmanager
+def open_table(
+    path: Path,
+    columns: Sequence[str],
+    problems: Problems,
+    *,
+    readers: Mapping[str, Any] = READERS,
+    kind: str | None = None,
+    stream: BinaryIO | None = None,
+) -> Iterator[Table]:
+    """The rows of a file that can be read, as long as it is open.
 
     Args:
         path: the file, or a folder of Hugging Face `datasets`.
+        columns: in demand; formats that can do so leave the others out.
         problems: takes what cannot be read.
+        readers: the formats to choose from.
+        kind: suffix that tells the format; None takes the path's.
+        stream: what to read in the file's stead.
 
     Raises:
-        DataError: there is no such file, it is damaged, or its format is unknown.
+        DataError: there is no such file, it is damaged, or its format is unknown. While the rows
+            are used, this is raised too.
         MissingExtraError: Parquet and `datasets` folders need the extra ``data``.
     """
-    if path.is_dir():
-        return dataset_folder(path)
-    kind = _kind(path)
-    if path.is_file() and kind not in READERS:
+    if stream is None and path.is_dir():
+        yield dataset_folder(path)
+        return
+    kind = kind or _kind(path)
+    if (stream or path.is_file()) and kind not in readers:
         raise DataError(f"{path} has no format that pgkd reads: {_READABLE}.")
-    data = _bytes(path)
-    return READERS[kind](data, path, problems)
+    with stream or _opened(path) as file:
+        with _damage_told(path):
+            table = readers[kind](file, path, problems, tuple(columns))
+        yield Table(table.columns, _guarded(table.records, path))
 
 
-def read_texts(path: Path, text_column: str = "text") -> list[str]:
-    """The texts of a file, in order; labels are not looked at.
+def stream_texts(
+    path: Path,
+    text_column: str,
+    problems: Problems,
+    *,
+    kind: str | None = None,
+    stream: BinaryIO | None = None,
+) -> Iterator[str]:
+    """The texts of a file, one by one and in order; labels are not looked at.
 
     Args:
         path: any readable format, or ``.txt`` (also ``.txt.gz``): one text a line, blank lines
             left out.
         text_column: column of the text; ``.txt`` has none.
+        problems: takes every row that cannot be read or has no text. Whoever uses the texts has to
+            look there in the end.
+        kind: suffix that tells the format; None takes the path's.
+        stream: what to read in the file's stead.
+
+    Raises:
+        DataError: as `open_table`.
+    """
+    found = False
+    before = len(problems)
+    with open_table(
+        path, (text_column,), problems, readers=TEXT_READERS, kind=kind, stream=stream
+    ) as table:
+        if table.has((text_column,), path, problems):
+            for number, cell in table.cells(text_column):
+                found = True
+                text = text_of(cell, f"row {number}", problems)
+                if text is not None:
+                    yield text
+    if not found and len(problems) == before:
+        problems.add("empty files", f"{path} has no rows")
+
+
+def read_texts(path: Path, text_column: str = "text") -> list[str]:
+    """All texts of a file, as `stream_texts` reads them.
 
     Raises:
         DataError: lists every row that cannot be read or has no text.
     """
     problems = Problems()
-    plain = not path.is_dir() and _kind(path) == ".txt"
-    table = _lines(path, text_column, problems) if plain else read_table(path, problems)
-    texts: list[str | None] = []
-    if table.has([text_column], path, problems):
-        texts = [text_of(cell, f"row {n}", problems) for n, cell in table.cells(text_column)]
-    if not texts and not problems:
-        problems.add("empty files", f"{path} has no rows")
+    texts = list(stream_texts(path, text_column, problems))
+    raise_unusable(path, problems)
+    return texts
+
+
+def raise_unusable(path: Path, problems: Problems) -> None:
+    """Tell what is wrong with a file.
+
+    Raises:
+        DataError: there is at least one problem.
+    """
     problems.raise_if_any(f"{path} cannot be used as it is:")
-    return [text for text in texts if text is not None]
-
-
-def _lines(path: Path, column: str, problems: Problems) -> Table:
-    lines = decode(_bytes(path), path, problems).split("\n")
-    records = ((n, {column: line}) for n, line in enumerate(lines, start=1) if line.strip())
-    return Table((column,), tuple(records))
 
 
 def _kind(path: Path) -> str:
@@ -75,14 +126,25 @@ def _kind(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _bytes(path: Path) -> bytes:
+def _opened(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"There is no file {path}.")
     try:
-        if path.suffix.lower() != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            return file.read()
+        return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _guarded(records: Iterator[Any], path: Path) -> Iterator[Any]:
+    """The records; what goes wrong while they are read is told. What their user does is not."""
+    with _damage_told(path):
+        yield from records
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file: {error}") from error
     except OSError as error:

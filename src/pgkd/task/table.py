@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,10 +12,12 @@ if TYPE_CHECKING:
 
     from pgkd.task.problems import Problems
 
+_LOOK = 20  # rows that tell the columns of a format without a header
+
 
 @dataclass(frozen=True)
 class Table:
-    """What a file holds.
+    """What a file holds, read row by row and once.
 
     Attributes:
         columns: their names, as often as they occur.
@@ -22,13 +25,15 @@ class Table:
     """
 
     columns: tuple[str, ...]
-    records: tuple[tuple[int, dict[str, Any]], ...]
+    records: Iterator[tuple[int, dict[str, Any]]]
 
     @classmethod
-    def of(cls, records: Iterable[tuple[int, dict[str, Any]]]) -> Table:
-        """A table without a header, whose columns are all that occur in a row."""
-        kept = tuple(records)
-        return cls(tuple({name: None for _, record in kept for name in record}), kept)
+    def of(cls, records: Iterator[tuple[int, dict[str, Any]]]) -> Table:
+        """A table without a header, whose columns are those of its first rows."""
+        first = tuple(islice(records, _LOOK))
+        return cls(
+            tuple({name: None for _, record in first for name in record}), chain(first, records)
+        )
 
     def cells(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """Row number and the cells of some columns, row by row; None where a row lacks one."""

@@ -45,7 +45,7 @@ class Request:
         schema: JSON schema that the reply's text has to satisfy, or None for free text.
         sampling: how the reply is drawn.
         purpose: what it is for (``"describe"``, ``"write"``, ``"repair"``,
-            ``"label"``); for the ledger only.
+            ``"label"``, ``"audit"``); for the ledger only.
         id: its name in the run, such as ``r3-0007`` of round 3; for the ledger only.
         repeat: tells requests apart that ask the same to sample more than one reply.
         choices: the only replies wanted. A teacher with `scores_choices` tells in its reply how

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pgkd.errors import TeacherError
 
 _PASSED_OVER = (BudgetExhaustedError, TeacherAuthError, TeacherDownError)
@@ -22,10 +25,22 @@ class Breaker:
 
     Args:
         most: requests in a row.
+        rest: seconds after which one call may leave to see whether the teacher is back; None is
+            never, for a command ends and is run again.
+        clock: seconds of a clock that never goes back.
     """
 
-    def __init__(self, most: int = 3) -> None:
+    def __init__(
+        self,
+        most: int = 3,
+        *,
+        rest: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._most = most
+        self._rest = rest
+        self._clock = clock
+        self._next_try = 0.0
         self._failures = 0
         self._told = ""
         self._lock = threading.Lock()
@@ -36,7 +51,7 @@ class Breaker:
         Raises:
             TeacherDownError: it must not.
         """
-        if self._failures >= self._most:
+        if self._failures >= self._most and not self._rested():
             raise TeacherDownError(self._told)
 
     def succeeded(self) -> None:
@@ -61,5 +76,18 @@ class Breaker:
                 "cause is gone, and it goes on from here."
             )
             self._failures = failures
+            if self._rest is not None:
+                self._next_try = self._clock() + self._rest
         if failures >= self._most:
             raise TeacherDownError(self._told) from error
+
+    def _rested(self) -> bool:
+        """Whether a call may leave to see how the teacher is; the next one waits as long again."""
+        if self._rest is None:
+            return False
+        with self._lock:
+            now = self._clock()
+            if now < self._next_try:
+                return False
+            self._next_try = now + self._rest
+            return True

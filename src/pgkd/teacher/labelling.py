@@ -107,10 +107,8 @@ def label_texts(
         for request in _requests(text, taxonomy, chosen, repeats, examples=examples, seed=seed)
     )
     replies = list(_replies(teacher, requests, on_reply))
-    if chosen == "score":
-        return _scored(replies, taxonomy, calibrate=calibrate)
-    if chosen == "answer":
-        return [_answered(reply, taxonomy) for reply in replies]
+    if chosen != "agree":
+        return read_labels(replies, taxonomy, scored=chosen == "score", calibrate=calibrate)
     return [
         _agreed(replies[start : start + repeats], taxonomy)
         for start in range(0, len(replies), repeats)
@@ -145,12 +143,37 @@ def label_request(
     shown = [(_shorten(row.text), answer) for row, answer in zip(examples, answers, strict=True)]
     system = render("label_system", taxonomy=taxonomy, examples=shown, scored=scored)
     return Request(
-        (Message("system", system), Message("user", render("label_user", text=_shorten(text)))),
+        (Message("system", system), Message("user", label_prompt(text))),
         schema=None if scored else schema,
         sampling=Sampling(temperature=0.0, max_tokens=96, seed=seed),
         purpose="label",
         choices=taxonomy.names if scored else (),
     )
+
+
+def label_prompt(text: str) -> str:
+    """What the user says in a request for the class of a text."""
+    return render("label_user", text=_shorten(text))
+
+
+def read_labels(
+    replies: Sequence[Reply | None],
+    taxonomy: Taxonomy,
+    *,
+    scored: bool,
+    calibrate: bool = True,
+) -> list[Labelled]:
+    """What replies to `label_request` say, one a text.
+
+    Args:
+        replies: n replies; None where the teacher refused a text.
+        taxonomy: the classes.
+        scored: whether scores were asked for.
+        calibrate: see `label_texts`.
+    """
+    if scored:
+        return _scored(replies, taxonomy, calibrate=calibrate)
+    return [_answered(reply, taxonomy) for reply in replies]
 
 
 def without_prior(scores: NDArray[np.float64]) -> NDArray[np.float64]:

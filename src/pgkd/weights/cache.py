@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pgkd.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,9 +97,6 @@ def _record(folder: Path) -> dict[str, list[object]]:
 
 
 def _write(folder: Path, record: dict[str, list[object]]) -> None:
-    partial = folder / f".{_VERIFIED}.{os.getpid()}"
-    try:
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / _VERIFIED)
-    except OSError:
-        pass  # a cache that cannot be written works too: it is hashed again next time
+    # A cache that cannot be written works too: it is hashed again next time.
+    with suppress(OSError):
+        write_whole(folder / _VERIFIED, json.dumps(record, indent=2) + "\n", alone=False)

@@ -13,7 +13,7 @@ from pgkd.teacher.account.prices import (
     Prices,
     prices_of,
 )
-from pgkd.teacher.account.sums import summed
+from pgkd.teacher.account.sums import answered, by_round_and_purpose, known_usd, summed
 
 __all__ = [
     "AccountedTeacher",
@@ -30,6 +30,9 @@ __all__ = [
     "OwnMachine",
     "Prices",
     "ReplyCache",
+    "answered",
+    "by_round_and_purpose",
+    "known_usd",
     "prices_of",
     "replies_folder",
     "summed",

@@ -18,6 +18,27 @@ _COUNTS = (
 )  # fmt: skip
 
 
+def by_round_and_purpose(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """The sums of calls by what they were for, round by round."""
+    parts: dict[tuple[int, str], list[Call]] = {}
+    for call in calls:
+        parts.setdefault((call.round, call.purpose), []).append(call)
+    return [
+        {"round": number, "purpose": purpose, **summed(part)}
+        for (number, purpose), part in sorted(parts.items())
+    ]
+
+
+def known_usd(sums: dict[str, Any]) -> Decimal | None:
+    """The dollars of `summed`; None where calls were answered and no price of them is known."""
+    return None if sums["unpriced"] == answered(sums) > 0 else Decimal(sums["usd"])
+
+
+def answered(sums: dict[str, Any]) -> int:
+    """How many calls of `summed` a teacher has answered, those from the cache left out."""
+    return int(sums["calls"] - sums["failed"] - sums["lost"] - sums["cached"])
+
+
 def summed(calls: Iterable[Call]) -> dict[str, Any]:
     """Calls, tokens and dollars of some calls; dollars as a decimal in words, for JSON."""
     counts = dict.fromkeys(_COUNTS, 0)

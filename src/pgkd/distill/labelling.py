@@ -1,0 +1,122 @@
+"""From questions to labelled texts of the pool: call, write down, read, keep."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pgkd.curation import Drop, Reason, Sample
+from pgkd.distill.events import Agreement
+from pgkd.distill.writing import Writer
+from pgkd.task import Example, Origin
+from pgkd.teacher.base import Reply
+from pgkd.teacher.labelling import read_labels
+from pgkd.teacher.pool import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.curation import Curator, SecondLook
+    from pgkd.distill.events import Hooks
+    from pgkd.distill.store import RunFolder
+    from pgkd.errors import TeacherError
+    from pgkd.guidance.asking import Ask
+    from pgkd.task import Taxonomy
+    from pgkd.teacher import Labelled
+    from pgkd.teacher.base import Teacher
+
+
+class PoolWriter(Writer):
+    """A writer that brings back labels, too, where an ask is the question for one.
+
+    Args:
+        teacher: as a `Writer`'s.
+        curator: as a `Writer`'s; no text near a labelled one is kept later.
+        run: where the texts go.
+        hooks: who is told.
+        repairs: as a `Writer`'s; a question is asked once.
+        taxonomy: the classes that a label may be.
+        second_look: as a `Writer`'s; of texts that the teacher wrote.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        curator: Curator,
+        run: RunFolder,
+        hooks: Hooks,
+        *,
+        repairs: int,
+        taxonomy: Taxonomy,
+        second_look: SecondLook | None = None,
+    ) -> None:
+        super().__init__(teacher, curator, run, hooks, repairs=repairs, second_look=second_look)
+        self._taxonomy = taxonomy
+        self._read: list[Reply] = []  # of all questions so far: they show what the teacher prefers
+
+    @property
+    def scored(self) -> bool:
+        """Whether the teacher tells the scores of all classes, so that those are asked for."""
+        return self._teacher.scores_choices
+
+    def write(self, number: int, asks: Sequence[Ask]) -> list[Example]:
+        """See `Writer.write`; a question that is answered keeps its text, under the label."""
+        questions = [ask for ask in asks if ask.question is not None]
+        if not questions:
+            return super().write(number, asks)
+        kept: list[Example] = []
+        for ask, label in zip(questions, self._labels(questions), strict=True):
+            kept += self._keep_labelled(number, ask, label)
+        return kept
+
+    def agreement(self, questions: Sequence[Ask], rows: Sequence[Example]) -> Agreement:
+        """How often the teacher names the class that rows of the user have. They are not kept.
+
+        Args:
+            questions: for the classes of the rows.
+            rows: n rows, which no question shows.
+
+        Raises:
+            TeacherError: as `write`.
+        """
+        labels = self._labels(questions)
+        right = sum(a.label == row.label for a, row in zip(labels, rows, strict=True))
+        return Agreement(right, len(rows))
+
+    def _labels(self, questions: Sequence[Ask]) -> list[Labelled]:
+        """What the teacher says of each; no label where it failed or refused.
+
+        Where it tells scores, what it prefers whatever the text is is taken off (`read_labels`), as
+        all questions of the run show it, the earlier ones too.
+        """
+        self._teacher.prepare([replace(ask.request, id=ask.id) for ask in questions])
+        replies: list[Reply | None] = []
+        with closing(in_order(self._teacher, self._question, questions)) as answers:
+            for ask, answer in zip(questions, answers, strict=True):
+                self._note(answer)
+                replies.append(answer if isinstance(answer, Reply) else None)
+                if isinstance(answer, Reply):
+                    self._hooks.on_reply(ask, answer)
+        found = read_labels([*self._read, *replies], self._taxonomy, scored=self.scored)
+        labels = found[len(self._read) :]
+        self._read += [reply for reply in replies if reply is not None]
+        return labels
+
+    def _question(self, ask: Ask) -> Reply | TeacherError:
+        return self._ask(ask.id, ask.request)
+
+    def _keep_labelled(self, number: int, ask: Ask, given: Labelled) -> list[Example]:
+        text = ask.question
+        assert text is not None  # `write` has seen to it
+        kept: list[Example] = []
+        if given.label is None:
+            drop = Drop(Sample(text.text, "", 0), Reason.NO_LABEL, f"{text.id}, asked once")
+            self._run.record_dropped(ask.id, (), (drop,))
+        else:
+            parents = tuple(row.id for row in ask.shown)
+            origin = Origin(number, ask.id, parents, labelled=True, confidence=given.confidence)
+            kept.append(Example(text.text, given.label, text.id, origin))
+            self._curator.remember(text.text)
+        self._hooks.on_curated(ask, len(kept), 1 - len(kept))
+        return kept

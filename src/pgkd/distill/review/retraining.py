@@ -1,0 +1,147 @@
+"""A student trained again, on what people have left of the rows and texts of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from pgkd.config import Config
+from pgkd.distill.assembly import asking_of, folds_of
+from pgkd.distill.review.applying import applied, dropped_texts
+from pgkd.distill.review.journal import DECISIONS, Reviews
+from pgkd.distill.stopping import StopRule
+from pgkd.errors import RunError
+from pgkd.evaluation import evaluate
+from pgkd.guidance import ClassificationGuide
+from pgkd.guidance.class_list import class_texts
+from pgkd.teacher.account.ledger import now
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pgkd.distill.stopping import Verdict
+    from pgkd.distill.store import RunFolder
+    from pgkd.evaluation import Metrics
+    from pgkd.student import Student
+    from pgkd.task import Example, Task
+
+FILE = "reviewed.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """What came of training again.
+
+    Attributes:
+        decisions: texts by what counts for them; those that are none of the run are left out.
+        rows: labelled rows that it was trained on.
+        written: written texts that it was trained on.
+        vouched: those of them that a person stands by; they weigh as much as a row.
+        written_weight: what each of the others weighs.
+        before: the run's best student on the validation rows.
+        after: the new one on the same rows.
+        verdict: of the stop rule: whether the new one is as good, or better.
+    """
+
+    decisions: dict[str, int]
+    rows: int
+    written: int
+    vouched: int
+    written_weight: float
+    before: Metrics
+    after: Metrics
+    verdict: Verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        error = self.verdict.standard_error
+        return {
+            "decisions": self.decisions,
+            "rows": self.rows,
+            "written": self.written,
+            "vouched": self.vouched,
+            "written_weight": self.written_weight,
+            "keep": self.verdict.keep,
+            "loss_change": round(self.verdict.change, 6),
+            "loss_change_standard_error": None if error == float("inf") else round(error, 6),
+            "before": self.before.to_json(),
+            "after": self.after.to_json(),
+        }
+
+
+def retrain(run: RunFolder) -> Retrained:
+    """Train the student of a run again with all decisions, and keep it beside the others.
+
+    It has the hyper-parameters of the run's best student, which stays as it is, and is compared
+    with that on the validation rows by the rule that compares rounds. The new one is kept in
+    ``students/reviewed`` whatever the rule says, for people are not always right, and neither are
+    a hundred validation rows: the verdict is told, and stands in ``reviewed.json``.
+
+    Raises:
+        RunError: nobody has decided anything, the run has no best student, or another process is
+            running it.
+        StudentError: the rows that are left cannot train a student.
+    """
+    with run.locked():
+        config = Config.from_yaml(run.path / "config.yaml")
+        best, task = run.student("best"), run.task()
+        decisions = Reviews(run.path).latest()
+        kept, dropped = run.kept(), list(dropped_texts(run))
+        known = {row.id for row in (*task.train, *kept, *dropped)}
+        counted = Counter(d.kind for d in decisions.values() if d.id in known)
+        if not counted:
+            raise RunError(
+                f"Nobody has decided on a text of {run.path} yet. Run: pgkd ui {run.path}"
+            )
+        taken_in = [text for text in dropped if text.id in decisions]
+        texts = applied([*kept, *taken_in], decisions)
+        reviewed = replace(task, train=tuple(applied(task.train, decisions)))
+        guide = _guide(run, config, reviewed, best)
+        student = guide.train(texts)
+        rule = StopRule(config.patience)
+        rule.judge(guide.validation_losses(best))
+        found = Retrained(
+            decisions={kind: counted[kind] for kind in DECISIONS if counted[kind]},
+            rows=len(reviewed.train),
+            written=len(texts),
+            vouched=sum(text.vouched for text in texts),
+            written_weight=guide.written_weight,
+            before=_metrics(best, task),
+            after=_metrics(student, task),
+            verdict=rule.judge(guide.validation_losses(student)),
+        )
+        run.save_reviewed(student)
+        run.write_json(FILE, {**found.to_json(), "time": now()})
+    return found
+
+
+def _guide(run: RunFolder, config: Config, task: Task, best: Student) -> ClassificationGuide:
+    """The guide of the run's rounds, on other rows. What was chosen before round 0 stays."""
+    folds = folds_of(config, task)
+    return ClassificationGuide(
+        task,
+        best.clone(),
+        asking_of(config, task, folds, lambda: ""),  # nobody is asked
+        folds=folds,
+        written_weight=None if config.written_weight == "auto" else config.written_weight,
+        labelled_weight=lambda: _labelled_weight(run),
+        class_list=class_texts(task.taxonomy) if _class_list_was_used(run) else (),
+    )
+
+
+def _class_list_was_used(run: RunFolder) -> bool:
+    tried = list(run.events("class list tried"))
+    return bool(tried) and bool(tried[-1]["used"])
+
+
+def _labelled_weight(run: RunFolder) -> float:
+    """What texts of the pool weighed in the run, by how often the teacher agreed with rows."""
+    told = [line.get("labelled_weight") for line in run.events("round ended")]
+    return next((weight for weight in reversed(told) if weight is not None), 1.0)
+
+
+def _metrics(student: Student, task: Task) -> Metrics:
+    rows: Sequence[Example] = task.validation
+    probabilities = student.predict_proba([row.text for row in rows])
+    return evaluate(probabilities, [row.label for row in rows], task.taxonomy.names)

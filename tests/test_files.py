@@ -1,0 +1,64 @@
+"""Files and folders are there whole, or not at all."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgkd.files import copy_folder, write_anew, write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_many_may_write_one_file_at_once(tmp_path: Path) -> None:
+    path, texts, raised = tmp_path / "file", [c * 100_000 for c in "abcd"], []
+
+    def write(text: str) -> None:
+        try:
+            for _ in range(100):
+                write_whole(path, text, alone=False)
+        except OSError as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert not path.exists() or path.read_text() in texts
+    assert raised == []
+    assert [left.name for left in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").mkdir()
+    with pytest.raises(OSError, match="file"):
+        write_whole(tmp_path / "file", "text")
+    assert [left.name for left in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    write_anew(folder, lambda new: (new / "weights").write_text("old"))
+
+    def fail(new: Path) -> None:
+        (new / "weights").write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_anew(folder, fail)
+    assert (folder / "weights").read_text() == "old"
+    assert [left.name for left in tmp_path.iterdir()] == ["student"]
+
+
+def test_a_copy_shares_what_is_shared_and_nothing_else(tmp_path: Path) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.mkdir()
+    (source / "head").write_text("trained here")
+    (tmp_path / "cached").write_text("pretrained")
+    (source / "encoder").hardlink_to(tmp_path / "cached")
+    copy_folder(source, copy)
+    assert (copy / "encoder").samefile(tmp_path / "cached")
+    assert not (copy / "head").samefile(source / "head")
