@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from round0 import undrawn
 
 from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
@@ -29,7 +30,6 @@ from pgkd.student.calibration import Calibration, fit_calibration, log_losses
 from pgkd.student.encoders import load_encoder
 from pgkd.student.head import HeadSettings, fit_head, log_prior, tune_head
 from pgkd.task import load_task, stratified_folds
-from pgkd.task.loading import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,9 +79,7 @@ def measure(
     file = args.data_root / name / "train.csv.gz"
     task = load_task(train=file, limit=rows, seed=seed)
     classes = task.taxonomy.names
-    drawn = {row.text for row in (*task.train, *task.validation)}
-    pairs = zip(*read_rows(file, "text", "label", classes=classes), strict=True)
-    others = [pair for pair in pairs if pair[0] not in drawn]
+    others = undrawn(file, task)
     random.Random(seed).shuffle(others)
     texts, gold = zip(*others[: args.judged], strict=True)
     labels = [row.label for row in task.train]

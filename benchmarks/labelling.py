@@ -65,7 +65,8 @@ def main() -> None:
             with Ledger(book) as ledger:
                 found = judge(AccountedTeacher(teacher, ledger), classes, *rows, seed=args.seed)
             runs += [{"data": name, **figures} for figures in found]
-    report = {**{k: str(v) for k, v in vars(args).items()}, "environment": environment()}
+    told = ("data", "split", "rows", "seed", "threads")  # no paths of one machine
+    report = {**{name: getattr(args, name) for name in told}, "environment": environment()}
     if args.out:
         args.out.write_text(json.dumps({**report, "runs": runs}, indent=2) + "\n", encoding="utf-8")
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from round0 import trained
 
 from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
-from pgkd.guidance import try_class_list
 from pgkd.student import make_student
-from pgkd.task import load_task, stratified_folds
+from pgkd.task import load_task
 from pgkd.task.loading import read_rows
 
 HERE = Path(__file__).parent
@@ -61,7 +61,7 @@ def arguments() -> argparse.Namespace:
     add("--limit", type=int, default=1000, help="rows drawn, four fifths of them to train on")
     add("--kind", choices=("encoder", "static", "linear"), default="encoder", help="which student")
     add("--encoder", default="all-minilm-l6-v2", help="weights by name, hub name, or a folder")
-    add("--recipe", choices=("frozen", "finetune"), default="frozen", help="of the encoder")
+    add("--recipe", choices=("auto", "frozen", "finetune"), default="frozen", help="of the encoder")
     add("--max-length", type=int, default=128, help="tokens of a text that are read")
     add("--threads", type=int, help="CPU threads; default: all cores")
     add("--out", type=Path, default=HERE / "results" / "student_round0.json", help="JSON to write")
@@ -76,10 +76,7 @@ def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     started = time.perf_counter()
     student: Any = make_student(args.kind, classes, seed=seed, **student_settings(args))
-    student.tune(texts, labels, seed=seed)
-    trial = try_class_list(student, task.train, task.taxonomy, stratified_folds(labels, 5, seed))
-    rows = [*task.train, *trial.texts]
-    student.fit([row.text for row in rows], [row.label for row in rows])
+    class_list_used = bool(trained(student, task, seed))
     seconds = time.perf_counter() - started
     held = [row.label for row in task.validation]
     validation = student.predict_proba([row.text for row in task.validation])
@@ -90,7 +87,7 @@ def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "rows": {"train": len(texts), "validation": len(held), "test": len(gold)},
         "classes": {"all": len(classes), "in_train": len(set(labels))},
-        "class_list_used": bool(trial.texts),
+        "class_list_used": class_list_used,
         "head": student.head_settings.to_json(),
         "validation_accuracy": evaluate(validation, held, classes).accuracy,
         "alone_accuracy": alone.accuracy,

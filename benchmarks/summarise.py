@@ -1,54 +1,48 @@
-"""Markdown tables of cells that `distill.sh` has run, long and short, and the figures as JSON.
+"""The tables of README and docs/results.md from the results of `distill.yaml`, and their figures.
 
-python benchmarks/summarise.py FOLDER benchmarks/results/distill.json
+python benchmarks/summarise.py RESULTS.json benchmarks/results/distill.json
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from pgkd.distill.provenance import environment
-
 STUDENTS = ("before", "round_0", "after")  # rows alone; with the class list; taught
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """One record a cell: data, rows, seed, texts, and the test figures of three students."""
+def read(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """One record a run: data, rows, seed, texts, and the test figures of three students."""
+    runs = {(c["data"], c["rows"], c["seed"], c["arm"]): c for c in results["cells"]}
     cells = []
-    for path in sorted(folder.glob("*.eval.json")):
-        found = re.fullmatch(r"(\w+)-(\d+)-s(\d+)\.eval\.json", path.name)
-        if found is None or not path.stat().st_size:
+    for (data, rows, seed, arm), run in sorted(runs.items()):
+        if arm != "targeted":
             continue
-        report = json.loads(path.read_text(encoding="utf-8"))
-        run = folder / path.name.removesuffix(".eval.json")
-        result = json.loads((run / "result.json").read_text("utf-8"))
-        best = result["rounds"][result["best"]]
         cells.append(
             {
-                "data": found[1],
-                "rows": int(found[2]),
-                "seed": int(found[3]),
-                "texts": best["written"],
-                "kept_round": result["best"],
-                "text_weights": [done["written_weight"] for done in result["rounds"][1:]],
-                "dropped": result["dropped"],
-                "before": pick(report["students"]["before"]),
-                "round_0": pick(report["students"].get("round_0", report["students"]["before"])),
-                "after": pick(report["students"]["after"]),
+                "data": data,
+                "rows": rows,
+                "seed": seed,
+                "texts": run["texts"],
+                "kept_round": run["judged_round"],
+                "text_weights": run["text_weights"],
+                "dropped": run["dropped"],
+                "before": pick(runs[data, rows, seed, "alone"]["test"]),
+                "round_0": pick(runs[data, rows, seed, "class-list"]["test"]),
+                "after": pick(run["test"]),
             }
         )
     return cells
 
 
-def pick(metrics: dict[str, Any]) -> dict[str, float]:
+def pick(test: dict[str, Any]) -> dict[str, float]:
     """The figures of a student that the table needs."""
-    return {name: metrics[name] for name in ("accuracy", "macro_f1", "log_loss", "ece")}
+    found = {**test, **test["all"]}
+    return {name: found[name] for name in ("accuracy", "macro_f1", "log_loss", "ece")}
 
 
 def table(cells: list[dict[str, Any]]) -> str:
@@ -98,7 +92,8 @@ def change(group: list[dict[str, Any]], name: str, since: str) -> str:
 
 
 if __name__ == "__main__":
-    found = read(Path(sys.argv[1]))
-    report = {"environment": environment(), "cells": found}
+    results = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    found = read(results)
+    report = {"environment": results["environment"], "cells": found}
     Path(sys.argv[2]).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(found), short_table(found), sep="\n\n")

@@ -67,7 +67,7 @@ def measure(path: Path, n: int) -> dict[str, Any]:
     texts = {"teacher": written, "real rows": in_their_place(written, spare)}
     lists = {"class list": class_texts(task.taxonomy), "no class list": ()}
     return {
-        "run": path.name,
+        "run": "-".join(path.parent.name.split("-")[:3]),  # data, rows and seed of its cell
         "rows": {"train": len(task.train), "judged": len(judged)},
         "texts": {name: len(given) for name, given in texts.items()},
         "accuracy": {

@@ -1,0 +1,245 @@
+"""Which way of training a student is best before any teacher is asked? Recipes side by side.
+
+Of every data set, 1,000 rows are drawn by the seed and split into 800 training and 200 validation
+rows. Every arm trains on the same 800. While recipes are chosen, they are judged on rows of the
+training file that were not drawn (`--judge held`); the test file is read by `--judge test`, once
+the choice is made. A cell that is in the results already is not run again, and a student that was
+trained once is kept in `--students` and only judged again.
+
+    python benchmarks/recipes.py --data trec6 banking77 --arms frozen finetune --seeds 0
+    python benchmarks/recipes.py --judge test --arms lr frozen auto static
+    python benchmarks/recipes.py --judge test --arms setfit --setfit-python VENV/bin/python
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from round0 import trained, undrawn
+
+from pgkd.evaluation import draw_rows, evaluate
+from pgkd.student import load_student, make_student
+from pgkd.student.encoders import load_encoder
+from pgkd.task import Task, load_task, read_rows
+from pgkd.weights import ensure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.student import Student
+
+HERE = Path(__file__).parent
+SETS = (
+    "agnews", "yahoo_answers", "huffpost41_skew", "banking77", "clinc150", "goemotions", "trec6",
+    "stackoverflow20",
+)  # fmt: skip
+ENCODER = "all-minilm-l6-v2"
+MAX_LENGTH = 128
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One data set with one seed: what all arms are given.
+
+    Attributes:
+        judged: the texts that every arm answers for; their labels are in `gold`.
+    """
+
+    data: str
+    seed: int
+    task: Task
+    judged: Sequence[str]
+    gold: Sequence[str]
+
+    @property
+    def rows(self) -> tuple[list[str], list[str]]:
+        """Texts and labels to train on."""
+        return [row.text for row in self.task.train], [row.label for row in self.task.train]
+
+
+def main() -> None:
+    """Run what is missing, one line of JSON a cell; then print the table."""
+    args = arguments()
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    done = {(r["data"], r["seed"], r["arm"], r["judge"]) for r in results(args.out)}
+    for name in args.data:
+        for seed in args.seeds:
+            missing = [a for a in args.arms if (name, seed, a, args.judge) not in done]
+            if not missing:
+                continue
+            cell = cell_of(args, name, seed)
+            for arm in missing:
+                line = {"data": name, "seed": seed, "arm": arm, "judge": args.judge}
+                line |= run(args, cell, arm)
+                print(json.dumps(line), flush=True)
+                with args.out.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(line) + "\n")
+    print_table([r for r in results(args.out) if r["judge"] == args.judge])
+
+
+def arguments() -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("--data", nargs="+", default=list(SETS), help="names of data sets")
+    add("--data-root", type=Path, default=Path("../shared/data"), help="folder of the data sets")
+    add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one cell each")
+    add("--arms", nargs="+", default=["lr", "frozen", "auto"], help="recipes, or lr, setfit, …")
+    add("--judge", choices=("held", "test"), default="held", help="rows that judge")
+    add("--held", type=int, default=1500, help="how many rows judge, with --judge held")
+    add("--limit", type=int, default=1000, help="rows drawn, four fifths of them to train on")
+    add("--threads", type=int, default=1, help="CPU threads")
+    add("--setfit-python", help="Python of a virtual environment that holds setfit")
+    add("--setfit-iterations", type=int, default=20, help="pairs a row, as in SetFit's paper")
+    add("--students", type=Path, default=Path("runs/recipes"), help="folder of trained students")
+    add("--out", type=Path, default=HERE / "results" / "recipes.jsonl", help="a line a cell")
+    return parser.parse_args()
+
+
+def results(path: Path) -> list[dict[str, Any]]:
+    """What is there already."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def cell_of(args: argparse.Namespace, name: str, seed: int) -> Cell:
+    """The rows of a cell, and those that judge it."""
+    folder = args.data_root / name
+    task = load_task(train=folder / "train.csv.gz", limit=args.limit, seed=seed)
+    classes = task.taxonomy.names
+    if args.judge == "test":
+        return Cell(
+            name, seed, task, *read_rows(folder / "test.csv.gz", "text", "label", classes=classes)
+        )
+    rest = undrawn(folder / "train.csv.gz", task)
+    picked = [rest[i] for i in draw_rows(len(rest), min(args.held, len(rest)), seed=1)]
+    return Cell(name, seed, task, [text for text, _ in picked], [label for _, label in picked])
+
+
+def run(args: argparse.Namespace, cell: Cell, arm: str) -> dict[str, Any]:
+    """Train one arm and measure it; the seconds are those of the training."""
+    if arm == "lr":
+        started = time.process_time()
+        probabilities = logistic_regression(cell)
+        seconds = time.process_time() - started
+    elif arm == "setfit":
+        probabilities, seconds = setfit(args, cell)
+    else:
+        made, seconds = student(args, cell, arm)
+        probabilities = made.predict_proba(cell.judged)
+    found = evaluate(probabilities, cell.gold, cell.task.taxonomy.names)
+    return {
+        "accuracy": round(found.accuracy, 4),
+        "macro_f1": round(found.macro_f1, 4),
+        "log_loss": round(found.log_loss, 4),
+        "judged": len(cell.gold),
+        "cpu_s": round(seconds, 1),
+    }
+
+
+def student(args: argparse.Namespace, cell: Cell, arm: str) -> tuple[Student, float]:
+    """A student as round 0 of the loop trains it, and the CPU seconds that it took.
+
+    An arm is a kind of student, or a recipe of the encoder.
+    """
+    folder = args.students / f"{cell.data}-{args.limit}-s{cell.seed}-{arm}"
+    took = folder.with_suffix(".json")
+    if took.exists():  # written last
+        return load_student(folder), json.loads(took.read_text(encoding="utf-8"))["cpu_s"]
+    kind, settings = arm, {}
+    if arm not in ("static", "linear"):
+        kind = "encoder"
+        settings = {"recipe": arm, "threads": args.threads, "max_length": MAX_LENGTH}
+    started = time.process_time()
+    made = make_student(kind, cell.task.taxonomy.names, seed=cell.seed, **settings)
+    trained(made, cell.task, cell.seed)
+    seconds = time.process_time() - started
+    made.save(folder)
+    took.write_text(json.dumps({"cpu_s": seconds, "tuning": made.tuning}), encoding="utf-8")
+    return made, seconds
+
+
+def logistic_regression(cell: Cell) -> NDArray[np.float64]:
+    """scikit-learn's, on the frozen features, with C by cross-validated accuracy."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    encoder = load_encoder(ENCODER, MAX_LENGTH)
+    texts, labels = cell.rows
+    model = GridSearchCV(LogisticRegression(max_iter=2000), {"C": STRENGTHS}, cv=5)
+    model.fit(encoder.features(texts), labels)
+    return spread(
+        model.predict_proba(encoder.features(cell.judged)),
+        [cell.task.taxonomy.index[name] for name in model.classes_],
+        len(cell.task.taxonomy.names),
+    )
+
+
+def setfit(args: argparse.Namespace, cell: Cell) -> tuple[NDArray[np.float64], float]:
+    """SetFit with the same encoder, in a process of its own; its probabilities and CPU seconds."""
+    if args.setfit_python is None:
+        raise SystemExit("The arm setfit needs --setfit-python; see benchmarks/setfit_arm.py.")
+    texts, labels = cell.rows
+    index = cell.task.taxonomy.index
+    given = {
+        "texts": texts, "labels": [index[label] for label in labels], "judged": list(cell.judged),
+        "encoder": str(ensure(ENCODER)), "max_length": MAX_LENGTH, "seed": cell.seed,
+        "iterations": args.setfit_iterations, "threads": args.threads,
+    }  # fmt: skip
+    answer = json.loads(
+        subprocess.run(
+            [args.setfit_python, HERE / "setfit_arm.py"],
+            input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True,
+        ).stdout
+    )  # fmt: skip
+    probabilities = np.array(answer["probabilities"])
+    return spread(probabilities, answer["classes"], len(index)), float(answer["cpu_s"])
+
+
+def spread(
+    found: NDArray[np.float64], columns: Sequence[int], n_classes: int
+) -> NDArray[np.float64]:
+    """Probabilities over all classes, of a model that knows those of its rows only."""
+    probabilities = np.zeros((len(found), n_classes))
+    probabilities[:, list(columns)] = found
+    return probabilities
+
+
+def print_table(lines: Sequence[dict[str, Any]]) -> None:
+    """Mean and sample standard deviation over the seeds, and the mean over the sets of each arm."""
+    arms = list(dict.fromkeys(line["arm"] for line in lines))
+    for measure in ("accuracy", "macro_f1", "cpu_s"):
+        values: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for line in lines:
+            values[line["data"], line["arm"]].append(line[measure])
+        print("\n" + measure.ljust(18) + "".join(arm.rjust(17) for arm in arms))
+        for name in dict.fromkeys(line["data"] for line in lines):
+            print(name.ljust(18) + "".join(shown(values.get((name, arm))) for arm in arms))
+        shared = [n for n in SETS if all(values.get((n, arm)) for arm in arms)]
+        if shared:
+            means = (np.mean([np.mean(values[n, arm]) for n in shared]) for arm in arms)
+            label = f"mean of {len(shared)}"
+            print(label.ljust(18) + "".join(f"{mean:.3f}".rjust(17) for mean in means))
+
+
+def shown(values: Sequence[float] | None) -> str:
+    """Mean ± spread, for people."""
+    if not values:
+        return "–".rjust(17)
+    deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{deviation}".rjust(17)
+
+
+if __name__ == "__main__":
+    main()
