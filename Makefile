@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
-.PHONY: help setup demo test test-slow check lock bench-round0 bench-mining bench-head bench-distill bench-weight bench-calls bench-labelling bench-serving clean
+.PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
+  bench-quick bench-guidance bench-pool bench-pool-loop bench-full bench-distill \
+  bench-round0 bench-recipes bench-prior bench-soft bench-spread bench-stop bench-retraining \
+  bench-mining bench-head bench-weight bench-calls bench-labelling bench-serving bench-server soak \
+  bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +30,7 @@ demo: setup  ## an LLM teaches a small classifier on this machine
 	PGKD_OFFLINE=1 $(BIN)/pgkd evaluate $(RUN) --data examples/helpdesk/test.csv --teacher-rows 40
 	@echo
 	@echo "What next:"
+	@echo "  $(BIN)/pgkd report $(RUN) --open            what improved, what was written, what it cost"
 	@echo "  $(BIN)/pgkd show $(RUN)                     what was asked, kept and dropped, and why"
 	@echo "  $(BIN)/pgkd predict $(RUN) \"my vpn drops\"   classify a text"
 	@echo "  $(BIN)/pgkd init YOUR.csv                          then: $(BIN)/pgkd distill"
@@ -35,6 +40,17 @@ test: setup  ## all tests but the slow ones
 
 test-slow: setup  ## the slow ones
 	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+test-docs: setup  ## every command and snippet of the docs is run
+	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m 'pages or not pages' tests/docs
+
+RAY_VENV ?= .venv-ray
+
+test-ray:  ## those of --engine ray, in an environment of their own: Ray is no part of dev
+	$(PYTHON) -m venv $(RAY_VENV)
+	$(RAY_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[ray,static,serve]' \
+	  pytest pytest-timeout
+	PGKD_OFFLINE=1 $(RAY_VENV)/bin/python -m pytest tests/bulk/test_ray.py
 
 check: $(READY)  ## style, types, import directions
 	$(BIN)/ruff format --check .
@@ -52,25 +68,65 @@ CELLS ?= runs/bench
 bench-round0: setup  ## how good is the student before any teacher is asked
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/student_round0.py --data-root $(DATA)
 
+bench-recipes: setup  ## frozen or fine-tuned, on eight sets; hours, goes on where it was stopped
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/recipes.py --data-root $(DATA) --arms lr frozen auto
+
+bench-retraining: setup  ## what a round costs, in forward passes
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/retraining.py --data-root $(DATA)
+
 bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)
+
+bench-prior: setup  ## should texts be kept from changing the class prior
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/prior.py --data-root $(DATA)
+
+bench-stop: setup  ## which round's student a run should keep
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/stop_rule.py --data-root $(DATA) --rows 100 400 --seeds 0
+
+bench-soft: setup  ## a teacher's labels as distributions; an hour
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/soft_targets.py --data-root $(DATA)
+
+bench-spread: setup  ## which of three times as many texts should be kept; half an hour
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/spread.py --data-root $(DATA)
 
 bench-head: setup  ## how the head is chosen and calibrated
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/head_choice.py --data-root $(DATA)
 
+bench-quick: setup  ## a small benchmark with the local teacher; a quarter of an hour, resumable
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/quick.yaml --data $(DATA) --out $(CELLS)/quick
+
+bench-guidance: setup  ## what guidance is worth where writing is perfect; no LLM
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/guidance.yaml --data $(DATA) \
+	  --out $(CELLS)/guidance --results benchmarks/results/guidance
+
+POOL := PGKD_OFFLINE=1 $(BIN)/python benchmarks/pool_choice.py --data-root $(DATA)
+
+bench-pool: setup  ## labels for a pool, chosen or drawn at random; an hour, no LLM, resumable
+	$(POOL) --arms random margin badge coverage guided needs herding:0.1 herding:0.4
+	$(POOL) --arms random guided --rounds 20 --seeds 0 1 2 --test \
+	  --out benchmarks/results/pool_test.jsonl
+	$(POOL) --arms random guided --seeds 0 1 2 --test --teacher held \
+	  --data banking77 trec6 clinc150 stackoverflow20 --out benchmarks/results/pool_test_held.jsonl
+	$(POOL) --arms random guided --seeds 0 1 2 --test --teacher full --data trec6 \
+	  --out benchmarks/results/pool_test_full.jsonl
+
+bench-pool-loop: setup  ## the same through the whole loop; hours
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/pool.yaml --data $(DATA) \
+	  --out $(CELLS)/pool --results benchmarks/results/pool
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/pool_curve.py $(CELLS)/pool --data-root $(DATA)
+
+bench-full: setup  ## the whole grid; days, resumable, see docs/benchmark.md
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/full.yaml --data $(DATA) --out $(CELLS)/full
+
 bench-distill: setup  ## the table of the README; hours, resumes where it was stopped
-	mkdir -p $(CELLS)
-	for seed in 0 1 2; do \
-	  sh benchmarks/distill.sh $(DATA) banking77 100 10 $$seed $(CELLS) && \
-	  for data in banking77 agnews huffpost41_skew; do \
-	    sh benchmarks/distill.sh $(DATA) $$data 1000 3 $$seed $(CELLS) || exit 1; \
-	  done || exit 1; \
-	done
-	$(BIN)/python benchmarks/summarise.py $(CELLS) benchmarks/results/distill.json
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/distill.yaml --data $(DATA) --out $(CELLS)/distill
+	$(BIN)/python benchmarks/summarise.py $(CELLS)/distill/results.json \
+	  benchmarks/results/distill.json
 
 bench-weight: setup  ## what written texts should weigh; after bench-distill
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py $(CELLS)/banking77-100-s? \
-	  $(CELLS)/banking77-1000-s[01]
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py \
+	  $(CELLS)/distill/cells/banking77-100-s?-targeted-local/run \
+	  $(CELLS)/distill/cells/banking77-1000-s[01]-targeted-local/run
 
 bench-calls: $(READY)  ## many calls at once against a loopback server, and what the books cost
 	$(BIN)/python benchmarks/calls.py
@@ -83,5 +139,31 @@ bench-serving: setup  ## what a prediction costs, by the ways of serving the sam
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/int8.py --data-root $(DATA)
 
+bench-server: setup  ## the server against its own predictor and a handler by hand
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/server.py --budgets 384 768 3072
+
+soak: setup  ## the server at twice what it can do, for ten minutes
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/soak.py --minutes 10
+
+bench-report: setup  ## size of the demo's report, and how soon a browser shows it
+	PGKD_OFFLINE=1 $(BIN)/python -m benchmarks.report $(RUN)
+
+DOCS_VENV ?= .venv-docs
+
+docs: $(DOCS_VENV)/.ready  ## the site, into site/; a broken link is an error
+	$(DOCS_VENV)/bin/zensical build --strict --clean
+
+$(DOCS_VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(DOCS_VENV)/bin/python -m pip install --quiet --group docs
+	touch $@
+
+reference: $(READY)  ## the pages of the docs that are made from the code
+	$(BIN)/python -m docs.reference.make
+
+images: setup  ## the pictures of the docs, from the run of make demo
+	PGKD_OFFLINE=1 $(BIN)/python -m docs.images.make $(RUN)
+
 clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(DOCS_VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
