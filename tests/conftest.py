@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from tests.browser import browser as browser
 from tests.browser import page as page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from pgkd.distill import RunFolder
@@ -41,6 +42,14 @@ def calls_of(run: RunFolder) -> list[Call]:
     """Every call in the ledger of a run."""
     with run.ledger() as ledger:
         return list(ledger.calls())
+
+
+def until(found: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for what another thread or process does; the seconds bound a failure, not the speed."""
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
 
 
 @pytest.fixture

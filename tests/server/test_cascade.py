@@ -21,9 +21,10 @@ from pgkd.task import Taxonomy
 from pgkd.teacher import FakeTeacher, Reply, Request
 from pgkd.teacher.account import Ledger
 from pgkd.teacher.breaker import Breaker
+from tests.conftest import until
 from tests.server.conftest import serving
 from tests.server.test_batching import run
-from tests.server.test_process import children, until
+from tests.server.test_process import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import until
 from tests.server.conftest import serving
-from tests.server.test_process import GATED, limited, until
+from tests.server.test_process import GATED, limited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import numpy as np
 
 from pgkd.curation.reasons import Drop, Reason, Sample
 from pgkd.task import Taxonomy
-from pgkd.teacher.labelling import label_texts
+from pgkd.teacher.labelling import label_request, label_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pgkd.student import Student
     from pgkd.task import Example
     from pgkd.teacher import Teacher
+    from pgkd.teacher.base import Request
     from pgkd.teacher.labelling import Labelled
 
 Rule = Literal["drop", "relabel", "weigh"]
@@ -117,6 +118,17 @@ class SecondLook:
             )
             for text, answer in zip(group, found, strict=True):
                 yield Look(text, answer.label, _confirmed(answer, label, offer))
+
+    def typical(self, text: Example) -> Request:
+        """A question like those of `look`, for an estimate before there is a student."""
+        others = [name for name in self._taxonomy.names if name != text.label]
+        offer = [text.label, *others[: self._offered - 1]]
+        return label_request(
+            text.text,
+            Taxonomy(tuple(self._taxonomy[name] for name in offer)),
+            examples=[self._shown[name] for name in offer if name in self._shown],
+            scored=self._teacher.scores_choices,
+        )
 
     def decide(self, looks: Sequence[Look]) -> tuple[list[Example], list[Drop]]:
         """Which texts stay, in the order of the looks, and what is dropped."""

@@ -16,6 +16,7 @@ from pgkd.files import write_whole
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
+    from pgkd.curation import Look
     from pgkd.distill.store import RunFolder
     from pgkd.guidance.asking import Ask
     from pgkd.teacher.account import BatchProgress
@@ -91,6 +92,10 @@ class Control(Hooks):
 
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
         """Look between two replies."""
+        self._heed()
+
+    def on_look(self, look: Look) -> None:
+        """Look while the teacher reads what it wrote."""
         self._heed()
 
     def on_training(self, number: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,17 +14,20 @@ from pgkd.distill.assembly import (
     folds_of,
     guide_of,
     label_asking_of,
+    second_look_of,
     teacher_prices,
     writer_of,
 )
 from pgkd.distill.events import Hooks
 from pgkd.distill.store import RunFolder
+from pgkd.task import Example, Origin
 from pgkd.teacher import FakeTeacher
 from pgkd.teacher.account import BatchPrices
 from pgkd.teacher.account.budget import most_tokens, prompt_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from decimal import Decimal
 
     from pgkd.config import Config
     from pgkd.distill.events import Round
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from pgkd.task import Task
     from pgkd.teacher import Teacher
     from pgkd.teacher.account import Prices
+    from pgkd.teacher.base import Request
 
 _BYTES_A_TOKEN = 4  # of usual prose in the usual vocabularies
 _AROUND_A_TEXT = 16  # tokens of JSON and of the label around each text of an answer
@@ -42,7 +46,7 @@ _A_DESCRIPTION = "Short messages that customers of a shop write to its support, 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What all rounds will use if each asks like the first, and none is left out.
+    """What all rounds will use if none is left out, and every text that is asked for is kept.
 
     Attributes:
         calls: requests, without repairs.
@@ -57,17 +61,6 @@ class Estimate:
     output_tokens: int
     most_tokens: int
     usd: Decimal | None
-
-    def __add__(self, other: Estimate) -> Estimate:
-        """Both together; no dollars where one of them has none."""
-        both = self.usd is not None and other.usd is not None
-        return Estimate(
-            self.calls + other.calls,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.most_tokens + other.most_tokens,
-            (self.usd or Decimal(0)) + (other.usd or Decimal(0)) if both else None,
-        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; dollars as a decimal in words."""
@@ -111,15 +104,18 @@ def estimate_of(config: Config, task: Task, teacher: Teacher, assessment: Assess
     if config.teacher.batch:
         prices = BatchPrices(prices)
     labelling = _rounds_that_label(config, task)
-    asks = _first_asks(config, task, assessment) if config.rounds > labelling else ()
-    rows = [row.text for row in task.train]
-    writing = estimate(asks, config.rounds - labelling, rows, prices, teacher.model)
-    if not labelling:
-        return writing
-    asked = label_asking_of(config, task, folds_of(config, task), scored=teacher.scores_choices)
-    texts = task.pool.texts[: config.samples]
-    questions = asked.ask("r1", texts, "")
-    return writing + estimate(questions, labelling, rows, prices, teacher.model)
+    asks = list(_asks(config, task, assessment, config.rounds - labelling))
+    requests = [(ask.request, ask.count) for ask in asks]
+    look = second_look_of(config, task, teacher)
+    if look is not None:
+        requests += [(look.typical(text), 0) for ask in asks for text in _texts_of(ask, task)]
+    if labelling:
+        asked = label_asking_of(config, task, folds_of(config, task), scored=teacher.scores_choices)
+        questions = asked.ask("r1", task.pool.texts[: config.samples], "")
+        requests += [(ask.request, 0) for ask in questions] * labelling
+        audited = min(config.pool.audited, len(task.train)) if config.pool.weight == "auto" else 0
+        requests += [(questions[0].request, 0)] * audited
+    return estimate(requests, [row.text for row in task.train], prices, teacher.model)
 
 
 def _rounds_that_label(config: Config, task: Task) -> int:
@@ -137,32 +133,44 @@ def round_zero(config: Config, task: Task) -> Assessment:
         return guide.assess(guide.train([]), [])
 
 
-def _first_asks(config: Config, task: Task, assessment: Assessment) -> Sequence[Ask]:
-    """The requests of round 1, but for what the teacher will say of the task in each."""
+def _asks(config: Config, task: Task, assessment: Assessment, rounds: int) -> Iterator[Ask]:
+    """The requests of all rounds, if the student stays weak where it is weak.
+
+    What the teacher will say of the task in each is not known yet; a sentence stands for it.
+    """
     guidance = config.guidance
     said = guidance.instructions or (_A_DESCRIPTION if guidance.describe else "")
-    return asking_of(config, task, folds_of(config, task), lambda: said).ask(1, assessment, [])
+    asking = asking_of(config, task, folds_of(config, task), lambda: said)
+    written: list[Example] = []
+    for number in range(1, rounds + 1):
+        for ask in asking.ask(number, assessment, written):
+            written += _texts_of(ask, task)
+            yield ask
+
+
+def _texts_of(ask: Ask, task: Task) -> list[Example]:
+    """As many texts as are asked for, each as long as a real one."""
+    texts = cycle(row.text for row in task.train)
+    labels, origin = cycle(ask.labels), Origin(0, ask.id)
+    return [Example(next(texts), next(labels), ask.id, origin) for _ in range(ask.count)]
 
 
 def estimate(
-    asks: Sequence[Ask], rounds: int, texts: Sequence[str], prices: Prices, model: str
+    requests: Iterable[tuple[Request, int]], texts: Sequence[str], prices: Prices, model: str
 ) -> Estimate:
-    """What `rounds` rounds of such requests will use.
+    """What requests will use.
 
     Args:
-        asks: the requests of one round.
-        rounds: rounds that will be run at most.
+        requests: each with the number of texts that it asks for; 0 where a class is the answer.
         texts: real texts, as long as those that will be written.
         prices: of the teacher.
         model: that is asked.
     """
-    prompts = sum(prompt_bytes(ask.request) for ask in asks) // _BYTES_A_TOKEN
     length = sum(len(text.encode()) for text in texts) / len(texts) / _BYTES_A_TOKEN
-    # A question is answered with a label alone.
-    sizes = [ask.count * length if ask.question is None else 0 for ask in asks]
-    answers = sum(
-        round(size + ask.count * _AROUND_A_TEXT) for size, ask in zip(sizes, asks, strict=True)
-    )
-    most = sum(most_tokens(ask.request) for ask in asks)
-    usd = prices.cost(model, prompts * rounds, answers * rounds)
-    return Estimate(len(asks) * rounds, prompts * rounds, answers * rounds, most * rounds, usd)
+    calls = prompts = answers = most = 0
+    for request, count in requests:
+        calls += 1
+        prompts += prompt_bytes(request) // _BYTES_A_TOKEN
+        answers += round(count * length + max(1, count) * _AROUND_A_TEXT)
+        most += most_tokens(request)
+    return Estimate(calls, prompts, answers, most, prices.cost(model, prompts, answers))
