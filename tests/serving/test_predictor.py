@@ -44,7 +44,7 @@ def test_an_answer_does_not_depend_on_the_batch(
     monkeypatch.setattr(onnx_model, "_BATCH", 10_000)
     wide = predictor.predict_proba(TEXTS)
     for other in (alone, turned, wide):
-        assert other == pytest.approx(together, abs=1e-6)
+        assert other == pytest.approx(together, abs=5e-6)
 
 
 def test_texts_longer_than_the_student_reads_are_cut(exports: Path) -> None:

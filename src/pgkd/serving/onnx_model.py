@@ -28,7 +28,7 @@ GRAPH, TOKENIZER, HEAD = "model.onnx", "tokenizer.json", "head.safetensors"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "features"
 _JOB = "An exported encoder"
 _EXTRA = "serve"
-_BATCH = 384  # tokens with their padding: what fits a core's cache (benchmarks/serving.py)
+_BATCH = 256  # tokens with their padding: what fits a core's cache (benchmarks/serving.py)
 
 
 class OnnxModel:
