@@ -7,7 +7,7 @@ RUN ?= runs/helpdesk
 
 .PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
   bench-quick bench-guidance bench-pool bench-pool-loop bench-full bench-distill \
-  bench-round0 bench-recipes bench-prior bench-soft bench-spread bench-stop bench-retraining \
+  bench-round0 bench-recipes bench-prior bench-soft bench-spread bench-stop bench-second-look bench-retraining \
   bench-mining bench-head bench-weight bench-calls bench-labelling bench-serving bench-server soak \
   bench-report
 
@@ -82,6 +82,9 @@ bench-prior: setup  ## should texts be kept from changing the class prior
 
 bench-stop: setup  ## which round's student a run should keep
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/stop_rule.py --data-root $(DATA) --rows 100 400 --seeds 0
+
+bench-second-look: setup  ## what a text should weigh that its teacher reads once more; an hour
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/second_look.py --data-root $(DATA)
 
 bench-soft: setup  ## a teacher's labels as distributions; an hour
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/soft_targets.py --data-root $(DATA)
