@@ -85,7 +85,9 @@ def test_doubted_rows_are_marked(run: RunFolder) -> None:
 
 
 def test_labels_of_a_pool_are_told_apart(config: Config) -> None:
-    pool = [f"{word} nothing number {i} tomorrow" for i, word in enumerate(("hm", "oh", "ah", "eh"))]
+    pool = [
+        f"{word} nothing number {i} tomorrow" for i, word in enumerate(("hm", "oh", "ah", "eh"))
+    ]
     settings = {"share": 1.0, "weight": 0.5}
     distiller = Distiller(config, teacher=FakeTeacher(), pool=settings, rounds=1)
     run = distiller.fit(*make_rows(10), unlabelled=pool).run_

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pgkd.config import Config
 from pgkd.distill import Distiller
+from pgkd.student.linear import LinearStudent
 from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
 from tests.conftest import calls_of, make_rows
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from pgkd.config import Config
     from pgkd.distill import RunFolder
 
 KEY = "sk-very-secret-0123456789"
@@ -53,6 +54,25 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, KEY)
     monkeypatch.setenv("PGKD_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
+    # How good the student is does not matter here, and tuning takes half of the time of a run.
+    monkeypatch.setattr(LinearStudent, "tune", lambda self, *args, **more: self)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """The quickest run of two rounds."""
+    return Config.parse(
+        {
+            "student": {"kind": "linear"},
+            "teacher": {"provider": "fake"},
+            "guidance": {"folds": 2},
+            "class_list": False,
+            "written_weight": 0.3,
+            "rounds": 2,
+            "samples": 6,
+            "out": tmp_path / "run",
+        }
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from pgkd.distill import Distiller, Hooks, RunFolder
 from pgkd.distill.tracking import Tracking
 from pgkd.errors import ConfigError, MissingExtraError
-from pgkd.teacher import Teacher
 from pgkd.tracking import Ending, TrackedRun, Tracker, make_tracker, trackers
 from pgkd.tracking.helper import Helper
 from pgkd.tracking.settings import without_secrets
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pgkd.config import Config
+    from pgkd.teacher import Teacher
 
 
 class Notes(Tracker):
@@ -105,7 +105,7 @@ def test_no_tracker_is_told_a_text_or_a_key(private: Config) -> None:
     assert_keeps_secrets(repr(notes.told).encode(), run)
 
 
-@pytest.mark.parametrize("after", [0, 2, 4])
+@pytest.mark.parametrize("after", [0, 3])
 def test_a_resumed_run_tells_what_is_new(private: Config, after: int) -> None:
     first, second = Notes(), Notes()
     with pytest.raises(SystemExit):
@@ -130,8 +130,16 @@ def test_a_tool_that_lost_the_run_is_told_all_of_it_again(private: Config) -> No
     assert run.read_json("tracking.json") == {"notes": {"id": "another", "rounds": 3}}
 
 
-@pytest.mark.parametrize("fails_in", ["begin", "begin_round", "log", "end", "close"])
-@pytest.mark.parametrize("error", [None, SystemExit(3)])
+@pytest.mark.parametrize(
+    ("fails_in", "error"),
+    [
+        ("begin", None),
+        ("begin_round", None),
+        ("log", SystemExit(3)),
+        ("end", None),
+        ("close", None),
+    ],
+)
 def test_a_tracker_that_fails_ends_nothing(
     private: Config, fails_in: str, error: BaseException | None
 ) -> None:
@@ -143,13 +151,14 @@ def test_a_tracker_that_fails_ends_nothing(
     assert [told[0] for told in other.told][-2:] == ["end", "close"]
     assert [told[0] for told in broken.told][-1] == fails_in  # and nothing after it
     assert [name for name, _ in heard.untracked] == ["notes"]
-    journal = [line for line in done.run_.events("tracking failed")]
+    journal = list(done.run_.events("tracking failed"))
     assert [line["tracker"] for line in journal] == ["notes"]
     assert KEY not in (done.run_.path / "journal.jsonl").read_text()
-    later = Notes()
-    distil(private, track=[later])
-    known = {"begin": 0, "begin_round": 0, "log": 0, "end": 3, "close": 3}[fails_in]
-    assert later.rounds() == list(range(known, 3))
+    if fails_in in ("log", "end"):  # the same command tells what was missed
+        later = Notes()
+        distil(private, track=[later])
+        assert later.rounds() == ([0, 1, 2] if fails_in == "log" else [])
+        assert later.told[-2][0] == "end"
 
 
 def test_a_failure_is_logged_where_nobody_shows_it(

@@ -34,10 +34,13 @@ def dataset(
     by = told["by_source"]
     shell = console()
     shell.print(
-        f"{out}: {told['train']} training texts ({by['row']} labelled rows, {by['written']} written "
-        f"and {by['labelled']} labelled by the teacher) and {told['validation']} validation rows"
+        f"{out}: {told['train']} training texts ({by['row']} labelled rows, {by['written']} "
+        f"written and {by['labelled']} labelled by the teacher) and {told['validation']} "
+        "validation rows"
     )
     if told["left_out"]:
-        shell.print(f"{told['left_out']} texts of rounds after the best are left out (--all-rounds)")
+        shell.print(
+            f"{told['left_out']} texts of rounds after the best are left out (--all-rounds)"
+        )
     told_of = "see Licence in its README.md" if format_ == "hf" else "they are yours to protect"
     shell.print(f"It holds your rows. Before you share them: {told_of}.")

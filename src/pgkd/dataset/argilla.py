@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from pgkd.distill import RunFolder
 
 _GUIDELINES = (
-    "Does the text belong to the class that is suggested? Of a text whose source is 'row' the class "
-    "is from the labelled rows; else a language model has written the text, or given the label."
+    "Does the text belong to the class that is suggested? Of a text whose source is 'row' the "
+    "class is from the labelled rows; else a language model has written the text, or given the "
+    "label."
 )
 _METADATA = {
     "split": "terms",

@@ -124,7 +124,9 @@ class DataCard:
     def _classes(self) -> str:
         """A table of the classes, with how many rows of each source train them."""
         shown = [source for source in _SOURCES if self._counts()[source]]
-        train = Counter((row.label, row.source) for row in self.data.train)
+        train: Counter[tuple[str, str]] = Counter(
+            (row.label, row.source) for row in self.data.train
+        )
         validation = Counter(row.label for row in self.data.validation)
         lines: list[Sequence[object]] = [
             ("class", "", *shown, "validation"),
@@ -170,12 +172,12 @@ class DataCard:
         counts = self._counts()
         if counts["written"]:
             yield (
-                "A language model wrote part of it, with the biases of its own training: its people "
-                "write more alike, and more politely, than people do."
+                "A language model wrote part of it, with the biases of its own training: its "
+                "people write more alike, and more politely, than people do."
             )
             yield (
-                "That a text was written for a class does not make it one of that class. Nobody has "
-                "checked those without a `decision`; hence their weight."
+                "That a text was written for a class does not make it one of that class. Nobody "
+                "has checked those without a `decision`; hence their weight."
             )
         if counts["labelled"]:
             yield "Labels of the source `labelled` are a language model's guesses."

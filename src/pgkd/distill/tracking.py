@@ -1,8 +1,8 @@
 """From what happens in a run to what trackers are told of it.
 
-Nothing that a tracker does, or fails to do, ends a run. It is given a minute for each step. One
-that fails is told no more, which is said once; what it knows stands in ``tracking.json``, so that
-the next life of the run tells it the rest.
+Nothing that a tracker does, or fails to do, ends a run. It is given half a minute for each step.
+One that fails is told no more, which is said once; what it knows stands in ``tracking.json``, so
+that the next life of the run tells it the rest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pgkd.tracking import Tracker
 
 FILE = "tracking.json"
-_PATIENCE = 60.0  # seconds for a step
+_PATIENCE = 30.0  # seconds for a step; a database of MLflow's is made in five
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,9 @@ as it is.
 
 from __future__ import annotations
 
+import logging
 import os
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from pgkd.extras import require
@@ -24,6 +26,7 @@ _JOB = "Tracing with OpenTelemetry"
 _PROVIDERS = {"bedrock": "aws.bedrock"}
 """Names of the conventions, where they are not pgkd's own."""
 
+_EXPORTERS = "opentelemetry.exporter"  # what all their loggers are below
 _FLUSH = 20_000  # milliseconds for the last spans to leave
 
 
@@ -47,16 +50,15 @@ class OpenTelemetryTracker(Tracker):
         self._exporter = exporter
         self._watched: _Watched | None = None
         self._provider: Any = None  # that is ours to shut down
+        self._level = logging.NOTSET
         self._tracer: Any = None
         self._run: Any = None
         self._round: Any = None
 
     def begin(self, run: TrackedRun) -> str:
         """Open the span of the run. One that goes on does so in the trace that it began."""
-        from pgkd import __version__
-
         around = _context_of(run.id) if run.id else None
-        self._tracer = self._provider_at_hand().get_tracer("pgkd", __version__)
+        self._tracer = self._provider_at_hand().get_tracer("pgkd", version("pgkd"))
         settings = {f"pgkd.settings.{name}": value for name, value in run.settings.items()}
         self._run = self._tracer.start_span(
             "pgkd.distill", context=around, attributes={"pgkd.run": run.name, **settings}
@@ -98,6 +100,7 @@ class OpenTelemetryTracker(Tracker):
             return
         sent = self._provider.force_flush(_FLUSH)
         self._provider.shutdown()
+        logging.getLogger(_EXPORTERS).setLevel(self._level)
         if not sent or (self._watched is not None and self._watched.lost):
             raise RuntimeError("not all spans could be sent")
 
@@ -130,6 +133,10 @@ class OpenTelemetryTracker(Tracker):
             given = self._trace.get_tracer_provider()
             if isinstance(given, self._sdk.TracerProvider):
                 return given
+        log = logging.getLogger(_EXPORTERS)
+        self._level = log.level
+        if log.level == logging.NOTSET:
+            log.setLevel(logging.CRITICAL)  # it would tell of each attempt; `close` tells it once
         processors = require("opentelemetry.sdk.trace.export", extra="otel", job=_JOB)
         resources = require("opentelemetry.sdk.resources", extra="otel", job=_JOB)
         named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get(
