@@ -30,7 +30,9 @@ class TensorBoardTracker(Tracker):
         """Begin a file of events; one that is there is gone on with in another one beside it."""
         folder = run.folder / FOLDER
         known = run.id is not None and folder.is_dir()
-        self._writer = self._module.SummaryWriter(str(folder))
+        # Its name tells the second only: two lives of a run that began in one would share a file.
+        life = f".{len(list(folder.glob('events.*')))}"
+        self._writer = self._module.SummaryWriter(str(folder), filename_suffix=life)
         if not known:
             lines = [f"| {name} | {value} |" for name, value in run.settings.items()]
             self._writer.add_text("settings", "\n".join(("| setting | |", "|---|---|", *lines)))
