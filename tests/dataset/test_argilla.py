@@ -34,6 +34,22 @@ def test_settings_ask_for_one_of_the_classes(reviewed: RunFolder, tmp_path: Path
     assert all(NAMES.fullmatch(name) for name in names)
 
 
+def test_guidelines_say_what_the_classes_mean_as_far_as_a_server_takes_it(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    task = run.read_json("task.json")
+    for described, words in zip(
+        task["classes"], ("short", "<b>bold</b>", "long " * 4000), strict=False
+    ):
+        described["description"] = words
+    run.write_json("task.json", task)
+    write_dataset(run, tmp_path / "out", "argilla")
+    told = read(tmp_path / "out", ".argilla/settings.json")["guidelines"]
+    assert f"- {task['classes'][0]['name']}: short" in told
+    assert "<b>" not in told
+    assert len(told) == 10_000
+
+
 def test_each_text_is_a_record_with_its_class_as_suggestion(
     reviewed: RunFolder, tmp_path: Path
 ) -> None:

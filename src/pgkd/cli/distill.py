@@ -56,7 +56,7 @@ def distill(
     budget_calls: Annotated[int | None, Option(help="Calls to the teacher at most.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random.")] = None,
     threads: Annotated[int | None, Option(help="CPU threads of student and teacher.")] = None,
-    track: Annotated[list[str] | None, Option(help="mlflow, wandb, tensorboard or otel.")] = None,
+    track: Annotated[list[str] | None, Option(help="Tell mlflow, wandb, otel, ...")] = None,
     out: Annotated[Path | None, Option(help="Run folder to make.")] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what it will cost, about, and stop.")

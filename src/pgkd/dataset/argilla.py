@@ -17,6 +17,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from pgkd.serving.card import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -37,14 +39,15 @@ _METADATA = {
     "weight": "float",
 }
 _NAME = re.compile(r"[^a-zA-Z0-9_ -]+")
-_LONGEST_NAME = 200
+_LONGEST_NAME = 200  # characters; a server refuses more, as of the next
+_LONGEST_GUIDELINES = 10_000
 _LEAST_VISIBLE = 3  # options that Argilla may hide the others behind
 
 
 def argilla_files(run: RunFolder, data: FinalData) -> dict[str, str]:
     """Names and contents of the folder's files."""
     name = _NAME.sub("-", run.path.resolve().name).strip("-_ ")[:_LONGEST_NAME] or "pgkd"
-    teacher = str((run.settings().get("teacher") or {}).get("provider", ""))
+    teacher = ", ".join(data.teachers)
     dataset = {"name": name, "status": "draft", "allow_extra_metadata": False}
     records = [
         _record(row, split, teacher)
@@ -52,20 +55,27 @@ def argilla_files(run: RunFolder, data: FinalData) -> dict[str, str]:
         for row in rows
     ]
     return {
-        ".argilla/dataset.json": _json({**dataset, "guidelines": _GUIDELINES}),
+        ".argilla/dataset.json": _json({**dataset, "guidelines": _guidelines(data)}),
         ".argilla/settings.json": _json(_settings(data)),
         "records.json": _json(records),
     }
 
 
+def _guidelines(data: FinalData) -> str:
+    """What to do, and what the classes mean, as far as a server takes it."""
+    described = [
+        f"- {plain(c.name)}: {plain(c.description)}" for c in data.taxonomy if c.description
+    ]
+    return "\n".join((_GUIDELINES, "", *described)).strip()[:_LONGEST_GUIDELINES]
+
+
 def _settings(data: FinalData) -> dict[str, Any]:
     """One text, one question."""
     options = [{"value": c.name, "text": c.readable} for c in data.taxonomy]
-    described = "\n".join(f"- {c.name}: {c.description}" for c in data.taxonomy if c.description)
     question = {
         "name": "label",
         "title": "Class",
-        "description": described or None,
+        "description": None,
         "required": True,
         "settings": {
             "type": "label_selection",
@@ -80,7 +90,7 @@ def _settings(data: FinalData) -> dict[str, Any]:
         "settings": {"type": "text", "use_markdown": False},  # it is untrusted
     }
     return {
-        "guidelines": _GUIDELINES,
+        "guidelines": _guidelines(data),
         "questions": [question],
         "fields": [field],
         "vectors": [],

@@ -139,6 +139,7 @@ class DataCard:
 
     def _making(self) -> Iterator[str]:
         best, left_out = self.data.best, self.data.left_out
+        later = sum(row.round is not None and row.round > best for row in self.data.train)
         guidance = self.settings.get("guidance") or {}
         yield (
             f"By pgkd {self.version} (performance-guided knowledge distillation, Di Palo et al., "
@@ -146,7 +147,8 @@ class DataCard:
             "texts for them, and what is a duplicate, or near a validation row, is dropped. "
             f"Requests: {plain(str(guidance.get('mode', 'targeted')))}. The student of round "
             f"{best} was kept"
-            + (f"; {left_out} texts of later rounds are left out." if left_out else ".")
+            + (f"; {left_out} texts of later rounds are left out" if left_out else "")
+            + (f"; {later} texts of later rounds are among these." if later else ".")
         )
         yield self._teacher()
         if self.data.decisions:
@@ -159,7 +161,7 @@ class DataCard:
         calls = self.calls
         if not calls["calls"]:
             return "No teacher was asked."
-        provider = plain(str((self.settings.get("teacher") or {}).get("provider", "")))
+        provider = plain(", ".join(self.data.teachers))
         models = ", ".join(plain(placeless(model)) for model in self.models)
         usd = known_usd(dict(calls))
         return (

@@ -68,6 +68,7 @@ class FinalData:
         best: the round whose student was kept.
         left_out: texts of later rounds, which did not help.
         decisions: of people, by kind, also those that took a text out.
+        teachers: providers that were asked.
     """
 
     taxonomy: Taxonomy
@@ -76,6 +77,7 @@ class FinalData:
     best: int
     left_out: int
     decisions: Mapping[str, int]
+    teachers: tuple[str, ...]
 
 
 def final_data(run: RunFolder, *, all_rounds: bool = False) -> FinalData:
@@ -107,6 +109,8 @@ def final_data(run: RunFolder, *, all_rounds: bool = False) -> FinalData:
     weights = _weights(examples, last if all_rounds else result["rounds"][best])
     maker = _Maker(decisions, _reasons(run), _doubted(run))
     known = {example.id for example in given}
+    with run.ledger() as ledger:
+        teachers = tuple(dict.fromkeys(call.provider for call in ledger.calls()))
     return FinalData(
         taxonomy=task.taxonomy,
         train=tuple(maker.make(e, w) for e, w in zip(examples, weights, strict=True)),
@@ -114,6 +118,7 @@ def final_data(run: RunFolder, *, all_rounds: bool = False) -> FinalData:
         best=best,
         left_out=len(kept) - len(texts),
         decisions=Counter(d.kind for id_, d in decisions.items() if id_ in known),
+        teachers=teachers,
     )
 
 
