@@ -57,6 +57,8 @@ class WandbTracker(Tracker):
                 disable_git=True,
                 disable_job_creation=True,
                 silent=True,
+                login_timeout=20.0,  # seconds; and the next: less than a tracker has
+                init_timeout=25.0,
                 x_disable_meta=True,
                 x_disable_stats=True,
                 x_disable_machine_info=True,
