@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -95,6 +95,8 @@ def _kinds(annotation: Any) -> Iterator[str]:
         return
     if annotation in plain:
         yield plain[annotation]
+    elif get_origin(annotation) is tuple:
+        yield f"list of {' or '.join(_kinds(get_args(annotation)[0]))}"
     elif getattr(annotation, "__name__", "") == "Decimal":
         yield "decimal"
     else:

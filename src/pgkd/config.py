@@ -288,6 +288,11 @@ class Config(_Section):
         description="weight of a written text, a real row's is 1; auto fits it on validation rows",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
+    track: tuple[str, ...] = Field(
+        default=(),
+        description="where else the run is told of: mlflow, wandb, tensorboard, otel or an "
+        "installed plug-in; places and keys come from their own variables",
+    )
     out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")
 
     @classmethod

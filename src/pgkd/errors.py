@@ -19,7 +19,7 @@ The whole tree, with what a caller can do about each::
     │   └── TeacherUnavailableError network or server trouble: retry
     ├── RunError                a run folder is missing, foreign or damaged
     │   └── ConflictError           somebody else has decided meanwhile: look, and decide again
-    ├── ExportError             a student cannot be exported so, or an export is damaged
+    ├── ExportError             nothing can be exported so or there, or an export is damaged
     ├── ResumeError             half a file of answers belongs to other texts or settings
     ├── EngineError             a cluster cannot be reached, or fails
     └── ServerError             a server could not start
@@ -135,7 +135,7 @@ class ConflictError(RunError):
 
 
 class ExportError(PgkdError):
-    """A student cannot be exported in this format, or a folder is no whole export."""
+    """Nothing can be exported in this format or to there, or a folder is no whole export."""
 
 
 class ResumeError(PgkdError):

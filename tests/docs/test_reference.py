@@ -16,8 +16,8 @@ from tests.docs.pages import ROOT
 REFERENCE = ROOT / "docs" / "reference"
 ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
 MODULES = (
-    "pgkd", "pgkd.bulk", "pgkd.distill", "pgkd.evaluation", "pgkd.report", "pgkd.server",
-    "pgkd.serving", "pgkd.student", "pgkd.task", "pgkd.teacher",
+    "pgkd", "pgkd.bulk", "pgkd.dataset", "pgkd.distill", "pgkd.evaluation", "pgkd.report",
+    "pgkd.server", "pgkd.serving", "pgkd.student", "pgkd.task", "pgkd.teacher", "pgkd.tracking",
 )  # fmt: skip
 
 

@@ -133,7 +133,7 @@ class CellFolder:
 
 def settings_of(cell: Cell) -> dict[str, Any]:
     """All that a cell follows from, by dotted names, for comparison."""
-    settings = flat_settings(cell.config().model_dump(mode="json"))
+    settings = flat_settings(cell.config().model_dump(mode="json", exclude={"track"}))
     return settings | (
         {} if cell.known is None else flat_settings(cell.known.model_dump(), "known.")
     )

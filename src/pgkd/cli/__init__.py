@@ -10,6 +10,7 @@ from pgkd.cli import (
     bench,
     cascade,
     cost,
+    dataset,
     distill,
     doctor,
     evaluate,
@@ -38,6 +39,7 @@ app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(predict.predict)
 app.command()(export.export)
+app.command()(dataset.dataset)
 app.command()(serve.serve)
 app.command()(cascade.cascade)
 app.command()(label.label)

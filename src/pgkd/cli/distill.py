@@ -32,8 +32,7 @@ def distill(
         str | None, Option(help="What else the teacher should know, e.g. who writes the texts.")
     ] = None,
     class_list: Annotated[
-        bool | None,
-        Option(help="Train on the class names too, where that helps (default), or not."),
+        bool | None, Option(help="Train on the class names too, where that helps (default).")
     ] = None,
     written_weight: Annotated[
         str | None, Option(help="Weight of a written text, a labelled row's is 1; or auto.")
@@ -57,6 +56,7 @@ def distill(
     budget_calls: Annotated[int | None, Option(help="Calls to the teacher at most.")] = None,
     seed: Annotated[int | None, Option(help="Seed of everything random.")] = None,
     threads: Annotated[int | None, Option(help="CPU threads of student and teacher.")] = None,
+    track: Annotated[list[str] | None, Option(help="Tell mlflow, wandb, otel, ...")] = None,
     out: Annotated[Path | None, Option(help="Run folder to make.")] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what it will cost, about, and stop.")

@@ -37,6 +37,7 @@ OPTIONS = {
     "budget_tokens": "budget.tokens",
     "budget_calls": "budget.calls",
     "seed": "seed",
+    "track": "track",
     "out": "out",
 }
 """Name of each command-line option, and the setting that it overrides."""
@@ -53,7 +54,7 @@ def resolve(config: Path | None, threads: int | None, **options: Any) -> Config:
     """
     overrides: dict[str, Any] = {}
     for name, value in options.items():
-        if value is not None:
+        if value is not None and value != []:  # an option that may be given often is a list
             overrides = merge(overrides, _nested(OPTIONS[name], value))
     if threads is not None:
         both = {"student": {"threads": threads}, "teacher": {"threads": threads}}

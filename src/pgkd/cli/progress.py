@@ -162,6 +162,15 @@ class RunDisplay(Hooks):
         """Print the round's line."""
         self._console.print(round_line(finished))
 
+    def on_untracked(self, tracker: str, why: str) -> None:
+        """Say that a tracker is left, and that nothing else is lost."""
+        self._console.print(
+            f"warning: {tracker} is told no more of this run, which goes on: ",
+            clean(why, 300),
+            ". When it works again, the same command tells it what it has missed.",
+            sep="",
+        )
+
     def summary(self, path: Path, outcome: Outcome) -> None:
         """Print how the run ended: round 0, the best and the last round side by side."""
         rounds = outcome.rounds

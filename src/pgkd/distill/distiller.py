@@ -18,8 +18,10 @@ from pgkd.distill.resume import begin_or_resume
 from pgkd.distill.review import ReviewedGuide, Reviews
 from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
+from pgkd.distill.tracking import Tracking
 from pgkd.errors import ConfigError
 from pgkd.task import Pool, Task, load_task, pool_of, read_pool, task_from_arrays
+from pgkd.tracking import make_tracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pgkd.distill.assembly import GuideMaker
     from pgkd.student import Student
     from pgkd.teacher import Teacher
+    from pgkd.tracking import Tracker
 
 
 class Distiller:
@@ -37,6 +40,8 @@ class Distiller:
         teacher: a `Teacher` to ask instead of the one that the config describes, or the name of
             a provider.
         hooks: told what happens.
+        track: where else the run is told of, besides what the config says: names of trackers such
+            as ``"mlflow"``, or a `Tracker`.
         guide: makes another guide than the config describes; see `guidance/base.py`.
         settings: single settings that win over `config`'s, nested like it, e.g. ``rounds=3`` or
             ``student={"kind": "linear"}``.
@@ -61,12 +66,16 @@ class Distiller:
         *,
         teacher: Teacher | str | None = None,
         hooks: Sequence[Hooks] = (),
+        track: Sequence[Tracker | str] = (),
         guide: GuideMaker = guide_of,
         **settings: Any,
     ) -> None:
         if isinstance(teacher, str):
             settings = merge(settings, {"teacher": {"provider": teacher}})
-        self.config = Config.parse(merge((config or Config()).model_dump(), settings))
+        before = config or Config()
+        names = dict.fromkeys([*before.track, *(name for name in track if isinstance(name, str))])
+        self.config = Config.parse(merge(before.model_dump(), {**settings, "track": tuple(names)}))
+        self._trackers = tuple(tracker for tracker in track if not isinstance(tracker, str))
         self._teacher = None if isinstance(teacher, str) else teacher
         self._hooks = tuple(hooks)
         self._make_guide = guide
@@ -168,13 +177,16 @@ class Distiller:
         Raises:
             RunError: the folder holds something else, or a run with other settings or rows, or
                 another process is running it.
+            ConfigError, MissingExtraError: there is no such tracker, or it is not installed.
         """
         config = self.config
+        trackers = [*map(make_tracker, config.track), *self._trackers]
         run = RunFolder.create(config.out or default_out(config))
         with run.locked(), run.ledger() as ledger:
             resumed = begin_or_resume(run, ledger, config, task)
             forget_wish(run)  # whoever starts a run wants it to go
-            hooks = HookList([Journal(run), *self._hooks, Control(run)])
+            tracking = Tracking(trackers, run, config)
+            hooks = HookList([Journal(run), *self._hooks, tracking, Control(run)])
             if resumed is not None:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
@@ -183,9 +195,10 @@ class Distiller:
                 estimator = EstimateFirst(config, task, teacher, hooks.on_estimate)
                 hooks = HookList([hooks, estimator])
             try:
-                self.outcome_ = self._run(
-                    task, employed(config, teacher, ledger, hooks.on_batch), run, hooks
-                )
+                with tracking.heard_by(hooks, self._hooks):
+                    asked = tracking.traced(teacher)
+                    teaching = employed(config, asked, ledger, hooks.on_batch)
+                    self.outcome_ = self._run(task, teaching, run, hooks)
             finally:
                 if self._teacher is None:
                     teacher.close()

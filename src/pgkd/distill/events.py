@@ -132,6 +132,9 @@ class Hooks:
     def on_run_end(self, outcome: Outcome) -> None:
         """The run is over, for whatever reason."""
 
+    def on_untracked(self, tracker: str, why: str) -> None:
+        """A tracker has failed and is told no more, at any time; the run goes on without it."""
+
 
 class HookList(Hooks):
     """Calls several hooks in order."""
@@ -210,3 +213,7 @@ class HookList(Hooks):
     def on_run_end(self, outcome: Outcome) -> None:  # noqa: D102
         for hook in self._hooks:
             hook.on_run_end(outcome)
+
+    def on_untracked(self, tracker: str, why: str) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_untracked(tracker, why)

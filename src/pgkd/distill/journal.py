@@ -125,6 +125,10 @@ class Journal(Hooks):
             "result.json", {**end, "dropped": dict(sorted(reasons.items())), "rounds": self._rounds}
         )
 
+    def on_untracked(self, tracker: str, why: str) -> None:
+        """Note what was not told to whom."""
+        self._run.log("tracking failed", tracker=tracker, why=why)
+
 
 def round_record(finished: Round) -> dict[str, Any]:
     """A round as plain data."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pgkd.teacher.account import Call, Ledger
 
 _FREE = {
-    "out", "data.train", "data.validation", "data.classes", "data.unlabelled",
+    "out", "track", "data.train", "data.validation", "data.classes", "data.unlabelled",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
     "teacher.price_cached",
     "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest", "teacher.batch",

@@ -11,6 +11,7 @@
       examples.jsonl     texts of the teacher that were kept, with round, request and parents
       dropped.jsonl      what was dropped, with its reason
       suspects.jsonl     real rows whose label is doubtful, and who doubts it
+      tracking.json      what the run is called by each tracker, and how many rounds that was told
       control.json       whether somebody wants the run to pause or to stop
       reviews.jsonl      what people decided on texts, and which rounds trained with it
       result.json        how the run ended, and the metrics of every round
@@ -24,7 +25,7 @@
 
 A line that has been appended is on the disk: it is flushed and synced before the call returns. All
 but the settings, the rows, the ledger and the decisions follows from these four, and is written
-anew when a run is resumed; an evaluation of its old students goes.
+anew when a run is resumed; an evaluation of its old students goes, what trackers know stays.
 """
 
 from __future__ import annotations
