@@ -2,7 +2,8 @@
 
 The embedded teacher writes for a hundred labelled rows, as a run has it, and reads its texts blind.
 Students on frozen features are then trained with the same texts, in each way, and judged on rows of
-the training file that were not drawn. A run that is there is not run again, nor are its looks.
+the training file that were not drawn. A cell that is in the results is not run again, and one that
+was stopped goes on.
 
     python benchmarks/second_look.py --data banking77 trec6 --seeds 0
 """
@@ -41,17 +42,20 @@ LOOKS = "looks.jsonl"
 
 
 def main() -> None:
-    """Run what is missing, a file of lines for each cell; then write all, and print the table."""
+    """Run the cells that the results do not hold yet; then print the table of all."""
     parser = cell_arguments(__doc__, data=SETS, rows=(100,))
     parser.add_argument("--rounds", type=int, default=5, help="of 32 texts")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of the teacher")
     parser.add_argument("--runs", type=Path, default=Path("runs/second-look"))
     parser.add_argument("--out", type=Path, default=HERE / "results" / "second_look.json")
     args = parser.parse_args()
-    lines: list[Line] = []
+    lines: list[Line] = json.loads(args.out.read_text()) if args.out.exists() else []
+    done = {(line["data"], line["rows"], line["seed"]) for line in lines}
     for seed in args.seeds:
         for name in args.data:
             for rows in args.rows:
+                if (name, rows, seed) in done:
+                    continue
                 out = args.runs / f"{name}-{rows}-s{seed}"
                 config = Config.model_validate(
                     {
