@@ -411,9 +411,9 @@ def test_a_dry_run_tells_the_cost_and_asks_nothing(data: Path, tmp_path: Path) -
     prices.write_text("teacher: {price_input: 1, price_output: 2}\n", encoding="utf-8")
     options = ("--config", prices, "--dry-run")
     found = json.loads(distil(data, tmp_path / "run", *options, "--json"))
-    assert found["calls"] == 6
+    assert found["calls"] == 5
     assert float(found["usd"]) * 1e6 == found["input_tokens"] + 2 * found["output_tokens"]
-    assert "At most 6 calls" in distil(data, tmp_path / "run", *options)
+    assert "At most 5 calls" in distil(data, tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
 
 
