@@ -7,7 +7,7 @@ RUN ?= runs/helpdesk
 
 .PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
   bench-quick bench-guidance bench-pool bench-pool-loop bench-full bench-distill \
-  bench-round0 bench-recipes bench-prior bench-soft bench-spread bench-stop bench-second-look bench-retraining \
+  bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread bench-stop bench-second-look bench-retraining \
   bench-mining bench-head bench-weight bench-calls bench-labelling bench-serving bench-server soak \
   bench-report
 
@@ -68,8 +68,21 @@ CELLS ?= runs/bench
 bench-round0: setup  ## how good is the student before any teacher is asked
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/student_round0.py --data-root $(DATA)
 
+RECIPES := PGKD_OFFLINE=1 $(BIN)/python benchmarks/recipes.py --data-root $(DATA)
+SETFIT_VENV ?= .venv-setfit
+
 bench-recipes: setup  ## frozen or fine-tuned, on eight sets; hours, goes on where it was stopped
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/recipes.py --data-root $(DATA) --arms lr frozen auto
+	$(RECIPES) --arms lr frozen auto
+	$(RECIPES) --arms lr frozen auto --judge test
+
+bench-setfit: setup $(SETFIT_VENV)/.ready  ## SetFit on the same rows; hours, goes on
+	$(RECIPES) --arms setfit --judge test --setfit-python $(SETFIT_VENV)/bin/python \
+	  --setfit-iterations 5
+
+$(SETFIT_VENV)/.ready: benchmarks/setfit_arm.py
+	$(PYTHON) -m venv $(SETFIT_VENV)
+	$(SETFIT_VENV)/bin/python -m pip install --quiet torch==2.13.0 setfit==1.2.0 'transformers<5'
+	touch $@
 
 bench-retraining: setup  ## what a round costs, in forward passes
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/retraining.py --data-root $(DATA)
@@ -170,4 +183,4 @@ images: setup  ## the pictures of the docs, from the run of make demo
 	PGKD_OFFLINE=1 $(BIN)/python -m docs.images.make $(RUN)
 
 clean:  ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(DOCS_VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(DOCS_VENV) $(SETFIT_VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

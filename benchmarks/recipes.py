@@ -8,7 +8,7 @@ trained once is kept in `--students` and only judged again.
 
     python benchmarks/recipes.py --data trec6 banking77 --arms frozen finetune --seeds 0
     python benchmarks/recipes.py --judge test --arms lr frozen auto static
-    python benchmarks/recipes.py --judge test --arms setfit --setfit-python VENV/bin/python
+    make bench-setfit
 """
 
 from __future__ import annotations
@@ -217,28 +217,31 @@ def spread(
 
 
 def print_table(lines: Sequence[dict[str, Any]]) -> None:
-    """Mean and sample standard deviation over the seeds, and the mean over the sets of each arm."""
+    """Markdown: mean and sample standard deviation over the seeds, and the mean of each arm."""
     arms = list(dict.fromkeys(line["arm"] for line in lines))
     for measure in ("accuracy", "macro_f1", "cpu_s"):
         values: dict[tuple[str, str], list[float]] = defaultdict(list)
         for line in lines:
             values[line["data"], line["arm"]].append(line[measure])
-        print("\n" + measure.ljust(18) + "".join(arm.rjust(17) for arm in arms))
+        print(f"\n| {measure} | {' | '.join(arms)} |\n|---|{'---|' * len(arms)}")
+        digits = 0 if measure == "cpu_s" else 3
         for name in dict.fromkeys(line["data"] for line in lines):
-            print(name.ljust(18) + "".join(shown(values.get((name, arm))) for arm in arms))
+            cells = (shown(values.get((name, arm)), digits) for arm in arms)
+            print(f"| {name} | {' | '.join(cells)} |")
         shared = [n for n in SETS if all(values.get((n, arm)) for arm in arms)]
         if shared:
             means = (np.mean([np.mean(values[n, arm]) for n in shared]) for arm in arms)
-            label = f"mean of {len(shared)}"
-            print(label.ljust(18) + "".join(f"{mean:.3f}".rjust(17) for mean in means))
+            cells = (f"{mean:.{digits}f}" for mean in means)
+            print(f"| mean of {len(shared)} | {' | '.join(cells)} |")
 
 
-def shown(values: Sequence[float] | None) -> str:
-    """Mean ± spread, for people."""
+def shown(values: Sequence[float] | None, digits: int) -> str:
+    """Mean ± spread, for people; of one or two seeds, how many they are."""
     if not values:
-        return "–".rjust(17)
-    deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{deviation}".rjust(17)
+        return "–"
+    mean = f"{np.mean(values):.{digits}f}"
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return mean + deviation + (f" ({len(values)})" if len(values) < 3 else "")
 
 
 if __name__ == "__main__":
