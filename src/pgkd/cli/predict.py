@@ -77,20 +77,20 @@ def _one(
     model: Classifier, text: str, top: int, abstain_below: float | None, *, as_json: bool
 ) -> None:
     from pgkd.cli.console import console, print_json, print_rows
+    from pgkd.serving.predictor import ranked
 
-    probabilities = model.predict_proba([text])[0]
-    best = probabilities.argsort(kind="stable")[::-1][:top]
-    ranked = [(model.classes[i], round(float(probabilities[i]), 6)) for i in best]
-    unsure = abstain_below is not None and float(probabilities[best[0]]) < abstain_below
+    best = ranked(model.predict_proba([text])[0], model.classes, top)
+    sure = best[0][1]
+    unsure = abstain_below is not None and sure < abstain_below
     if as_json:
-        told: list[dict[str, Any]] = [{"label": name, "probability": p} for name, p in ranked]
+        told: list[dict[str, Any]] = [{"label": n, "probability": round(p, 6)} for n, p in best]
         if abstain_below is not None:
             told[0]["abstain"] = unsure  # of the answer; the others are what it might have been
         print_json(told)
         return
-    print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in ranked])
+    print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in best])
     if unsure:
-        console().print(f"Unsure: abstain, for {ranked[0][1]:.6g} is below {abstain_below:g}.")
+        console().print(f"Unsure: abstain, for {sure:.6g} is below {abstain_below:g}.")
 
 
 def _file(job: Job, out: Path, engine: str, *, restart: bool) -> None:
