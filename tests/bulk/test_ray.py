@@ -45,7 +45,11 @@ class Cut(Watcher):
         raise InterruptedError
 
 
-def test_the_answers_are_those_of_one_process_in_the_same_order(long: Job, tmp_path: Path) -> None:
+@pytest.mark.parametrize("abstain_below", [None, 0.5])
+def test_the_answers_are_those_of_one_process_in_the_same_order(
+    long: Job, tmp_path: Path, abstain_below: float | None
+) -> None:
+    long = replace(long, abstain_below=abstain_below)
     assert classify_file(long, tmp_path / "here.csv") == ROWS
     assert classify_file(long, tmp_path / "ray.csv", engine="ray") == ROWS
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()

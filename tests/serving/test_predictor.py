@@ -15,6 +15,7 @@ import pgkd
 from pgkd.errors import ExportError, MissingExtraError, StudentError
 from pgkd.serving import load, onnx_model
 from pgkd.serving.export import export
+from pgkd.serving.predictor import ranked
 from tests.behaviour.test_light import python
 from tests.conftest import make_rows
 from tests.serving.conftest import run_of
@@ -51,6 +52,14 @@ def test_texts_longer_than_the_student_reads_are_cut(exports: Path) -> None:
     predictor = load(exports / "onnx")
     longer = predictor.predict_proba(["invoice " * 300, "invoice " * 30])
     assert (longer[0] == longer[1]).all()
+
+
+def test_classes_are_ranked_and_the_first_is_the_one_that_is_predicted() -> None:
+    """Equally probable ones stand in the order of the columns, as `argmax` takes the first."""
+    row, classes = np.array([0.1, 0.3, 0.2, 0.3, 0.1]), ("a", "b", "c", "d", "e")
+    assert ranked(row, classes, 3) == [("b", 0.3), ("d", 0.3), ("c", 0.2)]
+    assert ranked(row, classes, 1) == [(classes[row.argmax()], 0.3)]
+    assert [name for name, _ in ranked(row, classes, 9)] == ["b", "d", "c", "a", "e"]
 
 
 def test_probabilities_are_of_every_class(exports: Path) -> None:

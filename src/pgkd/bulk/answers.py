@@ -53,7 +53,7 @@ def header(suffix: str, columns: Sequence[str]) -> bytes:
 def lines(suffix: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     """Some answers, as they stand in a file."""
     if suffix == ".csv":
-        return _table([_harmless(value) for value in row] for row in rows)
+        return _table([_cell(value) for value in row] for row in rows)
     records = (dict(zip(columns, row, strict=True)) for row in rows)
     return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()
 
@@ -64,6 +64,8 @@ def _table(rows: Iterable[Sequence[Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _harmless(cell: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection)."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection); truth as in JSON."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -136,6 +136,7 @@ def _made_of(job: Job, survey: Survey, engine: Engine) -> dict[str, Any]:
     return {
         **asdict(survey),
         "text column": job.source.text_column,
+        "abstain below": job.abstain_below,
         "model": digest(job.model),
         "engine": engine,
         "pgkd": pgkd.__version__,

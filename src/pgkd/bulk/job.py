@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgkd.bulk import answers
+from pgkd.errors import ConfigError
 from pgkd.student import Student
 
 if TYPE_CHECKING:
@@ -40,26 +41,47 @@ class Job:
         source: of the texts.
         model: folder of the classifier.
         suffix: of the file of answers: its format.
+        abstain_below: probability below which an answer is flagged, in a column of its own; None
+            writes no such column.
+
+    Raises:
+        ConfigError: `abstain_below` is no probability.
     """
 
     source: Source
     model: Path
     suffix: str
+    abstain_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise ConfigError(
+                f"abstain_below is {self.abstain_below}: give a probability from 0 to 1."
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what is written of each text."""
+        return COLUMNS if self.abstain_below is None else (*COLUMNS, "abstain")
 
     def header(self) -> bytes:
         """What the file of answers begins with."""
-        return answers.header(self.suffix, COLUMNS)
+        return answers.header(self.suffix, self.columns)
 
     def answer(self, model: Classifier, texts: Sequence[str]) -> Piece:
-        """The answers to a chunk: class and probability of each text."""
+        """The answers to a chunk: class and probability of each text, and whether it is unsure."""
         found = model.predict_proba(texts)
         if isinstance(model, Student):
             model.forget()  # else a file would fill the memory with what it has passed
         rows = (
-            (text, model.classes[int(row.argmax())], round(float(row.max()), 6))
+            (text, model.classes[int(row.argmax())], *self._certainty(float(row.max())))
             for text, row in zip(texts, found, strict=True)
         )
-        return Piece(len(texts), answers.lines(self.suffix, COLUMNS, rows))
+        return Piece(len(texts), answers.lines(self.suffix, self.columns, rows))
+
+    def _certainty(self, probability: float) -> tuple[float] | tuple[float, bool]:
+        told = round(probability, 6)
+        return (told,) if self.abstain_below is None else (told, probability < self.abstain_below)
 
 
 def answer_here(

@@ -24,6 +24,9 @@ CallsOption = Annotated[
 DollarsOption = Annotated[str | None, Option(help="US dollars for the cascade at most.")]
 TokensOption = Annotated[int | None, Option(help="Tokens of the cascade at most.")]
 MostCallsOption = Annotated[int | None, Option(help="Calls of the cascade at most.")]
+AbstainOption = Annotated[
+    float | None, Option(min=0, max=1, help="Flag answers that are less probable than this.")
+]
 
 
 def cascade(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from pgkd.cli.cascade import AbstainOption
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def predict(
         str, Option(help="Student of the run: best, reviewed, last, first or alone.")
     ] = "best",
     top: Annotated[int, Option(min=1, help="Classes to tell for one text.")] = 3,
+    abstain_below: AbstainOption = None,
     as_json: Annotated[bool, Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:
     """Classify one text, or every text of a file into another file.
@@ -55,7 +57,7 @@ def predict(
     if (text is None) == (data is None):
         raise ConfigError("Give either one text or --data FILE.")
     if text is not None:
-        _one(load_model(find_model(run, which)), text, top, as_json=as_json)
+        _one(load_model(find_model(run, which)), text, top, abstain_below, as_json=as_json)
         return
     assert data is not None
     if out is None:
@@ -64,23 +66,31 @@ def predict(
     name = Path("standard input") if data == _STREAM else data
     source = Source(name, text_column, kind or (".txt" if data == _STREAM else None))
     suffix = ".jsonl" if out == _STREAM else check_out(out).suffix
-    job = Job(source, find_model(run, which), suffix)
+    job = Job(source, find_model(run, which), suffix, abstain_below)
     if _STREAM in (data, out):
         _stream(job, data, out, engine, restart=restart)
     else:
         _file(job, out, engine, restart=restart)
 
 
-def _one(model: Classifier, text: str, top: int, *, as_json: bool) -> None:
-    from pgkd.cli.console import print_json, print_rows
+def _one(
+    model: Classifier, text: str, top: int, abstain_below: float | None, *, as_json: bool
+) -> None:
+    from pgkd.cli.console import console, print_json, print_rows
+    from pgkd.serving.predictor import ranked
 
-    probabilities = model.predict_proba([text])[0]
-    best = probabilities.argsort(kind="stable")[::-1][:top]
-    ranked = [(model.classes[i], round(float(probabilities[i]), 6)) for i in best]
+    best = ranked(model.predict_proba([text])[0], model.classes, top)
+    sure = best[0][1]
+    unsure = abstain_below is not None and sure < abstain_below
     if as_json:
-        print_json([{"label": name, "probability": p} for name, p in ranked])
-    else:
-        print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in ranked])
+        told: list[dict[str, Any]] = [{"label": n, "probability": round(p, 6)} for n, p in best]
+        if abstain_below is not None:
+            told[0]["abstain"] = unsure  # of the answer; the others are what it might have been
+        print_json(told)
+        return
+    print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in best])
+    if unsure:
+        console().print(f"Unsure: abstain, for {sure:.6g} is below {abstain_below:g}.")
 
 
 def _file(job: Job, out: Path, engine: str, *, restart: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pgkd.cli.cascade import (
+    AbstainOption,
     CallsOption,
     DollarsOption,
     MostCallsOption,
@@ -33,9 +34,7 @@ def serve(
     max_waiting: Annotated[
         int, Option(min=1, help="Texts that may wait in a worker; more are answered with 503.")
     ] = 512,
-    abstain_below: Annotated[
-        float | None, Option(min=0, max=1, help="Flag answers that are less probable than this.")
-    ] = None,
+    abstain_below: AbstainOption = None,
     cascade_below: Annotated[
         float | None,
         Option(min=0, max=1, help="Ask the teacher where the student's answer is less probable."),

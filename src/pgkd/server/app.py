@@ -19,6 +19,7 @@ from pgkd.server.limits import Limits
 from pgkd.server.metrics import Measured, Metrics
 from pgkd.server.refusal import OverloadedError, RefusedError
 from pgkd.server.schemas import Answer, Candidate, Model, Prediction, Problem, Question, Status
+from pgkd.serving.predictor import ranked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -136,16 +137,13 @@ class Service:
                 )
 
     def _prediction(self, row: NDArray[np.float64], top: int) -> Prediction:
-        best = row.argsort(kind="stable")[::-1][:top]
-        ranked = [
-            Candidate(label=self._classes[i], probability=round(float(row[i]), 6)) for i in best
-        ]
-        sure = float(row[best[0]])
+        best = ranked(row, self._classes, top)
+        candidates = [Candidate(label=name, probability=round(p, 6)) for name, p in best]
         return Prediction(
-            label=ranked[0].label,
-            probability=ranked[0].probability,
-            top=ranked,
-            abstain=self._abstain_below is not None and sure < self._abstain_below,
+            label=candidates[0].label,
+            probability=candidates[0].probability,
+            top=candidates,
+            abstain=self._abstain_below is not None and best[0][1] < self._abstain_below,
         )
 
     async def _second_opinions(

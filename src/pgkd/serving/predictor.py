@@ -59,6 +59,20 @@ class Predictor:
         return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
 
 
+def ranked(row: NDArray[np.float64], classes: Sequence[str], top: int) -> list[tuple[str, float]]:
+    """The most probable classes of one text; the first is the one that `predict` says.
+
+    Args:
+        row: class probabilities of the text, shape (n_classes,).
+        classes: class names in column order.
+        top: how many are wanted; where there are fewer classes, all are told.
+
+    Returns:
+        Names with their probabilities, the highest first; of equal ones the earlier column.
+    """
+    return [(classes[i], float(row[i])) for i in np.argsort(-row, kind="stable")[:top]]
+
+
 def load(path: str | Path, *, threads: int | None = 1) -> Predictor:
     """Load an export for prediction, without torch, transformers or scikit-learn.
 
