@@ -30,7 +30,7 @@ from pgkd.task import Example, Origin, load_task, stratified_folds
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pgkd.student.encoders import Encoder
+    from pgkd.student.features import Encoder
 
 HERE = Path(__file__).parent
 ENCODER, MAX_LENGTH = "all-minilm-l6-v2", 128
@@ -83,7 +83,7 @@ def measured(args: argparse.Namespace, name: str, recipe: str) -> Times:
     folder = args.data_root / name
     task = load_task(train=folder / "train.csv.gz", limit=1000, seed=0)
     labels = [row.label for row in task.train]
-    settings = {"recipe": recipe, "max_length": MAX_LENGTH, "threads": 1}
+    settings: dict[str, Any] = {"recipe": recipe, "max_length": MAX_LENGTH, "threads": 1}
     made = partial(make_student, "encoder", task.taxonomy.names, **settings)
     folds = stratified_folds(labels, 5, 0)
     trial = try_class_list(made(), task.train, task.taxonomy, folds)

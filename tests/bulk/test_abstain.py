@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_answers_below_the_threshold_are_flagged(unsure: Job, tmp_path: Path, su
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file)) if suffix == ".csv" else [json.loads(x) for x in file]
     sure = load_model(job.model).predict_proba(make_texts(300)).max(axis=1)
-    said = {"true": True, "false": False} if suffix == ".csv" else {True: True, False: False}
+    said: dict[Any, bool] = {"true": True, "false": False, True: True, False: False}
     assert list(rows[0]) == ["text", "label", "probability", "abstain"]
     assert [said[row["abstain"]] for row in rows] == [p < job.abstain_below for p in sure]
     assert 0 < sum(said[row["abstain"]] for row in rows) <= 150
