@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from pgkd.distill import RunFolder
     from pgkd.teacher.account import Call
+
+os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # of `device: auto`: bytes are promised there alone
 
 TOPICS = {
     "billing": "invoice charge payment refund card fee statement price",

@@ -6,13 +6,14 @@ reads, `Config.to_yaml` writes the file that a run folder keeps.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pgkd.errors import ConfigError
 
@@ -81,6 +82,27 @@ class StudentConfig(_Section):
         default=128, ge=8, le=8192, description="tokens of a text that are read"
     )
     threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all cores")
+    device: str = Field(
+        default="auto",
+        description="encoder only: cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description="encoder only: of fine-tuning; auto is bf16 on a CUDA device that has it",
+    )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="encoder only: fine-tuning is split over so many processes, a GPU each",
+    )
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, name: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+            raise ValueError(f"there is no device '{name}': give auto, cpu, cuda, cuda:N or mps")
+        return name
 
 
 class TeacherConfig(_Section):

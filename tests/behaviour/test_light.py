@@ -8,7 +8,10 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "sklearn", "scipy", "numpy", "pydantic", "openai", "xllamacpp")
+HEAVY = (
+    "torch", "transformers", "accelerate", "sklearn", "scipy", "numpy", "pydantic", "openai",
+    "xllamacpp",
+)  # fmt: skip
 
 
 def python(code: str, *arguments: str) -> str:

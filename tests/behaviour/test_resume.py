@@ -106,6 +106,33 @@ def test_other_settings_or_rows_are_refused_with_the_difference(config: Config) 
     assert kept.read_json("result.json")["rounds"]  # a refusal changes nothing
 
 
+def test_a_run_of_another_device_is_refused(config: Config) -> None:
+    """`auto` finds a GPU on one machine and none on the next, and students that round otherwise."""
+    run = Distiller(config, teacher=FakeTeacher()).fit(*ROWS).run_
+    environment = run.read_json("environment.json")
+    assert "device" not in environment  # a linear student has no choice of one
+    run.write_json("environment.json", {**environment, "device": "cuda:0", "precision": "bf16"})
+    with pytest.raises(RunError, match=r"(?s)device: 'cuda' then, 'cpu' now.*precision: 'bf16'"):
+        Distiller(config, teacher=FakeTeacher()).fit(*ROWS)
+
+
+def test_a_run_is_resumed_that_knew_fewer_settings(config: Config) -> None:
+    run = Distiller(config, teacher=FakeTeacher()).fit(*ROWS).run_
+    before = students(run.path)
+    path = run.path / "config.yaml"
+    settings = path.read_text(encoding="utf-8")
+    for line in ("  device: auto\n", "  precision: auto\n", "  processes: 1\n"):
+        assert line in settings
+        settings = settings.replace(line, "")
+    path.write_text(settings, encoding="utf-8")
+    fake = FakeTeacher()
+    Distiller(config, teacher=fake).fit(*ROWS)
+    assert not fake.requests
+    assert students(run.path) == before
+    with pytest.raises(RunError, match=r"student.processes: 1 then, 2 now"):
+        Distiller(config, teacher=fake, student={"kind": "linear", "processes": 2}).fit(*ROWS)
+
+
 def test_a_budget_ends_the_run_with_what_it_bought(config: Config, tmp_path: Path) -> None:
     whole = Distiller(config, teacher=FakeTeacher(), out=tmp_path / "whole").fit(*ROWS).run_
     n = len(calls_of(whole))

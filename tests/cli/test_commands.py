@@ -326,6 +326,8 @@ def test_doctor_tells_what_is_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert found["versions"]["pgkd"]
     assert found["weights"]["all-minilm-l6-v2"] is None
     assert found["teacher"]["answer"]
+    assert found["device"] == {"device": "cpu", "precision": "fp32"}
+    assert "computes on cpu, in fp32" in run("doctor", "--teacher", "none")
     assert "pgkd models pull" in run("doctor", "--teacher", "local", code=1)
 
 

@@ -14,7 +14,7 @@ _EXTRAS = {
     "openai": ("openai",),
     "anthropic": ("anthropic",),
     "bedrock": ("boto3",),
-    "train": ("torch", "transformers"),
+    "train": ("torch", "transformers", "accelerate"),
     "data": ("datasets", "pyarrow"),
 }
 
@@ -34,6 +34,7 @@ def doctor(
     found: dict[str, Any] = {
         "versions": environment(),
         "cpus": os.cpu_count(),
+        "device": _device(),
         "offline": os.environ.get("PGKD_OFFLINE") == "1",
         "weights": _weights(),
         "teacher": None if teacher == "none" else _ask(teacher, teacher_model, base_url),
@@ -50,6 +51,17 @@ def _weights() -> dict[str, str | None]:
     from pgkd.weights import cached, catalogue
 
     return {entry.name: (str(p) if (p := cached(entry.name)) else None) for entry in catalogue()}
+
+
+def _device() -> dict[str, str] | None:
+    """Where the encoder student would compute; None where it cannot, for want of its extra."""
+    from pgkd.errors import MissingExtraError
+    from pgkd.student.devices import described, place_of
+
+    try:
+        return described(place_of())
+    except MissingExtraError:
+        return None
 
 
 def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, Any]:
@@ -93,6 +105,9 @@ def _print(found: dict[str, Any]) -> None:
         if missing:
             shell.print(f"missing: {', '.join(missing)}. Run: pip install 'pgkd[{extra}]'")
     shell.print(f"{found['cpus']} CPUs" + ("; PGKD_OFFLINE=1" if found["offline"] else ""))
+    if device := found["device"]:
+        told = [device["device"], *([device["gpu"]] if "gpu" in device else ())]
+        shell.print(f"The encoder student computes on {', '.join(told)}, in {device['precision']}")
     if teacher := found["teacher"]:
         if "error" in teacher:
             shell.print(f"The teacher does not answer: {teacher['error']}")

@@ -34,6 +34,7 @@ student:
   kind: encoder                    # or linear: TF-IDF and logistic regression
   # encoder: all-minilm-l6-v2      # a name of `pgkd models list`, a hub name or a folder
   # recipe: auto                   # or frozen (seconds), or finetune (minutes): see docs
+  # device: auto                   # a GPU where there is one; or cpu, cuda, cuda:1, mps
 
 teacher:
   provider: local                  # or openai, anthropic, bedrock: keys come from the environment

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from pgkd.distill.store import as_json
+from pgkd.student.devices import described, place_of
 
 if TYPE_CHECKING:
     from pgkd.config import Config
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
 _FILES = ("train", "validation", "classes", "unlabelled")
 _PACKAGES = (
     "pgkd", "numpy", "scikit-learn", "cleanlab", "rapidfuzz", "datasets", "pyarrow", "torch",
-    "transformers", "tokenizers", "xllamacpp", "openai", "anthropic", "boto3",
+    "transformers", "accelerate", "tokenizers", "xllamacpp", "openai", "anthropic", "boto3",
 )  # fmt: skip
 
 
 def provenance(run: RunFolder, config: Config, task: Task) -> dict[str, str]:
-    """What the run is made of, as files: their names and contents."""
+    """What the run is made of, as files: their names and contents.
+
+    Raises:
+        StudentError: the device of the student is not here.
+        MissingExtraError: the student needs an extra that is not installed.
+    """
     rows = {
         "classes": [
             {"name": c.name, "description": c.description, "parent": c.parent}
@@ -35,9 +41,17 @@ def provenance(run: RunFolder, config: Config, task: Task) -> dict[str, str]:
     }
     return {
         "config.yaml": _resolved(config, run).to_yaml(),
-        "environment.json": as_json(environment()),
+        "environment.json": as_json({**environment(), **_place(config)}),
         "task.json": as_json(rows),
     }
+
+
+def _place(config: Config) -> dict[str, str]:
+    """The device and precision of a student that has a choice of them."""
+    student = config.student
+    return (
+        described(place_of(student.device, student.precision)) if student.kind == "encoder" else {}
+    )
 
 
 def _digest(pool: Pool) -> dict[str, Any] | None:

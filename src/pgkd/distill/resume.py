@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pgkd.config import Config
 from pgkd.distill.provenance import provenance
 from pgkd.distill.review.journal import Reviews
 from pgkd.errors import RunError
+from pgkd.student.devices import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from pgkd.config import Config
     from pgkd.distill.store import RunFolder
     from pgkd.task import Task
     from pgkd.teacher.account import Call, Ledger
@@ -89,11 +90,15 @@ def _pin_rounds(run: RunFolder) -> None:
 
 def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
     """What differs from what the run was begun with, one line each."""
-    before = flat_settings(
-        yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) or {}
-    )
+    written = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) or {}
+    # A setting that the pgkd of then did not know is at its default, which does as that did.
+    before = flat_settings(yaml.safe_load(Config().to_yaml())) | flat_settings(written)
     after = flat_settings(yaml.safe_load(files["config.yaml"]))
     lines = differences(before, after, free=_FREE)
+    # `auto` finds another device on another machine, and students that round otherwise.
+    lines += differences(
+        _place(run.read_json("environment.json")), _place(json.loads(files["environment.json"]))
+    )
     then, now = run.read_json("task.json"), json.loads(files["task.json"])
     lines += [
         f"{part}: {len(then[part])} then, {len(now[part])} now, and not the same"
@@ -103,6 +108,12 @@ def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
     if then.get("pool") != now["pool"]:
         lines.append(f"unlabelled: {_told(then.get('pool'))} then, {_told(now['pool'])} now")
     return lines
+
+
+def _place(environment: Mapping[str, Any]) -> dict[str, str]:
+    """The kind of device that the student was trained on, and the precision."""
+    device = environment.get("device", CPU.device).partition(":")[0]
+    return {"device": device, "precision": environment.get("precision", CPU.precision)}
 
 
 def _told(pool: dict[str, Any] | None) -> str:

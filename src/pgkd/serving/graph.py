@@ -67,7 +67,7 @@ def _trace(encoder: Encoder, path: Path) -> None:
     """
     torch = require("torch", extra="export", job=_JOB)
     require("onnx", extra="export", job=_JOB)
-    model = copy.deepcopy(encoder.model)
+    model = copy.deepcopy(encoder.model).cpu()
     try:
         model.set_attn_implementation("eager")
         with warnings.catch_warnings(), torch.inference_mode():

@@ -78,7 +78,7 @@ def save_classifier(encoder: Encoder, head: Head, classes: Sequence[str], folder
         extra = f"encoder.layer.{config.num_hidden_layers - 1}."
         assert all(name.startswith((extra, "pooler.")) for name in missing), missing
         last = bert.encoder.layer[-1].output.LayerNorm
-        rotation = _rotation(last.weight.double().numpy())
+        rotation = _rotation(last.weight.cpu().double().numpy())
         _set_pooling_layer(torch, model.bert.encoder.layer[-1], rotation)
         _set_head(torch, model, head, rotation)
     model.save_pretrained(folder)

@@ -9,6 +9,7 @@ stackoverflow20 (docs/results.md). Which of the two a task is, rows that were he
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,10 +18,12 @@ from pgkd.errors import StudentError
 from pgkd.extras import require
 from pgkd.student.calibration import fit_calibration, log_losses
 from pgkd.student.checks import usable_rows
+from pgkd.student.devices import Place, Precision, check_names, place_of
 from pgkd.student.encoders import load_encoder, save_encoder
 from pgkd.student.finetune import fine_tune
 from pgkd.student.frozen import FrozenStudent
 from pgkd.student.head import Head, HeadSettings, log_prior
+from pgkd.student.processes import fine_tune_together
 from pgkd.task.columns import columns_of
 from pgkd.task.splitting import stratified_folds
 from pgkd.weights import DEFAULT_STUDENT
@@ -53,6 +56,11 @@ class EncoderStudent(FrozenStudent):
             ``"auto"`` lets `tune` choose, and is ``"frozen"`` until it has.
         max_length: tokens of a text that are read.
         threads: CPU threads of torch, for the whole process; None leaves torch's own choice.
+        device: ``"auto"`` takes what Accelerate finds; else ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or
+            ``"mps"``. That it is here is looked at when the encoder is first used.
+        precision: of the steps of fine-tuning: ``"fp32"``, ``"bf16"``, or ``"auto"``, which is bf16
+            on a CUDA device that computes with it. Features are always computed in fp32.
+        processes: fine-tuning is split over so many processes, on a GPU each or on the CPU.
         head: hyper-parameters of the head; `tune` chooses them.
     """
 
@@ -68,14 +76,19 @@ class EncoderStudent(FrozenStudent):
         recipe: Recipe = "auto",
         max_length: int = 128,
         threads: int | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+        processes: int = 1,
         head: HeadSettings = _DEFAULT,
     ) -> None:
         if recipe not in _RECIPES:
             raise StudentError(f"There is no recipe '{recipe}'. There are: {', '.join(_RECIPES)}.")
+        check_names(device, precision)
         super().__init__(
             classes, head, seed=seed, encoder=encoder, recipe=recipe, max_length=max_length,
-            threads=threads,
+            threads=threads, device=device, precision=precision, processes=processes,
         )  # fmt: skip
+        self._place: Place | None = None  # looked up when first used: that imports torch
         self._encoder: Encoder | None = None  # of a fitted student; None takes the pretrained one
 
     def _train(
@@ -86,9 +99,9 @@ class EncoderStudent(FrozenStudent):
         if self.recipe != "finetune":
             return head
         gold = columns_of(labels, self.classes)
-        self._encoder, head = fine_tune(
-            self._encoder, head, texts, gold, weights, seed=self._settings["seed"]
-        )
+        seed, processes = self._settings["seed"], self._settings["processes"]
+        train = fine_tune if processes == 1 else partial(fine_tune_together, processes=processes)
+        self._encoder, head = train(self._encoder, head, texts, gold, weights, seed=seed)
         prior = log_prior(gold, len(self.classes), weights)
         return head.calibrated(self._head_settings.fine_tuned, prior)
 
@@ -168,14 +181,19 @@ class EncoderStudent(FrozenStudent):
     def _load_source(self, folder: Path) -> None:
         if not (folder / _FOLDER).is_dir():  # else its path would be looked up on the hub
             raise StudentError(f"{folder} is damaged: it has no folder '{_FOLDER}'.")
-        self._encoder = load_encoder(str(folder / _FOLDER), self._settings["max_length"])
+        self._encoder = self._at_its_place(str(folder / _FOLDER))
 
     def _pretrained(self) -> Encoder:
         """The pretrained encoder that every training starts from."""
         if self._settings["threads"] is not None:
             torch = require("torch", extra="train", job="The encoder student")
             torch.set_num_threads(self._settings["threads"])
-        return load_encoder(self._settings["encoder"], self._settings["max_length"])
+        return self._at_its_place(self._settings["encoder"])
+
+    def _at_its_place(self, source: str) -> Encoder:
+        if self._place is None:
+            self._place = place_of(self._settings["device"], self._settings["precision"])
+        return load_encoder(source, self._settings["max_length"], self._place)
 
 
 def _trial_rows(

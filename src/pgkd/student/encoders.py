@@ -13,6 +13,7 @@ from pathlib import Path
 from pgkd.errors import StudentError
 from pgkd.extras import require
 from pgkd.files import link_or_copy, write_anew
+from pgkd.student.devices import CPU, Place
 from pgkd.student.features import Encoder
 from pgkd.weights import ensure, find
 
@@ -56,12 +57,13 @@ class Origin:
         return _files(folder) if folder.is_dir() and Origin.of(folder) == self else []
 
 
-def load_encoder(source: str, max_length: int) -> Encoder:
+def load_encoder(source: str, max_length: int, place: Place = CPU) -> Encoder:
     """Load an encoder once; students that share it share its cache.
 
     Args:
         source: a name of `pgkd models list`, a folder, or a name on the Hugging Face hub.
         max_length: tokens of a text that are read.
+        place: where it shall lie.
 
     Raises:
         StudentError: it cannot be loaded.
@@ -69,7 +71,7 @@ def load_encoder(source: str, max_length: int) -> Encoder:
         MissingExtraError: the extra ``train`` is not installed.
     """
     known = find(source) is not None or Path(source).is_dir()
-    return _load(Origin.of(Path(ensure(source)) if known else source), max_length)
+    return _load(Origin.of(Path(ensure(source)) if known else source), max_length, place)
 
 
 def forget_encoders() -> None:
@@ -78,7 +80,7 @@ def forget_encoders() -> None:
 
 
 @lru_cache(maxsize=4)
-def _load(origin: Origin, max_length: int) -> Encoder:
+def _load(origin: Origin, max_length: int, place: Place) -> Encoder:
     transformers = require("transformers", extra="train", job=_JOB)
     require("torch", extra="train", job=_JOB)
     transformers.utils.logging.set_verbosity_error()
@@ -94,7 +96,8 @@ def _load(origin: Origin, max_length: int) -> Encoder:
             f"The encoder '{origin.source}' cannot be loaded: {str(error).splitlines()[0]} "
             "Give a name of `pgkd models list`, a folder, or a hub name that can be reached."
         ) from error
-    return Encoder(model, tokenizer, max_length=max_length, origin=origin)
+    model = model.to(place.device)
+    return Encoder(model, tokenizer, max_length=max_length, origin=origin, place=place)
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> None:

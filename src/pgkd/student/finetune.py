@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.extras import require
+from pgkd.student.devices import accelerator_on
 from pgkd.student.features import Encoder, mean_pool, padded
 from pgkd.student.head import Head
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from pgkd.student.devices import Place
 
 _JOB = "Fine-tuning"
 _POOL = 8  # batches that are sorted by length together
@@ -52,8 +55,9 @@ def fine_tune(
     *,
     seed: int,
     recipe: FineTuning | None = None,
+    together: bool = False,
 ) -> tuple[Encoder, Head]:
-    """Train a copy of an encoder and its head together.
+    """Train a copy of an encoder and its head together, where the encoder lies.
 
     Args:
         encoder: where training starts; it is not changed.
@@ -63,47 +67,60 @@ def fine_tune(
         weights: shape (n,), the weight of each row's loss.
         seed: of the order of the rows and of dropout.
         recipe: how long and how fast.
+        together: this process is one of several: it trains on a share of every batch.
 
     Returns:
-        The trained encoder and head.
+        The trained encoder and head, the same in all processes.
     """
     torch = require("torch", extra="train", job=_JOB)
     recipe = recipe or FineTuning()
     seen = np.flatnonzero(~np.isneginf(head.bias))  # classes without rows have nothing to learn
     column = np.full(len(head.bias), -1)
     column[seen] = np.arange(len(seen))
-    targets = torch.tensor(column[gold])
+    targets, device = column[gold], encoder.place.device
     # Mean 1 over all rows, not over a batch: else a batch of light rows pulls like one of heavy.
-    row_weights = torch.tensor(weights / weights.mean(), dtype=torch.float32)
+    row_weights = weights / weights.mean()
     ids, pad = encoder.tokens(texts), encoder.tokenizer.pad_token_id or 0
-    with _reproducible(torch, seed):
+    with (
+        accelerator_on(encoder.place, together=together) as accelerator,
+        _reproducible(torch, encoder.place, seed + accelerator.process_index),
+    ):
         model = copy.deepcopy(encoder.model)
-        layer = _layer(torch, head, seen)
+        layer = _layer(torch, head, seen).to(device)
         parameters = [*model.parameters(), *layer.parameters()]
         optimiser, schedule = _optimiser(torch, parameters, recipe, n_rows=len(texts))
         model.train()
         lengths = np.array([len(row) for row in ids])
-        for batch in batches(lengths, recipe, seed):
-            rows = [ids[i] for i in batch]
-            inputs, mask = padded(torch, rows, rows=len(rows), length=max(map(len, rows)), pad=pad)
-            logits = layer(mean_pool(torch, model, inputs, mask))
-            losses = torch.nn.functional.cross_entropy(logits, targets[batch], reduction="none")
+        for whole in batches(lengths, recipe, seed):
+            batch, factor = share(whole, accelerator.process_index, accelerator.num_processes)
+            with accelerator.autocast():
+                pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
+            logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
+            found = torch.tensor(targets[batch], device=device)
+            losses = torch.nn.functional.cross_entropy(logits, found, reduction="none")
+            pull = torch.tensor(row_weights[batch] * factor, dtype=torch.float32, device=device)
             optimiser.zero_grad()
-            (losses * row_weights[batch]).mean().backward()
-            torch.nn.utils.clip_grad_norm_(parameters, recipe.clip)
+            accelerator.backward((losses * pull).mean())
+            _average(accelerator, parameters)
+            accelerator.clip_grad_norm_(parameters, recipe.clip)
             optimiser.step()
             schedule.step()
-    tuned = Encoder(model, encoder.tokenizer, max_length=encoder.max_length, origin=None)
-    return tuned, _head(head, layer, seen)
+    return encoder.trained(model), _head(head, layer, seen)
 
 
 @contextmanager
-def _reproducible(torch: Any, seed: int) -> Iterator[None]:
-    """The same seed and number of threads give the same weights; the caller's state comes back."""
+def _reproducible(torch: Any, place: Place, seed: int) -> Iterator[None]:
+    """The same seed and number of threads give the same weights; the caller's state comes back.
+
+    On a CPU alone: elsewhere the generators are seeded and come back (but for that of mps), and
+    the algorithms stay torch's choice, for some have no deterministic kind there.
+    """
     before = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+    gpus = list(range(torch.cuda.device_count())) if place.kind == "cuda" else []
+    with torch.random.fork_rng(devices=gpus):
+        torch.manual_seed(seed)  # of every device
+        if place.kind == "cpu":
+            torch.use_deterministic_algorithms(True)
         try:
             yield
         finally:
@@ -134,6 +151,41 @@ def batches(
                 yield cut[i]
 
 
+def share(
+    batch: NDArray[np.int64], process: int, processes: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What one of several processes takes of a batch; all take equally many rows.
+
+    Args:
+        batch: shape (b,), row indices.
+        process: number of this process, from 0.
+        processes: how many there are.
+
+    Returns:
+        Row indices and factors of their losses, both of shape (b / processes, rounded up). The
+        mean loss of each process, averaged over them, is the mean loss of the batch: a row that
+        only fills up has the factor 0.
+    """
+    missing = -len(batch) % processes
+    filled = np.concatenate([batch, np.repeat(batch[:1], missing)])
+    factors = np.where(np.arange(len(filled)) < len(batch), len(filled) / len(batch), 0.0)
+    return filled[process::processes], factors[process::processes]
+
+
+def _pooled(torch: Any, model: Any, rows: Sequence[list[int]], pad: int, device: str) -> Any:
+    """Features of rows of token ids, shape (len(rows), hidden size)."""
+    inputs, mask = padded(torch, rows, rows=len(rows), length=max(map(len, rows)), pad=pad)
+    return mean_pool(torch, model, inputs.to(device), mask.to(device))
+
+
+def _average(accelerator: Any, parameters: Sequence[Any]) -> None:
+    """Gradients become their mean over all processes, as of one that had seen the whole batch."""
+    if accelerator.num_processes > 1:
+        for parameter in parameters:
+            if parameter.grad is not None:  # the pooler of a BERT is not used, and has none
+                parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
+
+
 def _layer(torch: Any, head: Head, seen: NDArray[np.int64]) -> Any:
     """The head as a torch layer, over the classes that have rows."""
     layer = torch.nn.Linear(head.weights.shape[1], len(seen))
@@ -145,8 +197,8 @@ def _layer(torch: Any, head: Head, seen: NDArray[np.int64]) -> Any:
 
 def _head(before: Head, layer: Any, seen: NDArray[np.int64]) -> Head:
     weights, bias = np.zeros_like(before.weights), np.full_like(before.bias, -np.inf)
-    weights[seen] = layer.weight.detach().numpy()
-    bias[seen] = layer.bias.detach().numpy()
+    weights[seen] = layer.weight.detach().cpu().numpy()
+    bias[seen] = layer.bias.detach().cpu().numpy()
     return Head(weights, bias)
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_OF_A_MACHINE = ("threads",)  # settings that are not saved
+_EMPTIED = ("threads",)  # settings of a machine, saved as null
+_LEFT_OUT = ("device", "precision", "processes")  # the same, not saved: the defaults are not null
 
 
 class FrozenStudent(Student):
@@ -112,10 +113,11 @@ class FrozenStudent(Student):
     def save(self, folder: Path) -> None:
         """See `Student.save`."""
         head = self._fitted_head("there is nothing to save.")
+        settings = {name: v for name, v in self._settings.items() if name not in _LEFT_OUT}
         description = {
             "kind": self.kind,
             "classes": list(self.classes),
-            "settings": {k: None if k in _OF_A_MACHINE else v for k, v in self._settings.items()},
+            "settings": {name: None if name in _EMPTIED else v for name, v in settings.items()},
             "head": self._head_settings.to_json(),
         }
         saving.write(folder, description, {"weights": head.weights, "bias": head.bias})
