@@ -8,8 +8,8 @@ RUN ?= runs/helpdesk
 .PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
   bench-quick bench-guidance bench-pool bench-pool-loop bench-full bench-distill \
   bench-round0 bench-recipes bench-prior bench-soft bench-spread bench-stop bench-second-look bench-retraining \
-  bench-mining bench-head bench-weight bench-calls bench-labelling bench-serving bench-server soak \
-  bench-report
+  bench-mining bench-head bench-weight bench-calls bench-labelling bench-serving bench-server bench-growth \
+  soak bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -142,6 +142,10 @@ bench-serving: setup  ## what a prediction costs, by the ways of serving the sam
 	$(BIN)/pgkd models pull wordllama-256
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/int8.py --data-root $(DATA)
+
+bench-growth: setup  ## how the cost of a prediction grows with classes, tokens and texts
+	$(BIN)/pgkd models pull wordllama-256
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/growth.py
 
 bench-server: setup  ## the server against its own predictor and a handler by hand
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/server.py --budgets 384 768 3072
