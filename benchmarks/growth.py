@@ -91,9 +91,7 @@ def main() -> None:
             "else": {"classes": CLASSES_ELSE, "tokens": TOKENS_ELSE},
             "classes": interleaved(by_classes(students, args.classes, draw), args.repeats),
             "tokens": interleaved(by_tokens(students, args.tokens, draw), args.repeats),
-            "texts": interleaved(
-                by_texts(students, args.texts, draw, folder), args.file_repeats, warm=False
-            ),
+            "texts": interleaved(by_texts(students, args.texts, draw, folder), args.file_repeats),
         }
     args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(markdown(report))
@@ -113,19 +111,14 @@ def make_students(folder: Path, classes: Sequence[int]) -> dict[tuple[str, int],
         if not graphs:  # the encoder is the pretrained one for all of them
             graphs = {FLOAT: encoder_graph(encoder.encoder)}
             graphs[INT8] = quantize(encoder_graph(encoder.encoder))
-        for name in STUDENTS:
+        path = made[STATIC, n] = folder / f"{STATIC} {n}"
+        static.save(path)
+        Manifest("plain", static.classes).write(path)
+        for name, kind in ((INT8, "onnx-int8"), (FLOAT, "onnx")):
             path = made[name, n] = folder / f"{name} {n}"
-            if name == STATIC:
-                static.save(path)
-                Manifest("plain", static.classes).write(path)
-                continue
             path.mkdir()
             save_model(graphs[name], encoder.encoder.tokenizer, encoder.head, path)
-            Manifest(
-                "onnx" if name == FLOAT else "onnx-int8",
-                encoder.classes,
-                encoder.encoder.max_length,
-            ).write(path)
+            Manifest(kind, encoder.classes, encoder.encoder.max_length).write(path)
         say(f"students for {n} classes")
     return made
 
@@ -137,6 +130,7 @@ class Draw:
         from tokenizers import Tokenizer
 
         made = Tokenizer.from_file(str(tokenizer))
+        made.no_padding()
         rows, _ = read_rows(HELPDESK / "test.csv", *COLUMNS)
         self._rows = [row.split() for row in rows]
         # The tokenizer splits at blanks first: a text has as many tokens as its words together.
@@ -200,17 +194,17 @@ def call(engine: Callable[[Sequence[str]], object], texts: Sequence[str]) -> dic
 def classify(model: Path, data: Path, n: int) -> dict[str, float]:
     """One process, from its start to its end."""
     out = data.with_suffix(".answers.csv")
-    given = ["predict", str(model), "--data", str(data), "--out", str(out)]
-    command = [sys.executable, "-c", COMMAND, *given]
+    command = [sys.executable, "-c", COMMAND, "predict", str(model)]
+    command += ["--data", str(data), "--out", str(out)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return {**found, "texts_per_cpu_s": n / found["cpu_s"]}
 
 
-def interleaved(cases: Cases, repeats: int, *, warm: bool = True) -> Figures:
-    """Every case once, then every case again; the first round may be left uncounted."""
+def interleaved(cases: Cases, repeats: int) -> Figures:
+    """Every case once, then every case again; the first time warms up, and is not counted."""
     found: dict[tuple[str, int], list[dict[str, float]]] = {key: [] for key in cases}
-    for repeat in range(-1 if warm else 0, repeats):
+    for repeat in range(-1, repeats):
         for key, case in cases.items():
             figures = case()
             if repeat >= 0:
