@@ -114,11 +114,13 @@ def make_students(folder: Path, classes: Sequence[int]) -> dict[tuple[str, int],
         path = made[STATIC, n] = folder / f"{STATIC} {n}"
         static.save(path)
         Manifest("plain", static.classes).write(path)
-        for name, kind in ((INT8, "onnx-int8"), (FLOAT, "onnx")):
+        told = (encoder.classes, encoder.encoder.max_length)
+        manifests = {INT8: Manifest("onnx-int8", *told), FLOAT: Manifest("onnx", *told)}
+        for name, manifest in manifests.items():
             path = made[name, n] = folder / f"{name} {n}"
             path.mkdir()
             save_model(graphs[name], encoder.encoder.tokenizer, encoder.head, path)
-            Manifest(kind, encoder.classes, encoder.encoder.max_length).write(path)
+            manifest.write(path)
         say(f"students for {n} classes")
     return made
 
