@@ -109,8 +109,8 @@ def make_students(folder: Path, classes: Sequence[int]) -> dict[tuple[str, int],
         encoder = EncoderStudent(names, recipe="frozen", max_length=MAX_LENGTH).fit(texts, labels)
         static = StaticStudent(names, max_length=MAX_LENGTH).fit(texts, labels)
         if not graphs:  # the encoder is the pretrained one for all of them
-            graphs = {FLOAT: encoder_graph(encoder.encoder)}
-            graphs[INT8] = quantize(encoder_graph(encoder.encoder))
+            graphs[FLOAT] = encoder_graph(encoder.encoder)
+            graphs[INT8] = quantize(graphs[FLOAT])
         path = made[STATIC, n] = folder / f"{STATIC} {n}"
         static.save(path)
         Manifest("plain", static.classes).write(path)

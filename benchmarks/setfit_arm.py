@@ -3,7 +3,7 @@
 SetFit wants other versions of what pgkd is tested with. So it is a process of its own: a cell comes
 in as JSON on standard input, and the probabilities of the judged texts go out the same way.
 
-    python -m venv setfit && setfit/bin/pip install setfit==1.2.0 'transformers<5'
+    make bench-setfit
 """
 
 from __future__ import annotations

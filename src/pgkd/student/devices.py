@@ -10,7 +10,7 @@ import os
 import re
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pgkd.errors import StudentError
 from pgkd.extras import require
@@ -22,7 +22,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 _JOB = "The encoder student"
 _NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_PRECISIONS = ("auto", "fp32", "bf16")
+_PRECISIONS = get_args(Precision)
 _ACCELERATE = {"fp32": "no", "bf16": "bf16"}  # what it calls them
 _LAUNCHED = (  # variables by which Accelerate knows that it is one of several processes
     "LOCAL_RANK", "WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE",

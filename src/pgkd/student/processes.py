@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import StudentError
 from pgkd.extras import require
-from pgkd.student.devices import CPU, Place, place_of
+from pgkd.student.devices import place_of
 from pgkd.student.encoders import load_encoder, save_encoder
 from pgkd.student.finetune import FineTuning, fine_tune
 from pgkd.student.head import Head
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pgkd.student.devices import Place
     from pgkd.student.features import Encoder
 
 _JOB = "Fine-tuning"
@@ -78,7 +79,7 @@ def fine_tune_together(
         save_encoder(encoder, folder / _ENCODER)
         told = {
             "texts": list(texts), "seed": seed, "recipe": asdict(recipe or FineTuning()),
-            "max_length": encoder.max_length, "cpu": encoder.place.kind == "cpu",
+            "max_length": encoder.max_length, "kind": encoder.place.kind,
             "precision": encoder.place.precision,
         }  # fmt: skip
         (folder / _ROWS).write_text(json.dumps(told), encoding="utf-8")
@@ -129,9 +130,8 @@ def work(folder: Path) -> None:
     torch = require("torch", extra="train", job=_JOB)
     told = json.loads((folder / _ROWS).read_text(encoding="utf-8"))
     arrays = load_file(folder / _ARRAYS)
-    place = Place(CPU.device, told["precision"])
-    if not told["cpu"]:
-        place = place_of(f"cuda:{os.environ['LOCAL_RANK']}", told["precision"])
+    device = "cpu" if told["kind"] == "cpu" else f"cuda:{os.environ['LOCAL_RANK']}"
+    place = place_of(device, told["precision"])
     encoder = load_encoder(str(folder / _ENCODER), told["max_length"], place)
     tuned, head = fine_tune(
         encoder, Head(arrays["weights"], arrays["bias"]), told["texts"], arrays["gold"],
