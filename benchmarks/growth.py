@@ -110,7 +110,7 @@ def make_students(folder: Path, classes: Sequence[int]) -> dict[tuple[str, int],
         static = StaticStudent(names, max_length=MAX_LENGTH).fit(texts, labels)
         if not graphs:  # the encoder is the pretrained one for all of them
             graphs[FLOAT] = encoder_graph(encoder.encoder)
-            graphs[INT8] = quantize(graphs[FLOAT])
+            graphs[INT8] = quantize(graphs[FLOAT], encoder.encoder.tokens(rows))
         path = made[STATIC, n] = folder / f"{STATIC} {n}"
         static.save(path)
         Manifest("plain", static.classes).write(path)

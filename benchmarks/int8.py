@@ -27,6 +27,7 @@ from pgkd.serving.export import export
 from pgkd.serving.manifest import Manifest
 from pgkd.serving.parity import compare
 from pgkd.serving.quantize import quantize
+from pgkd.student.encoder import EncoderStudent
 from pgkd.task import read_rows
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pgkd.student import Student
+
     Rows = tuple[list[str], list[str]]
 
 HERE = Path(__file__).parent
 HELPDESK = HERE.parent / "examples" / "helpdesk"
 BATCH = 16
+CALIBRATED = 256  # texts, as in an export
 
 
 def main() -> None:
@@ -84,10 +88,10 @@ def judge(folder: Path, train: Rows, test: Rows) -> dict[str, Any]:
     run = pgkd.RunFolder.open(path)
     gate = [found.to_json() | {"path": None} for found in export(run, "onnx-int8", folder / "gate")]
     export(run, "onnx", folder)
-    folders = {"onnx": folder / "onnx", "onnx-int8": in_8_bits(folder / "onnx")}
+    student = run.student("best")
+    folders = {"onnx": folder / "onnx", "onnx-int8": in_8_bits(folder / "onnx", student, train[0])}
     for bits in (8, 7):
         folders[f"onnxruntime dynamic, {bits} bits"] = dynamic(folder / "onnx", bits)
-    student = run.student("best")
     answers = student.predict_proba(test[0])
     graphs = {
         name: figures(place, *test, answers, student.classes) for name, place in folders.items()
@@ -95,13 +99,15 @@ def judge(folder: Path, train: Rows, test: Rows) -> dict[str, Any]:
     return {"gate": gate, "graphs": graphs}
 
 
-def in_8_bits(folder: Path) -> Path:
-    """The int8 graph of an export, whatever the gate says of it."""
+def in_8_bits(folder: Path, student: Student, texts: Sequence[str]) -> Path:
+    """The int8 graph of an export, whatever the gate says of it; scales are fixed by `texts`."""
     import onnx
 
     new = folder.with_name("onnx-int8")
     shutil.copytree(folder, new)
-    (new / "model.onnx").write_bytes(quantize(onnx.load(folder / "model.onnx")).SerializeToString())
+    assert isinstance(student, EncoderStudent)
+    graph = quantize(onnx.load(folder / "model.onnx"), student.encoder.tokens(texts[:CALIBRATED]))
+    (new / "model.onnx").write_bytes(graph.SerializeToString())
     kept = Manifest.read(folder)
     Manifest("onnx-int8", kept.classes, kept.max_length).write(new)
     return new

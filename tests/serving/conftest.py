@@ -24,11 +24,11 @@ def run_of(folder: Path, **student: Any) -> RunFolder:
 
 def spoil_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the quantiser take every matrix for a larger one of the other sign."""
-    product = quantize._Quantizer._product
+    multiply = quantize._Quantizer._multiply
     monkeypatch.setattr(
         quantize._Quantizer,
-        "_product",
-        lambda self, node, weight: product(self, node, -50 * weight),
+        "_multiply",
+        lambda self, x, name, weight, *rest: multiply(self, x, name, -50 * weight, *rest),
     )
 
 

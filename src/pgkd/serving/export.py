@@ -41,6 +41,7 @@ Choice = Literal["auto", "all"] | Format
 CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
 
 _MANY = 2000  # texts to compare on, at most
+_CALIBRATED = 256  # texts to fix scales of 8 bits by, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,12 @@ def _rows(run: RunFolder) -> list[Example]:
     return [Example.from_json(row) for row in run.read_json("task.json")["validation"][:_MANY]]
 
 
+def _trained_on(run: RunFolder) -> list[str]:
+    """Texts of training rows, from all over them, to see how large a graph's numbers become."""
+    rows = run.read_json("task.json")["train"]
+    return [Example.from_json(row).text for row in rows[:: -(-len(rows) // _CALIBRATED)]]
+
+
 @dataclass(frozen=True)
 class _Workshop:
     """Makes exports of one student, and compares them with it."""
@@ -174,7 +181,7 @@ class _Workshop:
         found: list[Parity] = []
 
         def write(new: Path) -> None:
-            described = _write(self.student, name, new)
+            described = _write(self.student, name, new, self.run)
             described.write(new)
             parity = self._compare(name, new)
             found.append(parity)
@@ -209,7 +216,7 @@ class _RefusedError(Exception):
     """An export does not agree with its student."""
 
 
-def _write(student: Student, name: Format, folder: Path) -> Manifest:
+def _write(student: Student, name: Format, folder: Path, run: RunFolder) -> Manifest:
     """Write a student in one format; returns what `load` needs to know of it."""
     if not isinstance(student, EncoderStudent):
         student.save(folder)
@@ -225,10 +232,7 @@ def _write(student: Student, name: Format, folder: Path) -> Manifest:
         from pgkd.serving.quantize import quantize
 
         graph = encoder_graph(student.encoder)
-        save_model(
-            quantize(graph) if name == "onnx-int8" else graph,
-            student.encoder.tokenizer,
-            student.head,
-            folder,
-        )
+        if name == "onnx-int8":
+            graph = quantize(graph, student.encoder.tokens(_trained_on(run)))
+        save_model(graph, student.encoder.tokenizer, student.head, folder)
     return Manifest(name, student.classes, student.encoder.max_length)

@@ -1,4 +1,4 @@
-"""An encoder with its pooling as one ONNX graph, its attention fused for onnxruntime."""
+"""An encoder with its pooling as one ONNX graph."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ExportError
 from pgkd.extras import require
+from pgkd.serving import attention
 from pgkd.serving.onnx_model import INPUTS, OUTPUT
 from pgkd.student.features import mean_pool
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pgkd.student.features import Encoder
 
 _JOB = "Exporting an encoder"
-_OPSET = 17
+_OPSET = 20  # the first with Gelu
 _EXAMPLE = ([101, 7, 102, 0], [101, 7, 8, 102]), ([1, 1, 1, 0], [1, 1, 1, 1])
 
 
@@ -35,41 +36,23 @@ def encoder_graph(encoder: Encoder) -> Any:
         ExportError: the encoder's architecture cannot be traced.
         MissingExtraError: the extra ``export`` is not installed.
     """
-    optimizer = require("onnxruntime.transformers.optimizer", extra="export", job=_JOB)
-    fusion = require("onnxruntime.transformers.fusion_options", extra="export", job=_JOB)
     onnx = require("onnx", extra="export", job=_JOB)
-    options = fusion.FusionOptions("bert")
-    options.use_multi_head_attention = True  # projections stay plain products: int8 needs that
-    options.enable_embed_layer_norm = False  # and the table a plain lookup
-    # Fused with the sum before it, a layer norm takes four times as long as both apart.
-    options.enable_skip_layer_norm = options.enable_bias_skip_layer_norm = False
-    config = encoder.model.config
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "traced.onnx"
         _trace(encoder, path)
-        fused = optimizer.optimize_model(
-            str(path),
-            model_type="bert",
-            num_heads=getattr(config, "num_attention_heads", 0),
-            hidden_size=config.hidden_size,
-            opt_level=0,
-            optimization_options=options,
-        )
-        fused.save_model_to_file(str(path))  # which declares the domain of the fused operators
         return onnx.load(path)
 
 
 def _trace(encoder: Encoder, path: Path) -> None:
     """Write the graph as torch traces it.
 
-    The tracer of TorchScript with plain ("eager") attention: that is the graph which onnxruntime's
-    fusions know, and the newer exporter would need one package more.
+    By the tracer of TorchScript: the newer exporter would need one package more.
     """
     torch = require("torch", extra="export", job=_JOB)
-    require("onnx", extra="export", job=_JOB)
+    attention.register()
     model = copy.deepcopy(encoder.model).cpu()
     try:
-        model.set_attn_implementation("eager")
+        model.set_attn_implementation(attention.NAME)
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # of the tracer: deprecated, and constants it finds
             torch.onnx.export(

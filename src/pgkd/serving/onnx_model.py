@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from pgkd.serving.manifest import Manifest
 
+    Inputs = NDArray[np.int64]
+
 GRAPH, TOKENIZER, HEAD = "model.onnx", "tokenizer.json", "head.safetensors"
 INPUTS, OUTPUT = ("input_ids", "attention_mask"), "features"
 _JOB = "An exported encoder"
@@ -71,33 +73,37 @@ class OnnxModel:
         """Mean-pooled features of unit length, shape (n, width)."""
         ids = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
         features = np.empty((len(ids), self._head.weights.shape[1]))
-        for batch in _batches([len(row) for row in ids]):
-            features[batch] = self._embed([ids[i] for i in batch])
+        for batch, inputs in batches(ids):
+            features[batch] = self._session.run((OUTPUT,), inputs)[0]
         return features
 
-    def _embed(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Features of one batch, padded to its longest row; the mask hides what pads it."""
-        length = max(map(len, rows))
-        inputs = np.zeros((len(rows), length), dtype=np.int64)
-        mask = np.zeros_like(inputs)
-        for i, row in enumerate(rows):
-            inputs[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        found: NDArray[np.float32] = self._session.run(
-            (OUTPUT,), dict(zip(INPUTS, (inputs, mask), strict=True))
-        )[0]
-        return found
 
+def batches(rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], dict[str, Inputs]]]:
+    """Inputs of a graph for texts, the shortest first, in batches of about as many tokens.
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of texts, the shortest first, in batches of about as many tokens."""
+    Args:
+        rows: token ids of n texts, n at least 1.
+
+    Yields:
+        The indices of a batch, and its inputs, both of shape (texts, length of the longest); the
+        attention mask hides what pads it.
+    """
     batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[i] > _BATCH:
-            yield batch
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if batch and (len(batch) + 1) * len(rows[i]) > _BATCH:
+            yield batch, _padded([rows[i] for i in batch])
             batch = []
         batch.append(i)
-    yield batch
+    yield batch, _padded([rows[i] for i in batch])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> dict[str, Inputs]:
+    ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return dict(zip(INPUTS, (ids, mask), strict=True))
 
 
 def save_model(graph: Any, tokenizer: Any, head: Head, folder: Path) -> None:

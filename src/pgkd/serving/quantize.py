@@ -1,12 +1,17 @@
 """A graph in 8 bits whose output does not depend on the batch.
 
-Activations are quantised token by token, each by its own largest value, as in ZeroQuant (Yao et
-al., NeurIPS 2022); weights column by column. onnxruntime's own dynamic quantisation takes one scale
-for a whole batch instead: a text's answer then depends on the texts beside it, and one outlier
-coarsens them all.
+onnxruntime's own dynamic quantisation takes one scale for all activations of a batch: a text's
+answer then depends on the texts beside it, and one outlier coarsens them all. Here
 
-Weights have 7 bits. CPUs without VNNI add two products of 8 bits in 16 bits, which overflow; with
-weights of at most 63 they cannot, and where a graph will run is not known when it is made.
+- what a layer norm gives, and what attention mixes, has a scale for each channel that is fixed
+  beforehand, on texts that the student was trained on. It is shared out between activations and
+  weights as in SmoothQuant (Xiao et al., ICML 2023), for a few channels have large outliers;
+- whatever else, the middle of the feed-forward layers, has one for each token, by its own largest
+  value, as in ZeroQuant (Yao et al., NeurIPS 2022): its range differs too much from text to text.
+
+Weights have a scale for each column, and 7 bits. CPUs without VNNI add two products of 8 bits in 16
+bits, which overflow; with weights of at most 63 they cannot, and where a graph will run is not
+known when it is made.
 """
 
 from __future__ import annotations
@@ -17,27 +22,33 @@ import numpy as np
 
 from pgkd.errors import ExportError
 from pgkd.extras import require
+from pgkd.serving.calibration import Range, ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
 _WEIGHT_MAX = 63
 _TABLE_MAX = 127
 _LARGE = 1 << 18  # elements: smaller tables are not worth it
 _DOMAIN = "com.microsoft"  # of MatMulIntegerToFloat
+_STEADY = {"LayerNormalization", "Reshape"}  # what gives them: a reshape joins attention's heads
+_LEAST_SHARE = 1e-3  # of the largest channel: one that never moved is not divided by nothing
 
 
-def quantize(model: Any) -> Any:
+def quantize(model: Any, rows: Sequence[Sequence[int]]) -> Any:
     """A copy of a graph with its matrix products, and its large tables, in int8.
 
     Args:
         model: an `onnx.ModelProto`, as `encoder_graph` makes it.
+        rows: token ids of texts such as it will be given, at least one, to fix scales by.
 
     Raises:
         ExportError: it has no product with a constant matrix.
         MissingExtraError: the extra ``export`` is not installed.
     """
-    return _Quantizer(model).run()
+    return _Quantizer(model).run(rows)
 
 
 class _Quantizer:
@@ -48,63 +59,130 @@ class _Quantizer:
         self._graph = self._model.graph
         to_array = self._onnx.numpy_helper.to_array
         self._constants = {i.name: to_array(i) for i in self._graph.initializer}
+        self._old = self._resolved(self._graph.node)
+        self._makers = {name: node for node in self._old for name in node.output}
         self._nodes: list[Any] = []
-        self._known: set[str] = set()  # constants and quantised rows that are there already
+        self._known: set[str] = set()  # values, and constants, that are there already
+        self._takers: dict[str, list[Any]] = {}
+        for node in self._old:
+            for name in node.input:
+                self._takers.setdefault(name, []).append(node)
 
-    def run(self) -> Any:
-        products = 0
-        for node in self._graph.node:
-            constant = self._constants.get(self._matrix_of(node))
-            if node.op_type == "MatMul" and constant is not None and constant.ndim == 2:
-                self._product(node, constant)
-                products += 1
-            elif node.op_type == "Gather" and constant is not None and constant.size >= _LARGE:
-                self._lookup(node, constant)
-            elif node.op_type == "BiasGelu":
-                # By tanh, which is off by less than a step of 8 bits and takes two thirds the time.
-                self._add("FastGelu", list(node.input), node.output[0], domain=_DOMAIN)
-            else:
-                self._nodes.append(node)
+    def run(self, rows: Sequence[Sequence[int]]) -> Any:
+        products = [node for node in self._old if self._is_product(node)]
         if not products:
             raise ExportError("The encoder's graph holds no product that could be quantised.")
+        taken = {node.input[0] for node in products}
+        steady = sorted(x for x in taken if self._makers[x].op_type in _STEADY)
+        found = ranges(self._model, steady, rows)
+        smooth = {x: self._smooth(x, found[x], products) for x in steady}
+        for node in self._old:
+            x = node.input[0] if node.input else ""
+            if self._known.intersection(node.output):
+                continue
+            if self._is_product(node) and x in steady:
+                self._steady_product(node, found[x], smooth[x])
+            elif self._is_product(node):
+                self._row_product(node)
+            elif node.op_type == "Gather" and self._constant_size(x) >= _LARGE:
+                self._lookup(node, self._constants[x])
+            else:
+                self._nodes.append(node)
         self._replace_nodes()
         return self._model
 
-    @staticmethod
-    def _matrix_of(node: Any) -> str:
-        at = {"MatMul": 1, "Gather": 0}.get(node.op_type)
-        return "" if at is None else str(node.input[at])
+    def _resolved(self, nodes: Iterable[Any]) -> list[Any]:
+        """The nodes, without those that give an equal constant another name."""
+        names: dict[str, str] = {}
+        kept = []
+        for node in nodes:
+            if node.op_type == "Identity" and node.input[0] in self._constants:
+                names[node.output[0]] = node.input[0]
+                continue
+            node.input[:] = [names.get(name, name) for name in node.input]
+            kept.append(node)
+        return kept
 
-    def _product(self, node: Any, weight: NDArray[np.float32]) -> None:
-        """``x @ w`` as (x / row, in uint8) @ (w / column, in int8), times row and column."""
+    def _is_product(self, node: Any) -> bool:
+        matrix = self._constants.get(node.input[1]) if node.op_type == "MatMul" else None
+        return matrix is not None and matrix.ndim == 2
+
+    def _constant_size(self, name: str) -> int:
+        return self._constants[name].size if name in self._constants else 0
+
+    def _smooth(self, x: str, found: Range, products: list[Any]) -> NDArray[np.float32]:
+        """What divides each channel of `x`: half way between its own range and its weights'."""
+        weights = [self._constants[node.input[1]] for node in products if node.input[0] == x]
+        of_weights = np.max([np.abs(weight).max(axis=1) for weight in weights], axis=0)
+        sizes = (np.maximum(size, size.max() * _LEAST_SHARE) for size in (found.size, of_weights))
+        activations, weighed = sizes
+        divisor: NDArray[np.float32] = np.sqrt(activations / weighed).astype(np.float32)
+        return divisor
+
+    def _steady_product(self, node: Any, found: Range, divisor: NDArray[np.float32]) -> None:
+        """``x @ w`` as (x / divisor, in uint8) @ (divisor * w, in int8), by one scale for all."""
+        x, name = node.input
+        least = min(0.0, float((found.least / divisor).min()))
+        step = (max(0.0, float((found.largest / divisor).max())) - least) / 255
+        scale = self._constant(f"{x}_step", np.float32(step))
+        zero = self._constant(f"{x}_zero", np.uint8(np.clip(np.round(-least / step), 0, 255)))
+        if f"{x}_uint8" not in self._known:
+            self._known.add(f"{x}_uint8")
+            factor = self._constant(f"{x}_factor", 1 / divisor)
+            self._add("Mul", [x, factor], f"{x}_even")
+            self._add("QuantizeLinear", [f"{x}_even", scale, zero], f"{x}_uint8")
+        weight = divisor[:, None] * self._constants[name]
+        bias, out = self._bias_after(node.output[0])
+        self._multiply(x, name, weight, (scale, zero), out, bias)
+
+    def _bias_after(self, product: str) -> tuple[str, str]:
+        """The bias that is added to a product and what that gives; or none, and the product."""
+        takers = self._takers.get(product, [])
+        if len(takers) == 1 and takers[0].op_type == "Add":
+            for name in takers[0].input:
+                if name in self._constants and self._constants[name].ndim == 1:
+                    [out] = takers[0].output
+                    self._known.add(out)
+                    return name, out
+        return "", product
+
+    def _row_product(self, node: Any) -> None:
+        """``x @ w`` as (x / row, in uint8) @ (w, in int8), times row."""
         x, name = node.input
         scale = self._constant("unit_scale", np.float32(1 / 127))
         zero = self._constant("unit_zero", np.uint8(128))
-        if name not in self._known:
-            column = _largest(weight, axis=0) / _WEIGHT_MAX
-            self._constant(f"{name}_int8", np.round(weight / column).astype(np.int8))
-            self._constant(f"{name}_scale", column.astype(np.float32).reshape(-1))
-            self._known.add(name)
-        self._quantise_rows(x, scale, zero)
+        if f"{x}_uint8" not in self._known:
+            self._known.add(f"{x}_uint8")
+            last = self._constant("last_axis", np.array([-1], dtype=np.int64))
+            least = self._constant("least", np.float32(1e-12))  # of a row of zeros
+            # Many small steps of one number a row, for the few that walk over all of x cost.
+            self._add("ReduceMax", [x, last], f"{x}_max", keepdims=1)
+            self._add("ReduceMin", [x, last], f"{x}_min", keepdims=1)
+            self._add("Neg", [f"{x}_min"], f"{x}_depth")
+            self._add("Max", [f"{x}_max", f"{x}_depth", least], f"{x}_row")
+            self._add("Reciprocal", [f"{x}_row"], f"{x}_inverse")
+            self._add("Mul", [x, f"{x}_inverse"], f"{x}_by_row")
+            self._add("QuantizeLinear", [f"{x}_by_row", scale, zero], f"{x}_uint8")
         [out] = node.output
-        inputs = [f"{x}_uint8", f"{name}_int8", scale, f"{name}_scale", zero]
-        self._add("MatMulIntegerToFloat", inputs, f"{out}_unit", domain=_DOMAIN)
+        self._multiply(x, name, self._constants[name], (scale, zero), f"{out}_unit")
         self._add("Mul", [f"{out}_unit", f"{x}_row"], out)
 
-    def _quantise_rows(self, x: str, scale: str, zero: str) -> None:
-        """Divide each row by its largest value and round, once for all products that take it."""
-        if x in self._known:
-            return
-        self._known.add(x)
-        least = self._constant("least", np.float32(1e-12))  # of a row of zeros
-        # Many small steps of one number a row, for the few that walk over all of x are what costs.
-        self._add("ReduceMax", [x], f"{x}_max", axes=[-1], keepdims=1)
-        self._add("ReduceMin", [x], f"{x}_min", axes=[-1], keepdims=1)
-        self._add("Neg", [f"{x}_min"], f"{x}_depth")
-        self._add("Max", [f"{x}_max", f"{x}_depth", least], f"{x}_row")
-        self._add("Reciprocal", [f"{x}_row"], f"{x}_inverse")
-        self._add("Mul", [x, f"{x}_inverse"], f"{x}_by_row")
-        self._add("QuantizeLinear", [f"{x}_by_row", scale, zero], f"{x}_uint8")
+    def _multiply(
+        self,
+        x: str,
+        name: str,
+        weight: NDArray[np.float32],
+        step: tuple[str, str],
+        output: str,
+        bias: str = "",
+    ) -> None:
+        """The product of `x` in uint8 and a matrix, each of whose columns has its own scale."""
+        column = _largest(weight, axis=0) / _WEIGHT_MAX
+        coded = self._constant(f"{x} {name}_int8", np.round(weight / column).astype(np.int8))
+        scales = self._constant(f"{x} {name}_scale", column.astype(np.float32).reshape(-1))
+        scale, zero = step
+        inputs = [f"{x}_uint8", coded, scale, scales, zero, *(("", bias) if bias else ())]
+        self._add("MatMulIntegerToFloat", inputs, output, domain=_DOMAIN)
 
     def _lookup(self, node: Any, table: NDArray[np.float32]) -> None:
         """Rows of a table in int8, each with its own scale: a quarter of the bytes."""

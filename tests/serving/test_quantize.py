@@ -1,0 +1,147 @@
+"""Graphs for a CPU: attention without softmax, and 8 bits with scales that texts fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from pgkd.errors import ExportError
+from pgkd.serving import attention
+from pgkd.serving.calibration import ranges
+from pgkd.serving.graph import encoder_graph
+from pgkd.serving.onnx_model import OUTPUT, batches
+from pgkd.serving.quantize import quantize
+from pgkd.student.encoders import load_encoder
+from pgkd.student.features import Encoder
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+TEXTS, _ = make_rows(12)
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder: Path) -> Encoder:
+    """A BERT of one layer, with random weights."""
+    return load_encoder(str(tiny_encoder), max_length=24)
+
+
+def other(encoder: Encoder, kind: str) -> Encoder:
+    """A model of another architecture under the same tokenizer."""
+    import torch
+    import transformers
+
+    sizes = dict(SIZES, vocab_size=len(encoder.tokenizer), intermediate_size=64, pad_token_id=0)
+    extra = {"Albert": {"embedding_size": 16}, "ModernBert": {"local_attention": 4}}.get(kind, {})
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**sizes, **extra)
+    model = getattr(transformers, f"{kind}Model")(config)
+    return Encoder(model, encoder.tokenizer, max_length=24, origin=None)
+
+
+def answers(model: Any, rows: list[list[int]]) -> NDArray[np.float32]:
+    """What a graph gives for texts."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    found = {}
+    for indices, inputs in batches(rows):
+        found.update(zip(indices, session.run((OUTPUT,), inputs)[0], strict=True))
+    return np.array([found[i] for i in range(len(rows))])
+
+
+@pytest.mark.parametrize("scale", [1, 12])
+def test_attention_is_that_of_softmax(scale: int) -> None:
+    """With small scores and with large ones, with and without hidden tokens."""
+    import torch
+
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 3, 7, 8) * scale, *torch.randn(2, 2, 3, 7, 8)
+    hidden = torch.zeros(2, 1, 7, 7)
+    hidden[0, ..., 5:] = torch.finfo(torch.float32).min
+    highest = (query @ key.transpose(2, 3) / 8**0.5).abs().max()
+    assert scale == 1 or attention._CEILING / 2 < highest < attention._CEILING
+    for mask in (None, hidden):
+        expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
+        mixed, _ = attention._attention(None, query, key, value, mask)
+        assert (mixed.transpose(1, 2) - expected).abs().max() < 1e-5
+
+
+def test_scores_of_any_size_give_numbers() -> None:
+    import torch
+
+    for size in (1e4, -1e4):
+        query, key = torch.full((1, 1, 2, 4), size), torch.ones(1, 1, 2, 4)
+        got, _ = attention._attention(None, query, key, torch.ones(1, 1, 2, 4), None)
+        assert torch.isfinite(got).all()
+
+
+@pytest.mark.parametrize("kind", ["Albert", "ModernBert", "MPNet", "Roberta"])
+def test_other_architectures_are_traced_and_quantised(encoder: Encoder, kind: str) -> None:
+    """Albert's layers share their weights; MPNet has an attention of its own, with a softmax."""
+    made = other(encoder, kind)
+    rows = made.tokens(TEXTS)
+    graph = encoder_graph(made)
+    expected = made.features(TEXTS)
+    assert answers(graph, rows) == pytest.approx(expected, abs=1e-5)
+    kinds = [node.op_type for node in graph.graph.node]
+    assert ("Softmax" in kinds) == (kind == "MPNet")
+    small = quantize(graph, rows)
+    similarity = (answers(small, rows) * expected).sum(axis=1)
+    assert similarity.min() > 0.99
+    constants = {constant.name for constant in small.graph.initializer}
+    left = [node for node in small.graph.node if node.op_type == "MatMul"]
+    assert not any(constants.intersection(node.input) for node in left)
+
+
+def test_channels_with_outliers_leave_the_others_their_digits(encoder: Encoder) -> None:
+    """One channel of a layer norm a thousand times as large as the rest, and nobody weighs it."""
+    import torch
+
+    made = Encoder(encoder.model, encoder.tokenizer, max_length=24, origin=None)
+    state = {name: value.clone() for name, value in made.model.state_dict().items()}
+    try:
+        with torch.no_grad():
+            [norm] = [
+                part for name, part in made.model.named_modules() if name == "embeddings.LayerNorm"
+            ]
+            norm.bias[3] = 1000.0
+            for name, part in made.model.named_modules():
+                if name.endswith(("query", "key", "value")):
+                    part.weight[:, 3] = 1e-4
+        rows = made.tokens(TEXTS)
+        graph = encoder_graph(made)
+        exact, small = answers(graph, rows), answers(quantize(graph, rows), rows)
+        assert (exact * small).sum(axis=1).min() > 0.999
+    finally:
+        made.model.load_state_dict(state)
+
+
+def test_padding_is_not_looked_at(encoder: Encoder) -> None:
+    graph = encoder_graph(encoder)
+    [name] = [
+        node.output[0]
+        for node in graph.graph.node
+        if node.op_type == "LayerNormalization" and "embeddings" in node.output[0]
+    ]
+    short, long = encoder.tokens(["vpn", " ".join(TEXTS[:3])])
+    together = ranges(graph, [name], [short, long])[name]
+    alone = [ranges(graph, [name], [row])[name] for row in (short, long)]
+    assert together.largest == pytest.approx(np.maximum(*(found.largest for found in alone)))
+    assert together.least == pytest.approx(np.minimum(*(found.least for found in alone)))
+    assert (together.size >= together.largest).all()
+
+
+def test_a_graph_without_products_is_refused(encoder: Encoder) -> None:
+    graph = encoder_graph(encoder)
+    del graph.graph.initializer[:]
+    with pytest.raises(ExportError, match="no product that could be quantised"):
+        quantize(graph, [[1, 2]])
