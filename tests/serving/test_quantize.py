@@ -102,6 +102,36 @@ def test_other_architectures_are_traced_and_quantised(encoder: Encoder, kind: st
     assert not any(constants.intersection(node.input) for node in left)
 
 
+@pytest.mark.filterwarnings("ignore")  # of the tracer: deprecated
+def test_padding_changes_no_digit(tmp_path: Path) -> None:
+    """8 bits would make a step of the last digit, and an answer would hang on its batch."""
+    import onnxruntime
+    import torch
+
+    class Attention(torch.nn.Module):
+        def forward(self, query: Any, key: Any, value: Any, mask: Any) -> Any:
+            return attention._attention(None, query, key, value, mask)[0]
+
+    names = ["query", "key", "value", "mask"]
+    example = (*torch.randn(3, 2, 2, 5, 16), torch.zeros(2, 1, 5, 5))
+    torch.onnx.export(
+        Attention(), example, str(tmp_path / "attention.onnx"), dynamo=False, opset_version=20,
+        input_names=names, dynamic_axes={name: [0, 2, 3] for name in names},
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(
+        tmp_path / "attention.onnx", providers=["CPUExecutionProvider"]
+    )
+    rng = np.random.default_rng(0)
+    for length in range(2, 40):  # tokenizers frame each text by two tokens
+        rows = rng.normal(size=(3, 1, 2, 40, 16)).astype(np.float32)
+        mask = np.zeros((1, 1, 40, 40), dtype=np.float32)
+        mask[..., length:] = np.finfo(np.float32).min
+        padded = session.run(None, dict(zip(names, [*rows, mask], strict=True)))[0]
+        short = [*rows[:, :, :, :length], mask[:, :, :length, :length]]
+        alone = session.run(None, dict(zip(names, short, strict=True)))[0]
+        assert np.array_equal(padded[:, :length], alone)
+
+
 def test_channels_with_outliers_leave_the_others_their_digits(encoder: Encoder) -> None:
     """One channel of a layer norm a thousand times as large as the rest, and nobody weighs it."""
     import torch

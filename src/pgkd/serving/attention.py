@@ -65,5 +65,8 @@ def _attention(
     if attention_mask is not None:
         ceiling = _CEILING + attention_mask.clamp(min=_HIDDEN - _CEILING)
     powers = torch.minimum(query * scaling @ key.transpose(2, 3), ceiling).exp()
-    mixed = (powers @ value) / (powers.sum(-1, keepdim=True) + _SOMETHING)
+    # Summed by a product with many columns, as the values are mixed: any other sum is rounded by
+    # how long padding makes a row. 8 bits make steps of that, and an answer hangs on its batch.
+    total = powers @ torch.ones_like(value[:1, :1])
+    mixed = (powers @ value) / (total + _SOMETHING)
     return mixed.transpose(1, 2).contiguous(), None
