@@ -155,6 +155,19 @@ def test_channels_with_outliers_leave_the_others_their_digits(encoder: Encoder) 
         made.model.load_state_dict(state)
 
 
+def test_layers_that_give_nothing_are_quantised_too(encoder: Encoder) -> None:
+    """No scale is a division of nothing by nothing."""
+    import torch
+
+    made = other(encoder, "Roberta")
+    with torch.no_grad():
+        for name, weights in made.model.encoder.layer[1].named_parameters():
+            if "LayerNorm" in name or "query" in name:
+                weights.zero_()
+    rows = made.tokens(TEXTS)
+    assert np.isfinite(answers(quantize(encoder_graph(made), rows), rows)).all()
+
+
 def test_padding_is_not_looked_at(encoder: Encoder) -> None:
     graph = encoder_graph(encoder)
     [name] = [

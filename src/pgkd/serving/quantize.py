@@ -72,7 +72,7 @@ class _Quantizer:
         products = [node for node in self._old if self._is_product(node)]
         if not products:
             raise ExportError("The encoder's graph holds no product that could be quantised.")
-        taken = {node.input[0] for node in products}
+        taken = {node.input[0] for node in products} & set(self._makers)
         steady = sorted(x for x in taken if self._makers[x].op_type in _STEADY)
         found = ranges(self._model, steady, rows)
         smooth = {x: self._smooth(x, found[x], products) for x in steady}
@@ -114,8 +114,10 @@ class _Quantizer:
         """What divides each channel of `x`: half way between its own range and its weights'."""
         weights = [self._constants[node.input[1]] for node in products if node.input[0] == x]
         of_weights = np.max([np.abs(weight).max(axis=1) for weight in weights], axis=0)
-        sizes = (np.maximum(size, size.max() * _LEAST_SHARE) for size in (found.size, of_weights))
-        activations, weighed = sizes
+        activations, weighed = (
+            np.maximum(size, _LEAST_SHARE * (size.max() or 1.0))
+            for size in (found.size, of_weights)
+        )
         divisor: NDArray[np.float32] = np.sqrt(activations / weighed).astype(np.float32)
         return divisor
 
@@ -123,7 +125,7 @@ class _Quantizer:
         """``x @ w`` as (x / divisor, in uint8) @ (divisor * w, in int8), by one scale for all."""
         x, name = node.input
         least = min(0.0, float((found.least / divisor).min()))
-        step = (max(0.0, float((found.largest / divisor).max())) - least) / 255
+        step = (max(0.0, float((found.largest / divisor).max())) - least) / 255 or 1.0
         scale = self._constant(f"{x}_step", np.float32(step))
         zero = self._constant(f"{x}_zero", np.uint8(np.clip(np.round(-least / step), 0, 255)))
         if f"{x}_uint8" not in self._known:
@@ -155,7 +157,7 @@ class _Quantizer:
             self._known.add(f"{x}_uint8")
             last = self._constant("last_axis", np.array([-1], dtype=np.int64))
             least = self._constant("least", np.float32(1e-12))  # of a row of zeros
-            # Many small steps of one number a row, for the few that walk over all of x cost.
+            # Many small steps of one number a row: the few that walk over all of x are what costs.
             self._add("ReduceMax", [x, last], f"{x}_max", keepdims=1)
             self._add("ReduceMin", [x, last], f"{x}_min", keepdims=1)
             self._add("Neg", [f"{x}_min"], f"{x}_depth")
