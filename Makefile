@@ -6,10 +6,10 @@ READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
 .PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
-  bench-quick bench-guidance bench-pool bench-pool-loop bench-full bench-distill bench-round0 \
-  bench-recipes bench-setfit bench-prior bench-soft bench-spread bench-stop bench-second-look \
-  bench-retraining bench-mining bench-head bench-weight bench-calls bench-labelling bench-serving \
-  bench-growth bench-server soak bench-report
+  bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
+  bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
+  bench-stop bench-second-look bench-retraining bench-mining bench-head bench-weight bench-calls \
+  bench-labelling bench-serving bench-growth bench-server soak bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -114,6 +114,14 @@ bench-quick: setup  ## a small benchmark with the local teacher; a quarter of an
 bench-guidance: setup  ## what guidance is worth where writing is perfect; no LLM
 	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/guidance.yaml --data $(DATA) \
 	  --out $(CELLS)/guidance --results benchmarks/results/guidance
+
+bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher; hours, resumable
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/few_labels.yaml --data $(DATA) \
+	  --out $(CELLS)/few_labels --results benchmarks/results/few_labels
+
+bench-tail: setup  ## rare classes, the default against the paper's prompt; hours, resumable
+	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/tail.yaml --data $(DATA) \
+	  --out $(CELLS)/tail --results benchmarks/results/tail
 
 POOL := PGKD_OFFLINE=1 $(BIN)/python benchmarks/pool_choice.py --data-root $(DATA)
 
