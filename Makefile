@@ -117,11 +117,13 @@ bench-guidance: setup  ## what guidance is worth where writing is perfect; no LL
 
 bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher; hours, resumable
 	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/few_labels.yaml --data $(DATA) \
-	  --out $(CELLS)/few_labels --results benchmarks/results/few_labels
+	  --out $(CELLS)/few_labels --results benchmarks/results/few_labels \
+	  --archive benchmarks/results/few_labels.tar.xz
 
 bench-tail: setup  ## rare classes, the default against the paper's prompt; hours, resumable
 	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/tail.yaml --data $(DATA) \
-	  --out $(CELLS)/tail --results benchmarks/results/tail
+	  --out $(CELLS)/tail --results benchmarks/results/tail \
+	  --archive benchmarks/results/tail.tar.xz
 
 POOL := PGKD_OFFLINE=1 $(BIN)/python benchmarks/pool_choice.py --data-root $(DATA)
 

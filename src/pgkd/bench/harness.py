@@ -121,9 +121,14 @@ class Bench:
             if not found.train.is_file():
                 raise DataError(f"{found.train} does not exist: give the folder of the data sets.")
 
+    @property
+    def cells_folder(self) -> Path:
+        """Where the cells lie."""
+        return self.out / "cells"
+
     def folder(self, cell: Cell) -> CellFolder:
         """Where a cell lies."""
-        return CellFolder(self.out / "cells" / cell.name)
+        return CellFolder(self.cells_folder / cell.name)
 
     def run(self) -> dict[str, Any]:
         """Distil, judge, and return the results of all cells that have been judged so far.
