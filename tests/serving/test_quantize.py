@@ -52,7 +52,7 @@ def answers(model: Any, rows: list[list[int]]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    found = {}
+    found: dict[int, NDArray[np.float32]] = {}
     for indices, inputs in batches(rows):
         found.update(zip(indices, session.run((OUTPUT,), inputs)[0], strict=True))
     return np.array([found[i] for i in range(len(rows))])
@@ -64,7 +64,7 @@ def test_attention_is_that_of_softmax(scale: int) -> None:
     import torch
 
     torch.manual_seed(0)
-    query, key, value = torch.randn(2, 3, 7, 8) * scale, *torch.randn(2, 2, 3, 7, 8)
+    query, (key, value) = torch.randn(2, 3, 7, 8) * scale, torch.randn(2, 2, 3, 7, 8)
     hidden = torch.zeros(2, 1, 7, 7)
     hidden[0, ..., 5:] = torch.finfo(torch.float32).min
     highest = (query @ key.transpose(2, 3) / 8**0.5).abs().max()
@@ -108,7 +108,7 @@ def test_padding_changes_no_digit(tmp_path: Path) -> None:
     import onnxruntime
     import torch
 
-    class Attention(torch.nn.Module):
+    class Attention(torch.nn.Module):  # type: ignore[misc]
         def forward(self, query: Any, key: Any, value: Any, mask: Any) -> Any:
             return attention._attention(None, query, key, value, mask)[0]
 
