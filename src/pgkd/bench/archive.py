@@ -11,14 +11,14 @@ import re
 import tarfile
 from typing import TYPE_CHECKING
 
-from pgkd.bench.folders import CellFolder
+from pgkd.bench.folders import KEPT, CellFolder
 from pgkd.errors import DataError
 from pgkd.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MEMBER = re.compile(r"(?P<cell>[\w.-]*\w)/(?P<file>cell\.json|test\.npz|test\.json)")
+_MEMBER = re.compile(rf"(?P<cell>[\w.-]*\w)/(?P<file>{'|'.join(map(re.escape, KEPT))})")
 _LARGEST = 1 << 26  # bytes of a file: a hundred times as many as the largest known
 
 
@@ -52,7 +52,7 @@ def unpack(archive: Path, cells: Path) -> int:
     new = [name for name in found if CellFolder(cells / name).state == "open"]
     for name in new:
         (cells / name).mkdir(parents=True)
-        for file in sorted(found[name], key=_order):
+        for file in (file for file in KEPT if file in found[name]):
             write_whole(cells / name / file, found[name][file])
     return len(new)
 
@@ -73,7 +73,7 @@ def pack(cells: Path, archive: Path) -> int:
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w:xz") as opened:
         for path in judged:
-            for file in ("cell.json", "test.npz", "test.json"):
+            for file in KEPT:
                 content = (path / file).read_bytes()
                 member = tarfile.TarInfo(f"{path.name}/{file}")
                 member.size = len(content)
@@ -81,8 +81,3 @@ def pack(cells: Path, archive: Path) -> int:
     archive.parent.mkdir(parents=True, exist_ok=True)
     write_whole(archive, written.getvalue())
     return len(judged)
-
-
-def _order(file: str) -> bool:
-    """The file that says that a cell was judged comes last."""
-    return file == "test.json"

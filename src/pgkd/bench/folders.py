@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
     from pgkd.bench.plan import Cell
 
-_DONE, _TESTED, _PREDICTED = "cell.json", "test.json", "test.npz"
+_DONE, _PREDICTED, _TESTED = "cell.json", "test.npz", "test.json"
+KEPT = (_DONE, _PREDICTED, _TESTED)
+"""What results are made of, in the order in which it is written."""
 
 
 @dataclass(frozen=True)

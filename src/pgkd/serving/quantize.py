@@ -75,7 +75,7 @@ class _Quantizer:
         taken = {node.input[0] for node in products} & set(self._makers)
         steady = sorted(x for x in taken if self._makers[x].op_type in _STEADY)
         found = ranges(self._model, steady, rows)
-        smooth = {x: self._smooth(x, found[x], products) for x in steady}
+        smooth = {x: self._smooth(x, found[x]) for x in steady}
         for node in self._old:
             x = node.input[0] if node.input else ""
             if self._known.intersection(node.output):
@@ -110,9 +110,10 @@ class _Quantizer:
     def _constant_size(self, name: str) -> int:
         return self._constants[name].size if name in self._constants else 0
 
-    def _smooth(self, x: str, found: Range, products: list[Any]) -> NDArray[np.float32]:
+    def _smooth(self, x: str, found: Range) -> NDArray[np.float32]:
         """What divides each channel of `x`: half way between its own range and its weights'."""
-        weights = [self._constants[node.input[1]] for node in products if node.input[0] == x]
+        products = filter(self._is_product, self._takers[x])
+        weights = [self._constants[node.input[1]] for node in products]
         of_weights = np.max([np.abs(weight).max(axis=1) for weight in weights], axis=0)
         activations, weighed = (
             np.maximum(size, _LEAST_SHARE * (size.max() or 1.0))
