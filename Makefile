@@ -8,8 +8,9 @@ RUN ?= runs/helpdesk
 .PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
   bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
   bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
-  bench-stop bench-second-look bench-retraining bench-mining bench-head bench-weight bench-calls \
-  bench-labelling bench-serving bench-growth bench-server soak bench-report
+  bench-stop bench-second-look bench-retraining bench-frozen-layers bench-mining bench-head \
+  bench-weight bench-calls bench-labelling bench-serving bench-growth bench-server soak \
+  bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,6 +88,9 @@ $(SETFIT_VENV)/.ready: benchmarks/setfit_arm.py
 bench-retraining: setup  ## what a round costs, in forward passes
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/retraining.py --data-root $(DATA)
 
+bench-frozen-layers: setup  ## what fine-tuning may leave as it is; an hour, resumable
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/frozen_layers.py --data-root $(DATA)
+
 bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)
 
@@ -108,22 +112,22 @@ bench-spread: setup  ## which of three times as many texts should be kept; half 
 bench-head: setup  ## how the head is chosen and calibrated
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/head_choice.py --data-root $(DATA)
 
+# A grid of cells by name; its results, and its judged cells, kept in the repository.
+grid = PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/$(1).yaml --data $(DATA) --out $(CELLS)/$(1)
+written = --results benchmarks/results/$(1)
+kept = $(written) --archive benchmarks/results/$(1).tar.xz
+
 bench-quick: setup  ## a small benchmark with the local teacher; a quarter of an hour, resumable
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/quick.yaml --data $(DATA) --out $(CELLS)/quick
+	$(call grid,quick)
 
 bench-guidance: setup  ## what guidance is worth where writing is perfect; no LLM
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/guidance.yaml --data $(DATA) \
-	  --out $(CELLS)/guidance --results benchmarks/results/guidance
+	$(call grid,guidance) $(call written,guidance)
 
 bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher; hours, resumable
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/few_labels.yaml --data $(DATA) \
-	  --out $(CELLS)/few_labels --results benchmarks/results/few_labels \
-	  --archive benchmarks/results/few_labels.tar.xz
+	$(call grid,few_labels) $(call kept,few_labels)
 
 bench-tail: setup  ## rare classes, the default against the paper's prompt; hours, resumable
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/tail.yaml --data $(DATA) \
-	  --out $(CELLS)/tail --results benchmarks/results/tail \
-	  --archive benchmarks/results/tail.tar.xz
+	$(call grid,tail) $(call kept,tail)
 
 POOL := PGKD_OFFLINE=1 $(BIN)/python benchmarks/pool_choice.py --data-root $(DATA)
 
@@ -137,15 +141,14 @@ bench-pool: setup  ## labels for a pool, chosen or drawn at random; an hour, no 
 	  --out benchmarks/results/pool_test_full.jsonl
 
 bench-pool-loop: setup  ## the same through the whole loop; hours
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/pool.yaml --data $(DATA) \
-	  --out $(CELLS)/pool --results benchmarks/results/pool
+	$(call grid,pool) $(call written,pool)
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/pool_curve.py $(CELLS)/pool --data-root $(DATA)
 
 bench-full: setup  ## the whole grid; days, resumable, see docs/benchmark.md
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/full.yaml --data $(DATA) --out $(CELLS)/full
+	$(call grid,full)
 
 bench-distill: setup  ## the table of the README; hours, resumes where it was stopped
-	PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/distill.yaml --data $(DATA) --out $(CELLS)/distill
+	$(call grid,distill)
 	$(BIN)/python benchmarks/summarise.py $(CELLS)/distill/results.json \
 	  benchmarks/results/distill.json
 

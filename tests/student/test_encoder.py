@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TEXTS, LABELS = make_rows(8)
 CLASSES = tuple(sorted(set(LABELS)))
-_THOROUGH = FineTuning(epochs=20, learning_rate=1e-3)
+_THOROUGH = FineTuning(epochs=20, learning_rate=1e-3, frozen_layers=0)
 _NONE = FineTuning(epochs=1, learning_rate=0.0)
 GOLD = np.array([CLASSES.index(label) for label in LABELS])
 
@@ -158,6 +158,7 @@ def test_fine_tuning_gives_back_the_random_state_it_found(encoder: Encoder) -> N
     fine_tuned(encoder)
     assert (torch.get_rng_state() == before).all()
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 def fine_tuned(encoder: Encoder) -> tuple[Encoder, Any, Any]:
@@ -174,7 +175,42 @@ def test_fine_tuning_trains_a_copy_and_leaves_the_base_alone(encoder: Encoder) -
     assert all((before[name] == after[name]).all() for name in before)
     changed = [n for n, p in tuned.model.state_dict().items() if (p != before[n]).any()]
     assert any("query" in name for name in changed)
-    assert any("word_embeddings" in name for name in changed)
+
+
+@pytest.mark.parametrize("kind", ["Bert", "ModernBert", "DistilBert", "MPNet"])
+def test_the_lowest_layers_are_frozen(encoder: Encoder, kind: str) -> None:
+    deep = of_three_layers(encoder, kind)
+    ones = np.ones(len(TEXTS))
+    head = fit_head(deep.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
+    trained = {}
+    for frozen in (0, 2, 9):
+        recipe = FineTuning(epochs=1, frozen_layers=frozen)
+        tuned, _ = fine_tune(deep, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
+        trained[frozen] = changed_parts(deep, tuned)
+    assert {"embeddings", "0", "1", "2"} <= trained[0]
+    assert trained[2] & {"embeddings", "0", "1", "2"} == {"1", "2"}
+    assert trained[9] & {"embeddings", "0", "1", "2"} == {"2"}
+
+
+def of_three_layers(encoder: Encoder, kind: str) -> Encoder:
+    """A model of an architecture, with random weights, under the tiny encoder's tokenizer."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(encoder.tokenizer), hidden_size=32, num_hidden_layers=3,
+        num_attention_heads=2, intermediate_size=64, pad_token_id=0,
+    )  # fmt: skip
+    model = getattr(transformers, f"{kind}Model")(config)
+    return encoder.trained(model)
+
+
+def changed_parts(before: Encoder, after: Encoder) -> set[str]:
+    """Numbers of the layers whose parameters differ, and "embeddings"."""
+    pairs = zip(before.model.named_parameters(), after.model.parameters(), strict=True)
+    names = [name for (name, old), new in pairs if (old != new).any()]
+    return {part for name in names for part in name.split(".") if part.isdigit() or "emb" in part}
 
 
 def test_fine_tuning_fits_better_than_its_linear_probe(encoder: Encoder) -> None:
