@@ -22,7 +22,7 @@ import numpy as np
 from recipes import MAX_LENGTH, cell_of, results
 from round0 import trained
 
-from pgkd.evaluation import evaluate
+from pgkd.evaluation import evaluate, paired_change
 from pgkd.student.encoder import EncoderStudent
 from pgkd.student.finetune import FineTuning, fine_tune
 
@@ -102,9 +102,9 @@ def print_changes(lines: Sequence[dict[str, Any]]) -> None:
 
 def change(pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]], measure: str) -> str:
     """Mean change in points and its standard error."""
-    points = np.array([100 * (new[measure] - old[measure]) for old, new in pairs])
-    error = points.std(ddof=1) / np.sqrt(len(points)) if len(points) > 1 else np.nan
-    return f"{points.mean():+.2f} ± {error:.2f}"
+    before, after = 100 * np.array([[line[measure] for line in pair] for pair in pairs]).T
+    mean, error = paired_change(after, before)
+    return f"{mean:+.2f} ± {error:.2f}"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.distill import RunFolder
+    from pgkd.student.features import Encoder
     from pgkd.teacher.account import Call
 
 os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # of `device: auto`: bytes are promised there alone
@@ -108,6 +109,20 @@ def make_encoder(folder: Path, texts: Sequence[str]) -> Path:
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+def of_kind(encoder: Encoder, kind: str, **settings: int) -> Encoder:
+    """A model of another architecture, with random weights, under the same tokenizer."""
+    import torch
+    import transformers
+
+    sizes = {
+        "vocab_size": len(encoder.tokenizer), "hidden_size": 32, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 64, "pad_token_id": 0,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**(sizes | settings))
+    return encoder.trained(getattr(transformers, f"{kind}Model")(config))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +212,23 @@ def test_the_command_shows_what_is_to_come_and_runs_a_part(
     assert "1 cells of the grid have not been run" in (out / "results.md").read_text()
     plain = CliRunner().invoke(app, [*given, "--dry-run"]).stdout
     assert "2 cells: 1 tested, 1 open." in plain
+
+
+def test_a_part_of_one_data_set_keeps_the_results_of_the_others(
+    data: Path, grid: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_test_file(data)
+    shutil.copytree(data / "tiny", data / "small")
+    block = {"data": ["tiny", "small"], "rows": [30], "seeds": [0], "teachers": ["oracle"]}
+    path, out = grid(grid=[{**block, "arms": ["alone", "class-list"]}]), tmp_path / "out"
+    Bench(path, data, out, only="arm=alone").run()
+    found = Bench(path, data, out, only="data=small,arm=class-list").run()
+    assert [(group["data"], group["arm"]) for group in found["groups"]] == [
+        ("tiny", "alone"), ("small", "alone"), ("small", "class-list"),
+    ]  # fmt: skip
+    shutil.rmtree(data / "tiny")  # what is not here cannot be told of
+    here = Bench(path, data, out, only="data=small").run()
+    assert {group["data"] for group in here["groups"]} == {"small"}
 
 
 def test_a_data_set_that_is_not_there_is_told_first(

@@ -15,7 +15,7 @@ from pgkd.serving.onnx_model import OUTPUT, batches
 from pgkd.serving.quantize import quantize
 from pgkd.student.encoders import load_encoder
 from pgkd.student.features import Encoder
-from tests.conftest import make_rows
+from tests.conftest import make_rows, of_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TEXTS, _ = make_rows(12)
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +32,9 @@ def encoder(tiny_encoder: Path) -> Encoder:
 
 
 def other(encoder: Encoder, kind: str) -> Encoder:
-    """A model of another architecture under the same tokenizer."""
-    import torch
-    import transformers
-
-    sizes = dict(SIZES, vocab_size=len(encoder.tokenizer), intermediate_size=64, pad_token_id=0)
+    """A small model of another architecture under the same tokenizer."""
     extra = {"Albert": {"embedding_size": 16}, "ModernBert": {"local_attention": 4}}.get(kind, {})
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**sizes, **extra)
-    model = getattr(transformers, f"{kind}Model")(config)
-    return Encoder(model, encoder.tokenizer, max_length=24, origin=None)
+    return of_kind(encoder, kind, **extra)
 
 
 def answers(model: Any, rows: list[list[int]]) -> NDArray[np.float32]:

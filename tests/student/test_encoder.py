@@ -16,7 +16,7 @@ from pgkd.student.encoders import forget_encoders, load_encoder
 from pgkd.student.finetune import FineTuning, batches, fine_tune
 from pgkd.student.head import HeadSettings, fit_head
 from pgkd.weights import cached
-from tests.conftest import make_rows
+from tests.conftest import make_rows, of_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +179,7 @@ def test_fine_tuning_trains_a_copy_and_leaves_the_base_alone(encoder: Encoder) -
 
 @pytest.mark.parametrize("kind", ["Bert", "ModernBert", "DistilBert", "MPNet"])
 def test_the_lowest_layers_are_frozen(encoder: Encoder, kind: str) -> None:
-    deep = of_three_layers(encoder, kind)
+    deep = of_kind(encoder, kind, num_hidden_layers=3)
     ones = np.ones(len(TEXTS))
     head = fit_head(deep.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
     trained = {}
@@ -190,20 +190,6 @@ def test_the_lowest_layers_are_frozen(encoder: Encoder, kind: str) -> None:
     assert {"embeddings", "0", "1", "2"} <= trained[0]
     assert trained[2] & {"embeddings", "0", "1", "2"} == {"1", "2"}
     assert trained[9] & {"embeddings", "0", "1", "2"} == {"2"}
-
-
-def of_three_layers(encoder: Encoder, kind: str) -> Encoder:
-    """A model of an architecture, with random weights, under the tiny encoder's tokenizer."""
-    import torch
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=len(encoder.tokenizer), hidden_size=32, num_hidden_layers=3,
-        num_attention_heads=2, intermediate_size=64, pad_token_id=0,
-    )  # fmt: skip
-    model = getattr(transformers, f"{kind}Model")(config)
-    return encoder.trained(model)
 
 
 def changed_parts(before: Encoder, after: Encoder) -> set[str]:

@@ -115,11 +115,11 @@ class Bench:
         self.out = out
         self._all = cells_of(self.plan)
         self.cells = chosen(self._all, only) if only else self._all
-        self._data = {cell.data: DataSet(data / cell.data) for cell in self.cells}
+        self._data = {cell.data: DataSet(data / cell.data) for cell in self._all}
         self._listener: Listener = listener or Silent()
-        for found in self._data.values():
-            if not found.train.is_file():
-                raise DataError(f"{found.train} does not exist: give the folder of the data sets.")
+        for name in dict.fromkeys(cell.data for cell in self.cells):
+            if not (train := self._data[name].train).is_file():
+                raise DataError(f"{train} does not exist: give the folder of the data sets.")
 
     @property
     def cells_folder(self) -> Path:
@@ -200,14 +200,18 @@ class Bench:
         return SetShape(tuple(sorted(set(labels))), groups, described)
 
     def results(self) -> dict[str, Any]:
-        """The results of all cells that have been judged, of those not chosen too."""
+        """The results of all cells that have been judged, of those not chosen too.
+
+        Those of a data set that is not here are left out.
+        """
         found = [
             Tested(cell, folder.read_done(), folder.read_test(), folder)
             for cell in self._all
             if (folder := self.folder(cell)).state == "tested"
         ]
         first = {tested.cell.data: tested.cell for tested in reversed(found)}
-        shapes = {name: self._shape(cell) for name, cell in first.items() if name in self._data}
+        there = {name: cell for name, cell in first.items() if self._data[name].train.is_file()}
+        shapes = {name: self._shape(cell) for name, cell in there.items()}
         found = [tested for tested in found if tested.cell.data in shapes]
         return results_of(self.plan, found, len(self._all) - len(found), shapes)
 
