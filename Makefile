@@ -8,7 +8,7 @@ RUN ?= runs/helpdesk
 .PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
   bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
   bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
-  bench-stop bench-second-look bench-retraining bench-frozen-layers bench-mining bench-head \
+  bench-stop bench-second-look bench-retraining bench-fine-tuning bench-mining bench-head \
   bench-weight bench-calls bench-labelling bench-serving bench-growth bench-server soak \
   bench-report
 
@@ -88,8 +88,8 @@ $(SETFIT_VENV)/.ready: benchmarks/setfit_arm.py
 bench-retraining: setup  ## what a round costs, in forward passes
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/retraining.py --data-root $(DATA)
 
-bench-frozen-layers: setup  ## what fine-tuning may leave as it is; an hour, resumable
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/frozen_layers.py --data-root $(DATA)
+bench-fine-tuning: setup  ## what fine-tuning may do without; two hours, resumable
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py --data-root $(DATA)
 
 bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)

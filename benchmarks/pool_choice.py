@@ -16,7 +16,6 @@ all rows; their labels weigh what an audit of 32 training rows says.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from functools import cache, partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import label_savings
 import numpy as np
+from lines import Lines
 from round0 import labelled_rows
 
 from pgkd.curation import without_rows
@@ -75,20 +75,17 @@ class Rows(NamedTuple):
 def main() -> None:
     """Run what is not in the output yet, a line each; print the tables."""
     args = arguments()
-    lines = args.out.read_text().splitlines() if args.out.is_file() else []
-    runs = [json.loads(line) for line in lines]
-    done = {tuple(run[name] for name in ("data", "seed", "arm", "teacher")) for run in runs}
+    lines = Lines(args.out, ("data", "seed", "arm", "teacher"))
     for name in args.data:
         for seed in args.seeds:
             for arm in args.arms:
-                if (name, seed, arm, args.teacher) not in done:
-                    runs.append(measure(args, name, arm, seed))
-                    with args.out.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(runs[-1]) + "\n")
-                    told = runs[-1]["accuracy"][-1], runs[-1]["seconds"]
+                if (name, seed, arm, args.teacher) not in lines:
+                    line = measure(args, name, arm, seed)
+                    lines.add(line)
+                    told = line["accuracy"][-1], line["seconds"]
                     print(name, seed, arm, args.teacher, *told, flush=True)
-    print(table(runs))
-    print(label_savings.table(runs))
+    print(table(lines.all))
+    print(label_savings.table(lines.all))
 
 
 def arguments() -> argparse.Namespace:

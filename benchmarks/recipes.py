@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from lines import Lines
 from round0 import trained, undrawn
 
 from pgkd.evaluation import draw_rows, evaluate
@@ -71,11 +72,10 @@ class Cell:
 def main() -> None:
     """Run what is missing, one line of JSON a cell; then print the table."""
     args = arguments()
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    done = {(r["data"], r["seed"], r["arm"], r["judge"]) for r in results(args.out)}
+    lines = Lines(args.out, ("data", "seed", "arm", "judge"))
     for name in args.data:
         for seed in args.seeds:
-            missing = [a for a in args.arms if (name, seed, a, args.judge) not in done]
+            missing = [a for a in args.arms if (name, seed, a, args.judge) not in lines]
             if not missing:
                 continue
             cell = cell_of(args, name, seed)
@@ -83,9 +83,8 @@ def main() -> None:
                 line = {"data": name, "seed": seed, "arm": arm, "judge": args.judge}
                 line |= run(args, cell, arm)
                 print(json.dumps(line), flush=True)
-                with args.out.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(line) + "\n")
-    print_table([r for r in results(args.out) if r["judge"] == args.judge])
+                lines.add(line)
+    print_table([line for line in lines.all if line["judge"] == args.judge])
 
 
 def arguments() -> argparse.Namespace:
@@ -105,12 +104,6 @@ def arguments() -> argparse.Namespace:
     add("--students", type=Path, default=Path("runs/recipes"), help="folder of trained students")
     add("--out", type=Path, default=HERE / "results" / "recipes.jsonl", help="a line a cell")
     return parser.parse_args()
-
-
-def results(path: Path) -> list[dict[str, Any]]:
-    """What is there already."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines]
 
 
 def cell_of(args: argparse.Namespace, name: str, seed: int) -> Cell:

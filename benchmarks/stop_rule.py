@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from lines import Lines
 from round0 import SETS, cell_arguments, undrawn
 
 from pgkd.bench.oracle import OracleTeacher
@@ -211,28 +212,20 @@ def main() -> None:
     add("--cells", type=Path, default=Path("runs/stop_rule.jsonl"), help="it goes on there")
     add("--out", type=Path, default=HERE / "results" / "stop_rule.json", help="JSON to write")
     args = parser.parse_args()
-    args.cells.parent.mkdir(parents=True, exist_ok=True)
-    with args.cells.open("a+", encoding="utf-8") as file:
-        file.seek(0)
-        cells = [json.loads(line) for line in file]
-        done = [tuple(cell[key] for key in KEY) for cell in cells]
-        for seed, weight, errors, rows, data in product(
-            args.seeds, args.weights, args.errors, args.rows, args.data
-        ):
-            found = dict(zip(KEY, (data, rows, errors, weight, seed), strict=True))
-            if tuple(found.values()) in done:
-                continue
-            lines = watched(
+    cells = Lines(args.cells, KEY)
+    for seed, weight, errors, rows, data in product(
+        args.seeds, args.weights, args.errors, args.rows, args.data
+    ):
+        cell = (data, rows, errors, weight, seed)
+        if cell not in cells:
+            rounds = watched(
                 args.data_root / data / "train.csv.gz",
                 rows=rows, errors=errors, weight=weight, seed=seed,
             )  # fmt: skip
-            print(*found.values(), [line["accuracy"] for line in lines], flush=True)
-            found["rounds"] = lines
-            file.write(json.dumps(found) + "\n")
-            file.flush()
-            cells.append(found)
-    print_table(cells)
-    report = {"environment": environment(), "cells": [summary(cell) for cell in cells]}
+            print(*cell, [line["accuracy"] for line in rounds], flush=True)
+            cells.add({**dict(zip(KEY, cell, strict=True)), "rounds": rounds})
+    print_table(cells.all)
+    report = {"environment": environment(), "cells": [summary(cell) for cell in cells.all]}
     args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
