@@ -80,7 +80,7 @@ def main() -> None:
     report = {
         "machine": machine(),
         "environment": environment(),
-        "note": "The generator takes its share of the cores, which the CPU figures do not count. One run.",
+        "note": "The generator shares the cores; the CPU figures do not count it. One run.",
         "repeats": args.repeats,
         "seconds": args.seconds,
         "generator": "benchmarks/load.py: raw sockets, one process",

@@ -88,7 +88,6 @@ def fine_tune(
     with (
         accelerator_on(encoder.place, together=together) as accelerator,
         _reproducible(torch, encoder.place, seed + accelerator.process_index),
-        cheap_dropout() if encoder.place.kind == "cpu" else nullcontext(),
     ):
         model = copy.deepcopy(encoder.model)
         layer = _layer(torch, head, seen).to(device)
@@ -100,8 +99,8 @@ def fine_tune(
             batch, factor = share(whole, accelerator.process_index, accelerator.num_processes)
             with accelerator.autocast():
                 pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
-            logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
             found = torch.tensor(targets[batch], device=device)
+            logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
             losses = torch.nn.functional.cross_entropy(logits, found, reduction="none")
             pull = torch.tensor(row_weights[batch] * factor, dtype=torch.float32, device=device)
             optimiser.zero_grad()
@@ -117,13 +116,15 @@ def fine_tune(
 def _reproducible(torch: Any, place: Place, seed: int) -> Iterator[None]:
     """The same seed and number of threads give the same weights; the caller's state comes back.
 
-    On a CPU alone: elsewhere the generators are seeded and come back (but for that of mps), and
-    the algorithms stay torch's choice, for some have no deterministic kind there.
+    On a CPU alone, where masks of dropout are cheap besides: elsewhere the generators are seeded
+    and come back (but for that of mps), and the algorithms stay torch's choice, for some have no
+    deterministic kind there.
     """
     before = torch.are_deterministic_algorithms_enabled()
     filling = torch.utils.deterministic.fill_uninitialized_memory
     gpus = list(range(torch.cuda.device_count())) if place.kind == "cuda" else []
-    with torch.random.fork_rng(devices=gpus):
+    masks = cheap_dropout() if place.kind == "cpu" else nullcontext()
+    with torch.random.fork_rng(devices=gpus), masks:
         torch.manual_seed(seed)  # of every device
         if place.kind == "cpu":
             torch.use_deterministic_algorithms(True)
