@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 SETS = ("trec6", "stackoverflow20", "banking77", "goemotions", "huffpost41_skew")
 ARMS = {
-    "all": FineTuning(frozen_layers=0, dropout="all"),
-    "first-layer-up": FineTuning(frozen_layers=1, dropout="all"),
-    "second-layer-up": FineTuning(frozen_layers=2, dropout="all"),
-    "no-attention-dropout": FineTuning(frozen_layers=1, dropout="hidden"),
-    "no-dropout": FineTuning(frozen_layers=1, dropout="none"),
+    "all": FineTuning(cheap_dropout=False, frozen_layers=0),
+    "first-layer-up": FineTuning(cheap_dropout=False, frozen_layers=1),
+    "second-layer-up": FineTuning(cheap_dropout=False, frozen_layers=2),
+    "no-attention-dropout": FineTuning(cheap_dropout=False, dropout="hidden"),
+    "no-dropout": FineTuning(cheap_dropout=False, dropout="none"),
     "default": FineTuning(),
 }
 HERE = Path(__file__).parent

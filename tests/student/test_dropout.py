@@ -10,9 +10,10 @@ import torch
 from torch.nn.functional import dropout, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
+from pgkd.student.devices import CPU
 from pgkd.student.dropout import cheap_dropout
 from pgkd.student.encoders import load_encoder
-from pgkd.student.finetune import FineTuning, _drop_out, fine_tune
+from pgkd.student.finetune import FineTuning, _dropping, fine_tune
 from pgkd.student.head import HeadSettings, fit_head
 from tests.conftest import make_rows, of_kind
 
@@ -119,14 +120,11 @@ def test_weights_of_attention_are_dropped_only_where_asked_for(
     model = of_kind(load_encoder(str(tiny_encoder), 32), kind).model
     seen = {}
     for what in ("all", "hidden", "none"):
-        _drop_out(model, what)
+        _dropping(model, FineTuning(dropout=what), CPU)
         with Recorder() as recorder:
             model(torch.ones(3, 5, dtype=torch.long))
-        attention = [s for s in recorder.shapes if len(s) == 4] or list(
-            filter(None, recorder.fused)
-        )
-        hidden = [s for s in recorder.shapes if len(s) == 3]
-        seen[what] = (bool(attention), bool(hidden))
+        sides = {len(shape) for shape in recorder.shapes}  # heads are one more
+        seen[what] = (4 in sides or any(recorder.fused), 3 in sides)
     assert seen == {"all": (True, True), "hidden": (False, True), "none": (False, False)}
 
 
@@ -145,8 +143,12 @@ def test_fine_tuning_on_a_cpu_draws_its_masks_from_bytes(
         return whole(tensor, *args)
 
     monkeypatch.setattr(torch.Tensor, "random_", spy)
-    for what in ("none", "hidden"):
+    for recipe, drawn in (
+        (FineTuning(epochs=1), True),
+        (FineTuning(epochs=1, dropout="hidden"), True),
+        (FineTuning(epochs=1, dropout="none"), False),
+        (FineTuning(epochs=1, cheap_dropout=False), False),
+    ):
         shapes.clear()
-        recipe = FineTuning(epochs=1, dropout=what)
         fine_tune(encoder, head, TEXTS, gold, np.ones(len(TEXTS)), seed=0, recipe=recipe)
-        assert bool(shapes) is (what == "hidden")
+        assert bool(shapes) is drawn

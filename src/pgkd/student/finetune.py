@@ -22,6 +22,7 @@ from pgkd.student.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -48,6 +49,7 @@ class FineTuning:
     clip: float = 1.0  # norm of the gradient
     frozen_layers: int = 1  # from below, the embeddings being the first
     dropout: Literal["all", "hidden", "none"] = "all"  # hidden: not of the attention's weights
+    cheap_dropout: bool = True  # on a CPU; False leaves it to torch
 
 
 def fine_tune(
@@ -93,14 +95,14 @@ def fine_tune(
         layer = _layer(torch, head, seen).to(device)
         parameters = [*_trainable(torch, model, recipe.frozen_layers), *layer.parameters()]
         optimiser, schedule = _optimiser(torch, parameters, recipe, n_rows=len(texts))
-        _drop_out(model, recipe.dropout)
+        dropping = _dropping(model, recipe, encoder.place)
         lengths = np.array([len(row) for row in ids])
         for whole in batches(lengths, recipe, seed):
             batch, factor = share(whole, accelerator.process_index, accelerator.num_processes)
-            with accelerator.autocast():
+            with accelerator.autocast(), dropping:
                 pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
-            found = torch.tensor(targets[batch], device=device)
             logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
+            found = torch.tensor(targets[batch], device=device)
             losses = torch.nn.functional.cross_entropy(logits, found, reduction="none")
             pull = torch.tensor(row_weights[batch] * factor, dtype=torch.float32, device=device)
             optimiser.zero_grad()
@@ -116,15 +118,13 @@ def fine_tune(
 def _reproducible(torch: Any, place: Place, seed: int) -> Iterator[None]:
     """The same seed and number of threads give the same weights; the caller's state comes back.
 
-    On a CPU alone, where masks of dropout are cheap besides: elsewhere the generators are seeded
-    and come back (but for that of mps), and the algorithms stay torch's choice, for some have no
-    deterministic kind there.
+    On a CPU alone: elsewhere the generators are seeded and come back (but for that of mps), and
+    the algorithms stay torch's choice, for some have no deterministic kind there.
     """
     before = torch.are_deterministic_algorithms_enabled()
     filling = torch.utils.deterministic.fill_uninitialized_memory
     gpus = list(range(torch.cuda.device_count())) if place.kind == "cuda" else []
-    masks = cheap_dropout() if place.kind == "cpu" else nullcontext()
-    with torch.random.fork_rng(devices=gpus), masks:
+    with torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)  # of every device
         if place.kind == "cpu":
             torch.use_deterministic_algorithms(True)
@@ -208,14 +208,15 @@ def _trainable(torch: Any, model: Any, frozen_layers: int) -> list[Any]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _drop_out(model: Any, kind: str) -> None:
-    """Set what is dropped at random in training."""
-    model.train(kind != "none")
-    if kind == "hidden":
+def _dropping(model: Any, recipe: FineTuning, place: Place) -> AbstractContextManager[Any]:
+    """Set what of a model is dropped at random; forward passes run within what is returned."""
+    model.train(recipe.dropout != "none")
+    if recipe.dropout == "hidden":
         for module in model.modules():
             # BertSelfAttention, MPNetSelfAttention, ...: the weights' dropout and no other.
             if type(module).__name__.endswith("SelfAttention"):
                 module.eval()
+    return cheap_dropout() if recipe.cheap_dropout and place.kind == "cpu" else nullcontext()
 
 
 def _layer(torch: Any, head: Head, seen: NDArray[np.int64]) -> Any:
