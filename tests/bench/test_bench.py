@@ -204,7 +204,8 @@ def test_the_command_shows_what_is_to_come_and_runs_a_part(
     outlook = json.loads(shown.stdout)
     assert (outlook["states"], outlook["texts"], outlook["seconds"]) == ({"open": 2}, 12, None)
     assert not out.exists()
-    ran = CliRunner().invoke(app, [*given, "--only", "arm=alone"], env={"DATA": "unused"})
+    part = ["--only", "arm=alone", "--only", "data=tiny"]
+    ran = CliRunner().invoke(app, [*given, *part], env={"DATA": "unused"})
     assert ran.exit_code == 0, ran.output
     assert "[1/1] tiny-30-s0-alone: 0 texts" in ran.output
     results = json.loads((out / "results.json").read_text())

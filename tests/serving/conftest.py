@@ -9,6 +9,7 @@ import pytest
 from pgkd.distill import Distiller, RunFolder
 from pgkd.serving import quantize
 from pgkd.serving.export import export
+from pgkd.serving.rounding import round_weights
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
@@ -24,11 +25,8 @@ def run_of(folder: Path, **student: Any) -> RunFolder:
 
 def spoil_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the quantiser take every matrix for a larger one of the other sign."""
-    multiply = quantize._Quantizer._multiply
     monkeypatch.setattr(
-        quantize._Quantizer,
-        "_multiply",
-        lambda self, x, name, weight, *rest: multiply(self, x, name, -50 * weight, *rest),
+        quantize, "round_weights", lambda weight, moment: round_weights(-50 * weight, moment)
     )
 
 

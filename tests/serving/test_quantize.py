@@ -9,7 +9,7 @@ import pytest
 
 from pgkd.errors import ExportError
 from pgkd.serving import attention
-from pgkd.serving.calibration import ranges
+from pgkd.serving.calibration import observe
 from pgkd.serving.graph import encoder_graph
 from pgkd.serving.onnx_model import OUTPUT, batches
 from pgkd.serving.quantize import quantize
@@ -168,11 +168,44 @@ def test_padding_is_not_looked_at(encoder: Encoder) -> None:
         if node.op_type == "LayerNormalization" and "embeddings" in node.output[0]
     ]
     short, long = encoder.tokens(["vpn", " ".join(TEXTS[:3])])
-    together = ranges(graph, [name], [short, long])[name]
-    alone = [ranges(graph, [name], [row])[name] for row in (short, long)]
+    together = observe(graph, [name], [short, long])[name]
+    alone = [observe(graph, [name], [row])[name] for row in (short, long)]
     assert together.largest == pytest.approx(np.maximum(*(found.largest for found in alone)))
     assert together.least == pytest.approx(np.minimum(*(found.least for found in alone)))
     assert (together.size >= together.largest).all()
+    assert together.moment == pytest.approx(sum(found.moment for found in alone), rel=1e-4)
+
+
+def test_what_gelu_gives_fits_eight_bits_from_a_little_below_nothing(encoder: Encoder) -> None:
+    """The more of them for what is above; a row of small numbers is not blown up."""
+    import onnxruntime
+
+    rows = encoder.tokens(TEXTS)
+    small = quantize(encoder_graph(encoder), rows)
+    makers = {name: node for node in small.graph.node for name in node.output}
+    [coded] = [
+        node.output[0]
+        for node in small.graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0].endswith("_by_row")
+    ]
+    x, inverse = makers[makers[coded].input[0]].input
+    assert makers[x].op_type == "Gelu"
+    import onnx
+
+    small.graph.output.extend(onnx.ValueInfoProto(name=name) for name in (x, inverse, coded))
+    session = onnxruntime.InferenceSession(
+        small.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    scale, zero = (
+        onnx.numpy_helper.to_array(constant)
+        for name in makers[coded].input[1:]
+        for constant in small.graph.initializer
+        if constant.name == name
+    )
+    for _, inputs in batches(rows):
+        exact, by_row, whole = session.run((x, inverse, coded), inputs)
+        found = (whole.astype(float) - zero) * scale / by_row
+        assert np.abs(found - exact).max() <= 0.51 * scale * max(1.0, exact.max())
 
 
 def test_a_graph_without_products_is_refused(encoder: Encoder) -> None:

@@ -24,8 +24,9 @@ def bench(
         Path | None, Option(help="Folder of the cells; default: runs/bench/NAME-OF-GRID.")
     ] = None,
     only: Annotated[
-        str, Option(help="Run a part: data=…,rows=…,seed=…,arm=…,teacher=…; several of each.")
-    ] = "",
+        list[str] | None,
+        Option(help="Run a part: data=…,rows=…,seed=…,arm=…,teacher=…; several of each."),
+    ] = None,
     results: Annotated[
         Path | None, Option(help="Write RESULTS.json, .md and .png; default: in --out.")
     ] = None,
@@ -45,7 +46,7 @@ def bench(
     shell = console(stderr=True)
     folder = out or Path("runs") / "bench" / grid.stem
     listener = _Display(shell)
-    made = Bench(grid, data, folder, only=only, listener=listener)
+    made = Bench(grid, data, folder, only=",".join(only or ()), listener=listener)
     if archive is not None and (new := unpack(archive, made.cells_folder)):
         shell.print(f"{new} cells were taken from {archive}.")
     if dry_run:

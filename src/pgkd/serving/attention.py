@@ -10,6 +10,7 @@ into the product of queries and keys.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pgkd.extras import require
@@ -31,7 +32,24 @@ def register() -> None:
     transformers = require("transformers", extra="export", job="Exporting an encoder")
     masks = require("transformers.masking_utils", extra="export", job="Exporting an encoder")
     transformers.AttentionInterface.register(NAME, _attention)
-    transformers.AttentionMaskInterface.register(NAME, masks.eager_mask)
+    transformers.AttentionMaskInterface.register(NAME, partial(_mask, masks))
+
+
+def _mask(masks: Any, *, mask_function: Any, attention_mask: Any, dtype: Any, **others: Any) -> Any:
+    """As transformers calls it, and its own where not every token sees all others.
+
+    Returns:
+        0, or the least number of `dtype` where a token is hidden; shape (batch, 1, 1, length): what
+        one token of a text may see, all may.
+    """
+    import torch
+
+    if attention_mask is None or mask_function is not masks.bidirectional_mask_function:
+        return masks.eager_mask(
+            mask_function=mask_function, attention_mask=attention_mask, dtype=dtype, **others
+        )
+    hidden = torch.tensor(torch.finfo(dtype).min)
+    return torch.where(attention_mask[:, None, None, :].bool(), torch.tensor(0.0), hidden)
 
 
 def _attention(
@@ -51,7 +69,7 @@ def _attention(
         key: the same shape.
         value: the same shape.
         attention_mask: added to scores: 0, or the least number of float32 where a token is hidden;
-            shape (batch, 1, length, length), or None.
+            shape (batch, 1, 1 or length, length), or None.
         scaling: of scores; one over the root of the head's width where it is None.
 
     Returns:
@@ -67,6 +85,8 @@ def _attention(
     powers = torch.minimum(query * scaling @ key.transpose(2, 3), ceiling).exp()
     # Summed by a product with many columns, as the values are mixed: any other sum is rounded by
     # how long padding makes a row. 8 bits make steps of that, and an answer hangs on its batch.
-    total = powers @ torch.ones_like(value[:1, :1])
+    # The ones are as many as the mask has columns, for all layers share it, and then them.
+    shown = key if attention_mask is None else attention_mask.transpose(2, 3)
+    total = powers @ torch.ones(shown.shape[2], int(value.shape[3]))
     mixed = (powers @ value) / (total + _SOMETHING)
     return mixed.transpose(1, 2).contiguous(), None

@@ -1,4 +1,4 @@
-"""How large the numbers inside a graph become, channel by channel."""
+"""What the numbers inside a graph are like, channel by channel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.extras import require
+from pgkd.serving.inside import look_inside
 from pgkd.serving.onnx_model import batches
 
 if TYPE_CHECKING:
@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The least and the largest number of each channel, both of shape (channels,)."""
+class Seen:
+    """What was seen of a value with channels.
+
+    Attributes:
+        least: number of each channel, shape (channels,).
+        largest: the same.
+        moment: sum over all tokens of the outer product of a token's numbers with themselves, shape
+            (channels, channels).
+    """
 
     least: NDArray[np.float32]
     largest: NDArray[np.float32]
+    moment: NDArray[np.float32]
 
     @property
     def size(self) -> NDArray[np.float32]:
@@ -29,8 +37,16 @@ class Range:
         found: NDArray[np.float32] = np.maximum(self.largest, -self.least)
         return found
 
+    def __add__(self, other: Seen) -> Seen:
+        """What was seen of both."""
+        return Seen(
+            np.minimum(self.least, other.least),
+            np.maximum(self.largest, other.largest),
+            self.moment + other.moment,
+        )
 
-def ranges(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> dict[str, Range]:
+
+def observe(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> dict[str, Seen]:
     """Run a graph on texts and look at numbers inside it.
 
     Args:
@@ -41,25 +57,12 @@ def ranges(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> d
     Raises:
         MissingExtraError: the extra ``export`` is not installed.
     """
-    onnx = require("onnx", extra="export", job="Quantising")
-    runtime = require("onnxruntime", extra="export", job="Quantising")
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    unknown = onnx.helper.make_tensor_value_info
-    opened.graph.output.extend(unknown(name, onnx.TensorProto.FLOAT, None) for name in names)
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    session = runtime.InferenceSession(
-        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    found: dict[str, Range] = {}
+    look = look_inside(model, names)
+    seen: dict[str, Seen] = {}
     for _, inputs in batches(rows):
         shown = inputs["attention_mask"] > 0  # and not what fills rows up
-        for name, numbers in zip(names, session.run(list(names), inputs), strict=True):
+        for name, numbers in look(inputs).items():
             of_tokens = numbers[shown]
-            new = Range(of_tokens.min(axis=0), of_tokens.max(axis=0))
-            old = found.get(name, new)
-            found[name] = Range(
-                np.minimum(old.least, new.least), np.maximum(old.largest, new.largest)
-            )
-    return found
+            new = Seen(of_tokens.min(axis=0), of_tokens.max(axis=0), of_tokens.T @ of_tokens)
+            seen[name] = seen[name] + new if name in seen else new
+    return seen

@@ -12,6 +12,7 @@ from pgkd.errors import ExportError
 from pgkd.extras import require
 from pgkd.serving import attention
 from pgkd.serving.onnx_model import INPUTS, OUTPUT
+from pgkd.serving.shapes import fix_reshapes
 from pgkd.student.features import mean_pool
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def encoder_graph(encoder: Encoder) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "traced.onnx"
         _trace(encoder, path)
-        return onnx.load(path)
+        model = onnx.load(path)
+    fix_reshapes(model)
+    return model
 
 
 def _trace(encoder: Encoder, path: Path) -> None:
@@ -51,6 +54,7 @@ def _trace(encoder: Encoder, path: Path) -> None:
     torch = require("torch", extra="export", job=_JOB)
     attention.register()
     model = copy.deepcopy(encoder.model).cpu()
+    _fix_segment(torch, model)
     try:
         model.set_attn_implementation(attention.NAME)
         with warnings.catch_warnings(), torch.inference_mode():
@@ -74,6 +78,20 @@ def _trace(encoder: Encoder, path: Path) -> None:
             f"An encoder of the type '{kind}' cannot be traced to ONNX: {error}. The run itself "
             "predicts: pgkd predict RUN"
         ) from error
+
+
+def _fix_segment(torch: Any, model: Any) -> None:
+    """A text is one segment: add the vector of the first to all tokens, and look none up."""
+    embeddings: Any = getattr(model, "embeddings", None)
+    table = getattr(embeddings, "token_type_embeddings", None)
+    if isinstance(table, torch.nn.Embedding):
+        first = table.weight[0].detach()
+
+        class First(torch.nn.Module):  # type: ignore[misc]
+            def forward(self, _: Any) -> Any:
+                return first
+
+        embeddings.token_type_embeddings = First()
 
 
 def _pooled(torch: Any, model: Any) -> Any:
