@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -111,7 +111,7 @@ def make_encoder(folder: Path, texts: Sequence[str]) -> Path:
     return folder
 
 
-def of_kind(encoder: Encoder, kind: str, **settings: int) -> Encoder:
+def of_kind(encoder: Encoder, kind: str, **settings: Any) -> Encoder:
     """A model of another architecture, with random weights, under the same tokenizer."""
     import torch
     import transformers

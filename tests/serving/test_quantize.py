@@ -33,8 +33,12 @@ def encoder(tiny_encoder: Path) -> Encoder:
 
 def other(encoder: Encoder, kind: str) -> Encoder:
     """A small model of another architecture under the same tokenizer."""
-    extra = {"Albert": {"embedding_size": 16}, "ModernBert": {"local_attention": 4}}.get(kind, {})
-    return of_kind(encoder, kind, **extra)
+    extra: dict[str, dict[str, Any]] = {
+        "Albert": {"embedding_size": 16},
+        "Deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
+        "ModernBert": {"local_attention": 4},
+    }
+    return of_kind(encoder, kind, **extra.get(kind, {}))
 
 
 def answers(model: Any, rows: list[list[int]]) -> NDArray[np.float32]:
@@ -76,16 +80,16 @@ def test_scores_of_any_size_give_numbers() -> None:
         assert torch.isfinite(got).all()
 
 
-@pytest.mark.parametrize("kind", ["Albert", "ModernBert", "MPNet", "Roberta"])
+@pytest.mark.parametrize("kind", ["Albert", "Deberta", "ModernBert", "MPNet", "Roberta"])
 def test_other_architectures_are_traced_and_quantised(encoder: Encoder, kind: str) -> None:
-    """Albert's layers share their weights; MPNet has an attention of its own, with a softmax."""
+    """Albert's layers share their weights; two have an attention of their own, with a softmax."""
     made = other(encoder, kind)
     rows = made.tokens(TEXTS)
     graph = encoder_graph(made)
     expected = made.features(TEXTS)
     assert answers(graph, rows) == pytest.approx(expected, abs=1e-5)
     kinds = [node.op_type for node in graph.graph.node]
-    assert ("Softmax" in kinds) == (kind == "MPNet")
+    assert ("Softmax" in kinds) == (kind in {"Deberta", "MPNet"})
     small = quantize(graph, rows)
     similarity = (answers(small, rows) * expected).sum(axis=1)
     assert similarity.min() > 0.99

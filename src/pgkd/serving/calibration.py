@@ -51,7 +51,9 @@ def observe(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> 
 
     Args:
         model: an `onnx.ModelProto`, as `encoder_graph` makes it; it is not changed.
-        names: outputs of its nodes, of shape (batch, length, channels).
+        names: outputs of its nodes, the last axis of which are channels. Of shape (batch, length,
+            channels), what fills rows up is not looked at; another, as of DeBERTa's relative
+            positions, is looked at as a whole.
         rows: token ids of n texts, n at least 1.
 
     Raises:
@@ -60,9 +62,10 @@ def observe(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> 
     look = look_inside(model, names)
     seen: dict[str, Seen] = {}
     for _, inputs in batches(rows):
-        shown = inputs["attention_mask"] > 0  # and not what fills rows up
+        shown = inputs["attention_mask"] > 0
         for name, numbers in look(inputs).items():
-            of_tokens = numbers[shown]
-            new = Seen(of_tokens.min(axis=0), of_tokens.max(axis=0), of_tokens.T @ of_tokens)
+            per_token = numbers.shape[:-1] == shown.shape
+            found = numbers[shown] if per_token else numbers.reshape(-1, numbers.shape[-1])
+            new = Seen(found.min(axis=0), found.max(axis=0), found.T @ found)
             seen[name] = seen[name] + new if name in seen else new
     return seen
