@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 HELPDESK = HERE.parent / "examples" / "helpdesk"
 BATCH = 16
-CALIBRATED = 256  # texts, as in an export
+CALIBRATED = 512  # texts, as in an export
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ Choice = Literal["auto", "all"] | Format
 CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
 
 _MANY = 2000  # texts to compare on, at most
-_CALIBRATED = 256  # texts to fix scales of 8 bits by, at most
+_CALIBRATED = 512  # texts at most to choose 8 bits by: more tokens than channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +160,10 @@ def _rows(run: RunFolder) -> list[Example]:
 
 
 def _trained_on(run: RunFolder) -> list[str]:
-    """Texts of training rows, from all over them, to see how large a graph's numbers become."""
+    """Texts of training rows, from all over them, to see what the numbers in a graph are like."""
     rows = run.read_json("task.json")["train"]
-    return [Example.from_json(row).text for row in rows[:: -(-len(rows) // _CALIBRATED)]]
+    n = min(len(rows), _CALIBRATED)
+    return [Example.from_json(rows[i * len(rows) // n]).text for i in range(n)]
 
 
 @dataclass(frozen=True)
