@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 HELPDESK = HERE.parent / "examples" / "helpdesk"
 BATCH = 16
-CALIBRATED = 512  # texts, as in an export
 
 
 def main() -> None:
@@ -106,7 +105,7 @@ def in_8_bits(folder: Path, student: Student, texts: Sequence[str]) -> Path:
     new = folder.with_name("onnx-int8")
     shutil.copytree(folder, new)
     assert isinstance(student, EncoderStudent)
-    graph = quantize(onnx.load(folder / "model.onnx"), student.encoder.tokens(texts[:CALIBRATED]))
+    graph = quantize(onnx.load(folder / "model.onnx"), student.encoder.tokens(texts))
     (new / "model.onnx").write_bytes(graph.SerializeToString())
     kept = Manifest.read(folder)
     Manifest("onnx-int8", kept.classes, kept.max_length).write(new)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pgkd.errors import ExportError
-from pgkd.serving import attention
+from pgkd.serving import attention, calibration
 from pgkd.serving.calibration import observe
 from pgkd.serving.graph import encoder_graph
 from pgkd.serving.onnx_model import OUTPUT, batches
@@ -178,6 +178,17 @@ def test_padding_is_not_looked_at(encoder: Encoder) -> None:
     assert together.least == pytest.approx(np.minimum(*(found.least for found in alone)))
     assert (together.size >= together.largest).all()
     assert together.moment == pytest.approx(sum(found.moment for found in alone), rel=1e-4)
+
+
+def test_of_many_texts_some_from_all_over_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibration, "_TOKENS", 20)
+    rows = [[number] * 10 for number in range(9)]
+    assert [row[0] for row in calibration._some(rows)] == [0, 4]
+    assert calibration._some([[1] * 30]) == [[1] * 30]  # one text at least
+    monkeypatch.setattr(calibration, "_TOKENS", 1000)
+    assert calibration._some(rows) == rows
 
 
 def test_what_gelu_gives_fits_eight_bits_from_a_little_below_nothing(encoder: Encoder) -> None:
