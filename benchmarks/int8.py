@@ -1,9 +1,10 @@
 """What do 8 bits change: the answers, the accuracy, and does a text's batch matter?
 
-On rows that no student was trained on: the exports of one run a data set, and onnxruntime's own
-dynamic quantisation of the same graph (one scale for a whole batch; weights column by column, in 8
-and in 7 bits). Every text is classified one by one and 16 at a time. Data sets besides the helpdesk
-rows give 1,000 rows to train on, and 1,000 of the test file; nothing is chosen by them.
+On rows that no student was trained on: the exports of one run a data set, the int8 graph as it is
+when each weight is rounded by itself, and onnxruntime's own dynamic quantisation of the same graph
+(one scale for a whole batch; weights column by column, in 8 and in 7 bits). Every text is classified
+one by one and 16 at a time. Data sets besides the helpdesk rows give 1,000 rows to train on, and
+1,000 of the test file; nothing is chosen by them.
 
     python benchmarks/int8.py --data-root ../shared/data
 """
@@ -17,16 +18,19 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
 import pgkd
 from pgkd.distill.provenance import environment
 from pgkd.evaluation import draw_rows
+from pgkd.serving import quantize as quantizing
 from pgkd.serving.export import export
 from pgkd.serving.manifest import Manifest
 from pgkd.serving.parity import compare
 from pgkd.serving.quantize import quantize
+from pgkd.serving.rounding import round_weights
 from pgkd.student.encoder import EncoderStudent
 from pgkd.task import read_rows
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pgkd.serving.rounding import Floats
     from pgkd.student import Student
 
     Rows = tuple[list[str], list[str]]
@@ -89,6 +94,9 @@ def judge(folder: Path, train: Rows, test: Rows) -> dict[str, Any]:
     export(run, "onnx", folder)
     student = run.student("best")
     folders = {"onnx": folder / "onnx", "onnx-int8": in_8_bits(folder / "onnx", student, train[0])}
+    with patch.object(quantizing, "round_weights", rounded_plainly):
+        plain = in_8_bits(folder / "onnx", student, train[0], "plain")
+    folders["onnx-int8, each weight rounded by itself"] = plain
     for bits in (8, 7):
         folders[f"onnxruntime dynamic, {bits} bits"] = dynamic(folder / "onnx", bits)
     answers = student.predict_proba(test[0])
@@ -98,11 +106,18 @@ def judge(folder: Path, train: Rows, test: Rows) -> dict[str, Any]:
     return {"gate": gate, "graphs": graphs}
 
 
-def in_8_bits(folder: Path, student: Student, texts: Sequence[str]) -> Path:
+def rounded_plainly(weight: Floats, moment: Floats) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """`round_weights` as if no input told of another."""
+    return round_weights(weight, np.diag(np.diag(moment)))
+
+
+def in_8_bits(
+    folder: Path, student: Student, texts: Sequence[str], name: str = "onnx-int8"
+) -> Path:
     """The int8 graph of an export, whatever the gate says of it; scales are fixed by `texts`."""
     import onnx
 
-    new = folder.with_name("onnx-int8")
+    new = folder.with_name(name)
     shutil.copytree(folder, new)
     assert isinstance(student, EncoderStudent)
     graph = quantize(onnx.load(folder / "model.onnx"), student.encoder.tokens(texts))
@@ -144,6 +159,7 @@ def figures(
     beside = np.concatenate([model.predict_proba(texts[i : i + BATCH]) for i in starts])
     return {
         **compare(student, beside, labels, classes).to_json(),
+        "mean_difference": float(np.abs(student - beside).sum(axis=1).mean() / 2),
         "labels_that_depend_on_the_batch": int((alone.argmax(1) != beside.argmax(1)).sum()),
         "largest_difference_by_batch": float(np.abs(alone - beside).max()),
     }
