@@ -2,9 +2,9 @@
 
 On rows that no student was trained on: the exports of one run a data set, the int8 graph as it is
 when each weight is rounded by itself, and onnxruntime's own dynamic quantisation of the same graph
-(one scale for a whole batch; weights column by column, in 8 and in 7 bits). Every text is classified
-one by one and 16 at a time. Data sets besides the helpdesk rows give 1,000 rows to train on, and
-1,000 of the test file; nothing is chosen by them.
+(one scale for a whole batch; weights column by column, in 8 and in 7 bits). Every text is
+classified one by one and 16 at a time. Data sets besides the helpdesk rows give 1,000 rows to train
+on, and 1,000 of the test file; nothing is chosen by them.
 
     python benchmarks/int8.py --data-root ../shared/data
 """
