@@ -22,9 +22,9 @@ def fix_reshapes(model: Any) -> None:
     """Give every reshape its target as a constant, where 0 copies a dimension of what it takes.
 
     A tracer writes down how the target is computed from the sizes of a batch: a dozen small nodes a
-    layer, which take a tenth of the time of a single text. Which dimensions are copied, and which
-    are always the same, is seen by running the graph on batches of two sizes. A reshape that does
-    something else with them stays as it is.
+    layer, which cost a text that comes alone what they cost a batch. Which dimensions are copied,
+    and which are always the same, is seen by running the graph on batches of two sizes. A reshape
+    that does something else with them stays as it is.
 
     Args:
         model: an `onnx.ModelProto` with `INPUTS`; it is changed.
