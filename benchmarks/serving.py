@@ -28,7 +28,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from int8 import in_8_bits
 
 import pgkd
 from pgkd.distill.provenance import environment
@@ -154,13 +153,7 @@ def make_runs(folder: Path, texts: Sequence[str], labels: Sequence[str]) -> dict
             list(texts), list(labels)
         )
         places[kind] = run / "export"
-        opened = pgkd.RunFolder.open(run)
-        for made in export(opened, "all", places[kind]):
-            if made.faults:
-                print(
-                    f"{made.format} of {kind} is timed although the gate refused it: {made.faults}"
-                )
-                in_8_bits(places[kind] / "onnx", opened.student("best"), texts)
+        export(pgkd.RunFolder.open(run), "all", places[kind])
     return {"run": folder / "encoder", "exports": places.pop("encoder"), **places}
 
 

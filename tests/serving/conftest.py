@@ -10,10 +10,13 @@ from pgkd.distill import Distiller, RunFolder
 from pgkd.serving import quantize
 from pgkd.serving.export import export
 from pgkd.serving.rounding import round_weights
+from pgkd.student.encoders import load_encoder
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pgkd.student.features import Encoder
 
 
 def run_of(folder: Path, **student: Any) -> RunFolder:
@@ -28,6 +31,12 @@ def spoil_int8(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         quantize, "round_weights", lambda weight, moment: round_weights(-50 * weight, moment)
     )
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder: Path) -> Encoder:
+    """A BERT of one layer, with random weights."""
+    return load_encoder(str(tiny_encoder), max_length=24)
 
 
 @pytest.fixture(scope="session")

@@ -11,19 +11,12 @@ import pytest
 from pgkd.serving.graph import encoder_graph
 from pgkd.serving.onnx_model import INPUTS, OUTPUT
 from pgkd.serving.shapes import fix_reshapes
-from pgkd.student.encoders import load_encoder
 from tests.conftest import of_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.student.features import Encoder
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_encoder: Path) -> Encoder:
-    """A BERT of one layer, with random weights."""
-    return load_encoder(str(tiny_encoder), max_length=24)
 
 
 def kinds(model: Any, folder: Path) -> Counter[str]:
