@@ -166,7 +166,7 @@ bench-labelling: setup  ## how well the local teacher classifies, by the way it 
 
 bench-serving: setup  ## what a prediction costs, by the ways of serving the same student
 	$(BIN)/pgkd models pull wordllama-256
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher --repeats 16
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/int8.py --data-root $(DATA)
 
 bench-growth: setup  ## how the cost of a prediction grows with classes, tokens and texts
