@@ -88,8 +88,11 @@ $(SETFIT_VENV)/.ready: benchmarks/setfit_arm.py
 bench-retraining: setup  ## what a round costs, in forward passes
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/retraining.py --data-root $(DATA)
 
-bench-fine-tuning: setup  ## what fine-tuning may do without; two hours, resumable
+bench-fine-tuning: setup  ## what fine-tuning may do without, or also do; four hours, resumable
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py --data-root $(DATA)
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py --data-root $(DATA) \
+	  --arms default layer-decay label-smoothing balanced low-rank --against default \
+	  --out benchmarks/results/fine_tuning_also.jsonl
 
 bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)

@@ -48,6 +48,8 @@ class FineTuning:
     warmup: float = 0.1  # share of the steps
     clip: float = 1.0  # norm of the gradient
     frozen_layers: int = 1  # from below, the embeddings being the first
+    layer_decay: float = 1.0  # of the learning rate, from each layer to the one below
+    label_smoothing: float = 0.0  # share of a row's probability that is spread over all classes
     dropout: Literal["all", "hidden", "none"] = "all"  # hidden: not of the attention's weights
     cheap_dropout: bool = True  # on a CPU; False leaves it to torch
 
@@ -93,8 +95,10 @@ def fine_tune(
     ):
         model = copy.deepcopy(encoder.model)
         layer = _layer(torch, head, seen).to(device)
-        parameters = [*_trainable(torch, model, recipe.frozen_layers), *layer.parameters()]
-        optimiser, schedule = _optimiser(torch, parameters, recipe, n_rows=len(texts))
+        groups = _groups(torch, model, layer, recipe)
+        trained = (p for p in model.parameters() if p.requires_grad)
+        parameters = [*trained, *layer.parameters()]
+        optimiser, schedule = _optimiser(torch, groups, recipe, n_rows=len(texts))
         dropping = _dropping(model, recipe, encoder.place)
         lengths = np.array([len(row) for row in ids])
         for whole in batches(lengths, recipe, seed):
@@ -103,7 +107,9 @@ def fine_tune(
                 pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
             logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
             found = torch.tensor(targets[batch], device=device)
-            losses = torch.nn.functional.cross_entropy(logits, found, reduction="none")
+            losses = torch.nn.functional.cross_entropy(
+                logits, found, reduction="none", label_smoothing=recipe.label_smoothing
+            )
             pull = torch.tensor(row_weights[batch] * factor, dtype=torch.float32, device=device)
             optimiser.zero_grad()
             accelerator.backward((losses * pull).mean())
@@ -196,16 +202,29 @@ def _average(accelerator: Any, parameters: Sequence[Any]) -> None:
                 parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
 
 
-def _trainable(torch: Any, model: Any, frozen_layers: int) -> list[Any]:
-    """The parameters of a model but for its lowest layers, which are frozen; never the highest."""
+def _groups(torch: Any, model: Any, head: Any, recipe: FineTuning) -> list[dict[str, Any]]:
+    """What is trained, layer by layer from the head down, each with its learning rate.
+
+    The lowest layers of the model, of which the embeddings are one, are frozen; never the highest.
+    """
     model.requires_grad_(True)  # it may be a copy of one that was trained
     wanted = getattr(model.config, "num_hidden_layers", 0)
     stacks = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     stack = next((layers for layers in stacks if len(layers) == wanted), ())
     embeddings = getattr(model, "embeddings", None) or model.get_input_embeddings()
-    for layer in (embeddings, *stack[:-1])[:frozen_layers]:
+    for layer in (embeddings, *stack[:-1])[: recipe.frozen_layers]:
         layer.requires_grad_(False)
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+    layers = [embeddings, *stack]
+    inside = {parameter for layer in layers for parameter in layer.parameters()}
+    above = [parameter for parameter in model.parameters() if parameter not in inside]
+    groups = [[*above, *head.parameters()], *(list(found.parameters()) for found in layers[::-1])]
+    return [
+        {
+            "params": [parameter for parameter in group if parameter.requires_grad],
+            "lr": recipe.learning_rate * recipe.layer_decay**depth,
+        }
+        for depth, group in enumerate(groups)
+    ]
 
 
 def _dropping(model: Any, recipe: FineTuning, place: Place) -> AbstractContextManager[Any]:
@@ -236,11 +255,11 @@ def _head(before: Head, layer: Any, seen: NDArray[np.int64]) -> Head:
 
 
 def _optimiser(
-    torch: Any, parameters: Sequence[Any], recipe: FineTuning, *, n_rows: int
+    torch: Any, groups: Sequence[dict[str, Any]], recipe: FineTuning, *, n_rows: int
 ) -> tuple[Any, Any]:
     """AdamW with a linear warm-up and a linear decay to zero."""
     optimiser = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
+        groups, weight_decay=recipe.weight_decay,
         fused=True,  # the same steps, in a third less time where batches are small
     )  # fmt: skip
     steps = recipe.epochs * -(-n_rows // recipe.batch_size)
