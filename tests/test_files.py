@@ -6,8 +6,10 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import Timeout
 
-from pgkd.files import copy_folder, write_anew, write_whole
+from pgkd.errors import RunError
+from pgkd.files import copy_folder, held, write_anew, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,3 +64,23 @@ def test_a_copy_shares_what_is_shared_and_nothing_else(tmp_path: Path) -> None:
     copy_folder(source, copy)
     assert (copy / "encoder").samefile(tmp_path / "cached")
     assert not (copy / "head").samefile(source / "head")
+
+
+def test_what_is_held_is_refused_to_others_until_it_is_let_go(tmp_path: Path) -> None:
+    lock, taken = tmp_path / ".lock", RunError("Another process has it.")
+    with held(lock, taken):
+        with pytest.raises(RunError, match="Another process has it"), held(lock, taken):
+            pytest.fail("two held it at once")
+        with pytest.raises(RunError, match="Another process has it"), held(lock, taken):
+            pytest.fail("a refusal let go of it")
+    with held(lock, taken):
+        pass
+
+
+def test_what_is_held_is_let_go_where_the_work_fails(tmp_path: Path) -> None:
+    """And the error is the work's own, even where that waited for a lock in vain."""
+    lock, taken = tmp_path / ".lock", RunError("Another process has it.")
+    with pytest.raises(Timeout, match="elsewhere"), held(lock, taken):
+        raise Timeout("elsewhere")
+    with held(lock, taken):
+        pass

@@ -1,15 +1,16 @@
-"""Files and folders that are never half there."""
+"""Files and folders that are never half there, and that one process holds at a time."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def write_whole(path: Path, content: str | bytes, *, alone: bool = True) -> None:
@@ -50,6 +51,31 @@ def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
         new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def held(lock: Path, refusal: Exception, *, patience: float = 0) -> Iterator[None]:
+    """Keep every other process out, for as long as the context lasts.
+
+    Args:
+        lock: a file that all of them agree on; it is made where it is missing, and stays.
+        refusal: what is raised where another process holds it.
+        patience: seconds that its end is waited for.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    file = FileLock(lock)
+    try:
+        file.acquire(timeout=patience)
+    except Timeout:
+        raise refusal from None
+    try:
+        yield
+    finally:
+        file.release()
 
 
 def link_or_copy(source: Path, target: Path) -> None:

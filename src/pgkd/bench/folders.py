@@ -23,7 +23,7 @@ import numpy as np
 from pgkd.distill.resume import differences, flat_settings
 from pgkd.distill.store import as_json
 from pgkd.errors import RunError
-from pgkd.files import write_whole
+from pgkd.files import held, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,16 +70,12 @@ class CellFolder:
         Raises:
             RunError: another process is at it.
         """
-        from filelock import FileLock, Timeout
-
         self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / ".lock", timeout=0):
-                yield
-        except Timeout:
-            raise RunError(
-                f"Another process is running {self.path}: wait for it, or choose other cells."
-            ) from None
+        taken = RunError(
+            f"Another process is running {self.path}: wait for it, or choose other cells."
+        )
+        with held(self.path / ".lock", taken):
+            yield
 
     def done(self, cell: Cell) -> bool:
         """Whether it was distilled.

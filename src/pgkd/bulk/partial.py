@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from pgkd.bulk.answers import partial_of
 from pgkd.distill.resume import differences
 from pgkd.errors import ResumeError
-from pgkd.files import write_whole
+from pgkd.files import held, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,23 +58,17 @@ class PartialFile:
             ResumeError: what is there was made of something else, or is damaged; or another
                 process is writing.
         """
-        from filelock import FileLock, Timeout
-
         lock = out.with_name(out.name + ".partial.lock")
-        try:
-            with FileLock(lock, timeout=0):
-                if restart:
-                    _journal_of(out).unlink(missing_ok=True)
-                found = cls._found(out, made_of, total)
-                try:
-                    yield found
-                finally:
-                    found._close()
-                    lock.unlink(missing_ok=True)
-        except Timeout:
-            raise ResumeError(
-                f"Another process is writing {out}: wait for it, or stop it first."
-            ) from None
+        taken = ResumeError(f"Another process is writing {out}: wait for it, or stop it first.")
+        with held(lock, taken):
+            if restart:
+                _journal_of(out).unlink(missing_ok=True)
+            found = cls._found(out, made_of, total)
+            try:
+                yield found
+            finally:
+                found._close()
+                lock.unlink(missing_ok=True)
 
     @classmethod
     def _found(cls, out: Path, made_of: dict[str, Any], total: int) -> Self:

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pgkd.errors import RunError
-from pgkd.files import copy_folder, write_anew, write_whole
+from pgkd.files import copy_folder, held, write_anew, write_whole
 from pgkd.student import load_student
 from pgkd.task import Example, LabelClass, Task, Taxonomy
 from pgkd.teacher.account import Ledger
@@ -104,15 +104,9 @@ class RunFolder:
         Raises:
             RunError: another process is running it.
         """
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(self.path / _LOCK, timeout=_PROBE):
-                yield
-        except Timeout:
-            raise RunError(
-                f"Another process is running {self.path}: wait for it, or stop it first."
-            ) from None
+        taken = RunError(f"Another process is running {self.path}: wait for it, or stop it first.")
+        with held(self.path / _LOCK, taken, patience=_PROBE):
+            yield
 
     def is_running(self) -> bool:
         """Whether a process runs it now. Asked by a look at the lock, which nobody keeps."""

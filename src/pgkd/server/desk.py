@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from pgkd.distill.assembly import employed, teacher_of
 from pgkd.errors import BudgetExhaustedError, ConfigError, PgkdError
+from pgkd.files import held
 from pgkd.server.workers import CANNOT_START, end_with_parent
 from pgkd.teacher import Labelled, label_texts
 from pgkd.teacher.account import Ledger
@@ -60,19 +61,14 @@ def booked(cascade: Cascade) -> Iterator[Teacher]:
         ConfigError: another process has the ledger, or calls are billed and there is no budget.
         RunError: the ledger cannot be opened.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(cascade.ledger.with_name(f"{cascade.ledger.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            f"Another server uses the ledger {cascade.ledger}: give this one its own (--ledger)."
-        ) from None
+    lock = cascade.ledger.with_name(f"{cascade.ledger.name}.lock")
+    taken = ConfigError(
+        f"Another server uses the ledger {cascade.ledger}: give this one its own (--ledger)."
+    )
     # No batches, whose answers take a day, and no retry that nobody waits for.
     how = cascade.config.teacher.model_copy(update={"batch": False, "longest": cascade.seconds})
     config = cascade.config.model_copy(update={"teacher": how})
-    with lock, Ledger(cascade.ledger) as ledger, teacher_of(config) as teacher:
+    with held(lock, taken), Ledger(cascade.ledger) as ledger, teacher_of(config) as teacher:
         limits = config.budget
         if teacher.biller and limits.usd is None and limits.tokens is None and limits.calls is None:
             raise ConfigError(

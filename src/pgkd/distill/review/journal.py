@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pgkd.errors import ConflictError, DataError, RunError
+from pgkd.files import held
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
@@ -187,13 +188,9 @@ class Reviews:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(self._lock_path, timeout=_PATIENCE):
-                yield
-        except Timeout:
-            raise RunError(f"Another process does not let go of {self._path}.") from None
+        taken = RunError(f"Another process does not let go of {self._path}.")
+        with held(self._lock_path, taken, patience=_PATIENCE):
+            yield
 
     def _read_on(self) -> None:
         """Take in the lines that are whole and were not there before."""
