@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Literal
 
+from pgkd.files import write_whole
 from pgkd.teacher.base import Reply
 from pgkd.weights.cache import cache_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pgkd.teacher.base import Request, Teacher
 
 CacheMode = Literal["off", "on", "read", "refresh"]
@@ -59,9 +60,7 @@ class ReplyCache:
             return
         path = self._path(teacher, request)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(reply.to_json(), file)
-        Path(file.name).replace(path)  # whole or not at all, also for another process
+        write_whole(path, json.dumps(reply.to_json()), alone=False)
 
     def _path(self, teacher: Teacher, request: Request) -> Path:
         whole = json.dumps([teacher.name, teacher.biller, teacher.model, request.key])
