@@ -96,20 +96,18 @@ def fine_tune(
         model = copy.deepcopy(encoder.model)
         layer = _layer(torch, head, seen).to(device)
         groups = _groups(torch, model, layer, recipe)
-        trained = (p for p in model.parameters() if p.requires_grad)
-        parameters = [*trained, *layer.parameters()]
+        parameters = [p for part in (model, layer) for p in part.parameters() if p.requires_grad]
         optimiser, schedule = _optimiser(torch, groups, recipe, n_rows=len(texts))
         dropping = _dropping(model, recipe, encoder.place)
-        lengths = np.array([len(row) for row in ids])
-        for whole in batches(lengths, recipe, seed):
+        loss_of = torch.nn.CrossEntropyLoss(
+            reduction="none", label_smoothing=recipe.label_smoothing
+        )
+        for whole in batches(np.array([len(row) for row in ids]), recipe, seed):
             batch, factor = share(whole, accelerator.process_index, accelerator.num_processes)
             with accelerator.autocast(), dropping:
                 pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
             logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
-            found = torch.tensor(targets[batch], device=device)
-            losses = torch.nn.functional.cross_entropy(
-                logits, found, reduction="none", label_smoothing=recipe.label_smoothing
-            )
+            losses = loss_of(logits, torch.tensor(targets[batch], device=device))
             pull = torch.tensor(row_weights[batch] * factor, dtype=torch.float32, device=device)
             optimiser.zero_grad()
             accelerator.backward((losses * pull).mean())
