@@ -99,18 +99,14 @@ def fine_tune(
         parameters = [p for part in (model, layer) for p in part.parameters() if p.requires_grad]
         optimiser, schedule = _optimiser(torch, groups, recipe, n_rows=len(texts))
         dropping = _dropping(model, recipe, encoder.place)
-        loss_of = torch.nn.CrossEntropyLoss(
-            reduction="none", label_smoothing=recipe.label_smoothing
-        )
         for whole in batches(np.array([len(row) for row in ids]), recipe, seed):
             batch, factor = share(whole, accelerator.process_index, accelerator.num_processes)
             with accelerator.autocast(), dropping:
                 pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
             logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
-            losses = loss_of(logits, torch.tensor(targets[batch], device=device))
-            pull = torch.tensor(row_weights[batch] * factor, dtype=torch.float32, device=device)
+            loss = _loss(torch, logits, targets[batch], row_weights[batch] * factor, recipe)
             optimiser.zero_grad()
-            accelerator.backward((losses * pull).mean())
+            accelerator.backward(loss)
             _average(accelerator, parameters)
             accelerator.clip_grad_norm_(parameters, recipe.clip)
             optimiser.step()
@@ -190,6 +186,22 @@ def _pooled(torch: Any, model: Any, rows: Sequence[list[int]], pad: int, device:
     """Features of rows of token ids, shape (len(rows), hidden size)."""
     inputs, mask = padded(torch, rows, rows=len(rows), length=max(map(len, rows)), pad=pad)
     return mean_pool(torch, model, inputs.to(device), mask.to(device))
+
+
+def _loss(
+    torch: Any,
+    logits: Any,
+    targets: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    recipe: FineTuning,
+) -> Any:
+    """The mean cross-entropy of a batch, each row times its weight."""
+    losses = torch.nn.functional.cross_entropy(
+        logits, torch.tensor(targets, device=logits.device),
+        reduction="none", label_smoothing=recipe.label_smoothing,
+    )  # fmt: skip
+    pull = torch.tensor(weights, dtype=torch.float32, device=logits.device)
+    return (losses * pull).mean()
 
 
 def _average(accelerator: Any, parameters: Sequence[Any]) -> None:
