@@ -48,7 +48,7 @@ WITHOUT = {
     "no-dropout": FineTuning(cheap_dropout=False, dropout="none"),
     "default": FineTuning(),
 }
-ALSO = {
+ALSO = {  # of the last two, `measured` does what no recipe says
     "layer-decay": FineTuning(layer_decay=0.8),
     "label-smoothing": FineTuning(label_smoothing=0.1),
     "balanced": FineTuning(),

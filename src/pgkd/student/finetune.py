@@ -38,7 +38,8 @@ class FineTuning:
 
     Three epochs cost nine forward passes over the rows. Five at half the rate gained one point of
     accuracy on trec6 and none on banking77. The embeddings are frozen: they hold half of MiniLM's
-    weights and hardly learn. Without dropout macro F1 is lower (docs/results.md, for both).
+    weights and hardly learn. Without dropout macro F1 is lower; a decay of the learning rate and
+    smoothed labels gain nothing, so they are off (docs/results.md, for all of them).
     """
 
     epochs: int = 3
