@@ -169,13 +169,13 @@ bench-labelling: setup  ## how well the local teacher classifies, by the way it 
 
 bench-serving: setup  ## what a prediction costs, by the ways of serving the same student
 	$(BIN)/pgkd models pull wordllama-256
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher --repeats 16
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/serving.py --teacher
 	$(BIN)/python benchmarks/dollars.py
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/int8.py --data-root $(DATA)
 
 bench-growth: setup  ## how the cost of a prediction grows with classes, tokens and texts
 	$(BIN)/pgkd models pull wordllama-256
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/growth.py --texts 100 1000 10000 100000 1000000
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/growth.py
 
 bench-server: setup  ## the server against its own predictor and a handler by hand
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/server.py --budgets 384 768 3072

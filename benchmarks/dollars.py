@@ -1,9 +1,9 @@
 """What do a million classified texts cost?
 
-Of what `serving.py` measured, CPU time at the price of a core's hour; of an API, the tokens of
-pgkd's own labelling requests (zero-shot, 20 classes, about four bytes a token) at the prices of the
-package genai-prices, without discounts for batches or caches. Short texts have about 20 tokens,
-long ones 120.
+Of what `serving.py` measured, CPU time at the price of a core's hour; of an API, what pgkd's own
+labelling requests (zero-shot, 20 classes) come to by pgkd's estimate, at the prices of the package
+genai-prices, without discounts for batches or caches. Short texts have about 20 tokens, long ones
+120.
 
     python benchmarks/dollars.py
     python benchmarks/dollars.py --core-hour 0.04
@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgkd.distill.estimate import estimate
 from pgkd.task import Taxonomy, read_rows
-from pgkd.teacher.account.budget import prompt_bytes
 from pgkd.teacher.account.prices import ListedPrices
 from pgkd.teacher.labelling import label_request
 from serving import COLUMNS, HELPDESK, TEACHER, TEXTS, sample_texts
@@ -33,7 +32,6 @@ APIS = (
     ("anthropic", "claude-haiku-4-5"),
 )
 MILLION = 1_000_000
-ANSWER = 10  # tokens of {"label": "…"}
 
 
 def main() -> None:
@@ -63,9 +61,9 @@ def main() -> None:
 
 def api(biller: str, model: str, texts: Sequence[str], taxonomy: Taxonomy) -> float | None:
     """US dollars of the mean request."""
-    prompt = statistics.mean(prompt_bytes(label_request(text, taxonomy)) / 4 for text in texts)
-    cost = ListedPrices(biller).cost(model, round(MILLION * prompt), MILLION * ANSWER)
-    return None if cost is None else float(cost) / MILLION
+    requests = ((label_request(text, taxonomy), 0) for text in texts)
+    usd = estimate(requests, texts, ListedPrices(biller), model).usd
+    return None if usd is None else float(usd) / len(texts)
 
 
 def row(name: str, dollars: Sequence[float | None]) -> None:

@@ -26,6 +26,7 @@ import torch
 from lines import Lines
 from recipes import MAX_LENGTH, cell_of
 from round0 import trained
+from sklearn.utils.class_weight import compute_sample_weight
 
 from pgkd.evaluation import evaluate, paired_change
 from pgkd.student.encoder import EncoderStudent
@@ -34,7 +35,6 @@ from pgkd.student.finetune import FineTuning, fine_tune
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
     from recipes import Cell
 
     from pgkd.student.features import Encoder
@@ -95,7 +95,7 @@ def measured(cell: Cell, arms: Sequence[str]) -> Iterator[dict[str, Any]]:
     for arm in arms:
         started = time.process_time()
         start = low_rank(probe.encoder, cell.seed) if arm == "low-rank" else probe.encoder
-        weights = balanced(gold) if arm == "balanced" else np.ones(len(rows))
+        weights = compute_sample_weight("balanced" if arm == "balanced" else None, gold)
         encoder, head = fine_tune(
             start, probe.head, texts, gold, weights, seed=cell.seed, recipe=ARMS[arm]
         )
@@ -108,13 +108,6 @@ def measured(cell: Cell, arms: Sequence[str]) -> Iterator[dict[str, Any]]:
             "accuracy": round(found.accuracy, 4), "macro_f1": round(found.macro_f1, 4),
             "cpu_s": round(seconds, 1),
         }  # fmt: skip
-
-
-def balanced(gold: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights by which all classes that have rows weigh the same, shape (n,)."""
-    counts = np.bincount(gold)
-    weights: NDArray[np.float64] = 1 / counts[gold]
-    return weights
 
 
 def low_rank(encoder: Encoder, seed: int) -> Encoder:

@@ -99,7 +99,7 @@ def main() -> None:
     """Make a run, measure, print Markdown and write the JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("--repeats", type=int, default=5)
+    add("--repeats", type=int, default=16)
     add("--teacher", action="store_true", help="time the local teacher too, on a few texts")
     add("--teacher-texts", type=int, default=8)
     add("--out", type=Path, default=HERE / "results" / "serving.json", help="JSON to write")

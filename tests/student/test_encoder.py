@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.student.features import Encoder
+    from pgkd.student.head import Head
 
 TEXTS, LABELS = make_rows(8)
 CLASSES = tuple(sorted(set(LABELS)))
@@ -162,9 +163,11 @@ def test_fine_tuning_gives_back_the_random_state_it_found(encoder: Encoder) -> N
     assert torch.utils.deterministic.fill_uninitialized_memory
 
 
-def fine_tuned(encoder: Encoder) -> tuple[Encoder, Any, Any]:
+def fine_tuned(encoder: Encoder, recipe: FineTuning | None = None) -> tuple[Encoder, Head, Head]:
+    """The trained encoder, its linear probe, and the trained head."""
     head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
-    tuned, new = fine_tune(encoder, head, TEXTS, GOLD, np.ones(len(TEXTS)), seed=0)
+    ones = np.ones(len(TEXTS))
+    tuned, new = fine_tune(encoder, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
     return tuned, head, new
 
 
@@ -181,12 +184,9 @@ def test_fine_tuning_trains_a_copy_and_leaves_the_base_alone(encoder: Encoder) -
 @pytest.mark.parametrize("kind", ["Bert", "ModernBert", "DistilBert", "MPNet"])
 def test_the_lowest_layers_are_frozen(encoder: Encoder, kind: str) -> None:
     deep = of_kind(encoder, kind, num_hidden_layers=3)
-    ones = np.ones(len(TEXTS))
-    head = fit_head(deep.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
     trained = {}
     for frozen in (0, 2, 9):
-        recipe = FineTuning(epochs=1, frozen_layers=frozen)
-        tuned, _ = fine_tune(deep, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
+        tuned, _, _ = fine_tuned(deep, FineTuning(epochs=1, frozen_layers=frozen))
         trained[frozen] = changed_parts(deep, tuned)
     assert {"embeddings", "0", "1", "2"} <= trained[0]
     assert trained[2] & {"embeddings", "0", "1", "2"} == {"1", "2"}
@@ -197,15 +197,13 @@ def test_the_lowest_layers_are_frozen(encoder: Encoder, kind: str) -> None:
 def test_lower_layers_learn_more_slowly_where_the_rate_decays(encoder: Encoder, kind: str) -> None:
     """With a decay of 0 only what lies above the layers learns; AdamW's step is about its rate."""
     deep = of_kind(encoder, kind, num_hidden_layers=3)
-    head = fit_head(deep.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
 
     def steps(layer_decay: float) -> dict[str, float]:
         recipe = FineTuning(
             epochs=1, batch_size=len(TEXTS), warmup=0, weight_decay=0, dropout="none",
             layer_decay=layer_decay,
         )  # fmt: skip
-        ones = np.ones(len(TEXTS))
-        tuned, new = fine_tune(deep, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
+        tuned, head, new = fine_tuned(deep, recipe)
         assert not np.allclose(new.weights, head.weights, atol=1e-6)  # the head learns anyway
         named = dict(deep.model.named_parameters())
         moved = {
@@ -224,12 +222,8 @@ def test_lower_layers_learn_more_slowly_where_the_rate_decays(encoder: Encoder, 
 
 
 def test_smoothed_labels_leave_the_head_less_sure(encoder: Encoder) -> None:
-    head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
-
     def surest(smoothing: float) -> float:
-        recipe = replace(_THOROUGH, label_smoothing=smoothing)
-        ones = np.ones(len(TEXTS))
-        tuned, new = fine_tune(encoder, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
+        tuned, _, new = fine_tuned(encoder, replace(_THOROUGH, label_smoothing=smoothing))
         return float(new.predict_proba(tuned.features(TEXTS)).max(axis=1).mean())
 
     assert surest(0.3) < surest(0.0) - 0.05

@@ -214,7 +214,7 @@ def _average(accelerator: Any, parameters: Sequence[Any]) -> None:
 
 
 def _groups(torch: Any, model: Any, head: Any, recipe: FineTuning) -> list[dict[str, Any]]:
-    """What is trained, layer by layer from the head down, each with its learning rate.
+    """All parameters, layer by layer from the head down, each with its learning rate.
 
     The lowest layers of the model, of which the embeddings are one, are frozen; never the highest.
     """
@@ -230,10 +230,7 @@ def _groups(torch: Any, model: Any, head: Any, recipe: FineTuning) -> list[dict[
     above = [parameter for parameter in model.parameters() if parameter not in inside]
     groups = [[*above, *head.parameters()], *(list(found.parameters()) for found in layers[::-1])]
     return [
-        {
-            "params": [parameter for parameter in group if parameter.requires_grad],
-            "lr": recipe.learning_rate * recipe.layer_decay**depth,
-        }
+        {"params": group, "lr": recipe.learning_rate * recipe.layer_decay**depth}
         for depth, group in enumerate(groups)
     ]
 
