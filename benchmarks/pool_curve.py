@@ -22,7 +22,7 @@ from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
 from pgkd.guidance.class_list import class_texts
 from pgkd.guidance.weighting import row_weights
-from pgkd.task import Example, read_rows
+from pgkd.task import read_rows
 
 HERE = Path(__file__).parent
 CELL = re.compile(r"(?P<data>.+)-(?P<rows>\d+)-s(?P<seed>\d+)-pool-(?P<arm>\w+)-(?P<teacher>\w+)$")
@@ -64,15 +64,15 @@ def write(path: Path, curves: list[dict[str, Any]]) -> None:
 
 def curve(run: RunFolder, test: Path) -> dict[str, Any]:
     """Accuracy and macro F1 on the test rows after each round of a run."""
-    classes = run.taxonomy().names
+    task = run.task()
+    classes = task.taxonomy.names
     texts, gold = read_rows(test, "text", "label", classes=classes)
-    real = [Example.from_json(row) for row in run.read_json("task.json")["train"]]
     [tried] = [e for e in run.read_lines("journal.jsonl") if e["event"] == "class list tried"]
-    listed = class_texts(run.taxonomy()) if tried["used"] else ()
+    listed = class_texts(task.taxonomy) if tried["used"] else ()
     kept, template = run.kept(), run.student("first")
     found: dict[str, Any] = {"labels": [], "accuracy": [], "macro_f1": []}
     for done in run.read_json("result.json")["rounds"]:
-        rows = [*real, *listed, *kept[: done["written"]]]
+        rows = [*task.train, *listed, *kept[: done["written"]]]
         weights = row_weights(rows, 1.0, done["labelled_weight"] or 1.0)
         student = template.clone().fit([r.text for r in rows], [r.label for r in rows], weights)
         metrics = evaluate(student.predict_proba(texts), gold, classes)

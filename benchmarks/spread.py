@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from paired import table
 from round0 import cell_arguments, start, with_texts
-from text_weight import other_rows, read_task
+from text_weight import other_rows
 
 from pgkd.bench.oracle import nearest_classes
 from pgkd.distill import RunFolder
@@ -193,7 +193,7 @@ def candidates(
 def written(path: Path, seed: int) -> tuple[tuple[str, int, int], Cell]:
     """The texts of a finished run; the seed orders them."""
     run = RunFolder.open(path)
-    task = read_task(run)
+    task = run.task()
     judged, _ = other_rows(run, task, HELD)
     student: FrozenStudent = run.student("first")  # type: ignore[assignment]
     rng = np.random.default_rng(seed)

@@ -200,7 +200,7 @@ def test_an_unknown_format_is_refused(run: RunFolder, tmp_path: Path) -> None:
 
 def test_it_is_compared_on_rows_that_trained_nothing(run: RunFolder, exports: Path) -> None:
     held = run.read_json("task.json")["validation"]
-    assert [row.id for row in exporting._rows(run)] == [row["id"] for row in held]
+    assert [row.id for row in exporting.compared_on(run.task())] == [row["id"] for row in held]
     parity = json.loads((exports / "onnx/export.json").read_text())["parity"]
     assert parity["n"] == len(held) > 0
 

@@ -25,7 +25,6 @@ from pgkd.serving.manifest import FORMATS, Format, Manifest
 from pgkd.serving.parity import EXACT, ROUNDED, Parity, compare
 from pgkd.serving.predictor import load
 from pgkd.student.encoder import EncoderStudent
-from pgkd.task import Example
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from pgkd.distill import RunFolder
     from pgkd.student import Student
+    from pgkd.task import Example, Task
 
 Choice = Literal["auto", "all"] | Format
 CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
@@ -104,9 +104,9 @@ def export(
     wanted = _formats(student, choice)
     for name in wanted:
         _check_free(out / name)
-    rows = _rows(run)
-    answers = student.predict_proba([row.text for row in rows])
-    workshop = _Workshop(run, student, rows, answers, which)
+    task = run.task()
+    answers = student.predict_proba([row.text for row in compared_on(task)])
+    workshop = _Workshop(run, task, student, answers, which)
     done: list[Exported] = []
     while wanted:
         name = wanted.pop(0)
@@ -153,14 +153,9 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def _rows(run: RunFolder) -> list[Example]:
+def compared_on(task: Task) -> Sequence[Example]:
     """Validation rows to compare on: of a row that it was trained on, a student is too sure."""
-    return [Example.from_json(row) for row in run.read_json("task.json")["validation"][:_MANY]]
-
-
-def _trained_on(run: RunFolder) -> list[str]:
-    """Texts of the training rows: what the numbers in a graph are like is seen on them."""
-    return [Example.from_json(row).text for row in run.read_json("task.json")["train"]]
+    return task.validation[:_MANY]
 
 
 @dataclass(frozen=True)
@@ -168,8 +163,8 @@ class _Workshop:
     """Makes exports of one student, and compares them with it."""
 
     run: RunFolder
+    task: Task
     student: Student
-    rows: Sequence[Example]
     answers: NDArray[np.float64]
     which: str
 
@@ -179,7 +174,7 @@ class _Workshop:
         found: list[Parity] = []
 
         def write(new: Path) -> None:
-            described = _write(self.student, name, new, self.run)
+            described = self._write(name, new)
             described.write(new)
             parity = self._compare(name, new)
             found.append(parity)
@@ -198,39 +193,41 @@ class _Workshop:
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         return Exported(name, folder, size, found[0])
 
+    def _write(self, name: Format, folder: Path) -> Manifest:
+        """Write the student in one format; returns what `load` needs to know of it."""
+        student = self.student
+        if not isinstance(student, EncoderStudent):
+            student.save(folder)
+            return Manifest(name, student.classes)
+        from pgkd.serving.onnx_model import save_model
+
+        if name == "huggingface":
+            from pgkd.serving.huggingface import save_classifier
+
+            save_classifier(student.encoder, student.head, student.classes, folder)
+        else:
+            from pgkd.serving.graph import encoder_graph
+            from pgkd.serving.quantize import quantize
+
+            graph = encoder_graph(student.encoder)
+            if name == "onnx-int8":
+                trained_on = [row.text for row in self.task.train]
+                graph = quantize(graph, student.encoder.tokens(trained_on))
+            save_model(graph, student.encoder.tokenizer, student.head, folder)
+        return Manifest(name, student.classes, student.encoder.max_length)
+
     def _compare(self, name: Format, folder: Path) -> Parity:
-        texts = [row.text for row in self.rows]
+        rows = compared_on(self.task)
+        texts = [row.text for row in rows]
         if name == "huggingface":
             from pgkd.serving.huggingface import classifier_probabilities
 
             found = classifier_probabilities(folder, texts)
         else:
             found = load(folder).predict_proba(texts)
-        labels = [row.label for row in self.rows]
+        labels = [row.label for row in rows]
         return compare(self.answers, found, labels, self.student.classes)
 
 
 class _RefusedError(Exception):
     """An export does not agree with its student."""
-
-
-def _write(student: Student, name: Format, folder: Path, run: RunFolder) -> Manifest:
-    """Write a student in one format; returns what `load` needs to know of it."""
-    if not isinstance(student, EncoderStudent):
-        student.save(folder)
-        return Manifest(name, student.classes)
-    from pgkd.serving.onnx_model import save_model
-
-    if name == "huggingface":
-        from pgkd.serving.huggingface import save_classifier
-
-        save_classifier(student.encoder, student.head, student.classes, folder)
-    else:
-        from pgkd.serving.graph import encoder_graph
-        from pgkd.serving.quantize import quantize
-
-        graph = encoder_graph(student.encoder)
-        if name == "onnx-int8":
-            graph = quantize(graph, student.encoder.tokens(_trained_on(run)))
-        save_model(graph, student.encoder.tokenizer, student.head, folder)
-    return Manifest(name, student.classes, student.encoder.max_length)
