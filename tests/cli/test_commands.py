@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +71,13 @@ def distil(data: Path, out: Path, *more: Any) -> str:
         "distill", "--train", data / "train.csv", "--teacher", "fake", "--student", "linear",
         "--rounds", 2, "--samples", 6, "--out", out, *more,
     )  # fmt: skip
+
+
+def test_the_package_runs_as_a_module() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "pgkd", "models", "list", "--json"], capture_output=True, check=True
+    )
+    assert json.loads(found.stdout)
 
 
 def test_distill_shows_round_zero_best_and_last(data: Path, tmp_path: Path) -> None:
