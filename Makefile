@@ -9,7 +9,7 @@ RUN ?= runs/helpdesk
   bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
   bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
   bench-stop bench-second-look bench-retraining bench-fine-tuning bench-mining bench-head \
-  bench-weight bench-calls bench-labelling bench-serving bench-growth bench-server soak \
+  bench-weight bench-attributes bench-calls bench-labelling bench-serving bench-growth bench-server soak \
   bench-report
 
 help:  ## list the targets
@@ -63,7 +63,7 @@ lock: $(READY)  ## write what is installed now into constraints.txt
 	( echo "# What was tested: every package of 'pgkd[dev]', pinned. Made by 'make lock'."; \
 	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' ) > constraints.txt
 
-DATA ?= ../shared/data
+DATA ?= $(firstword $(wildcard ../shared/data) data)
 CELLS ?= runs/bench
 
 bench-round0: setup  ## how good is the student before any teacher is asked
@@ -89,10 +89,8 @@ bench-retraining: setup  ## what a round costs, in forward passes
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/retraining.py --data-root $(DATA)
 
 bench-fine-tuning: setup  ## what fine-tuning may do without, or also do; four hours, resumable
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py --data-root $(DATA)
-	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py --data-root $(DATA) \
-	  --arms default layer-decay label-smoothing balanced low-rank --against default \
-	  --out benchmarks/results/fine_tuning_also.jsonl
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py without --data-root $(DATA)
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/fine_tuning.py also --data-root $(DATA)
 
 bench-mining: setup  ## mistakes out of fold against mistakes on the training rows
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/mining.py --data-root $(DATA)
@@ -120,7 +118,12 @@ grid = PGKD_OFFLINE=1 $(BIN)/pgkd bench benchmarks/$(1).yaml --data $(DATA) --ou
 written = --results benchmarks/results/$(1)
 kept = $(written) --archive benchmarks/results/$(1).tar.xz
 
-bench-quick: setup  ## a small benchmark with the local teacher; a quarter of an hour, resumable
+# Who has no data sets yet fetches the two that this one needs.
+QUICK := $(foreach set,trec6 banking77,$(DATA)/$(set)/train.csv.gz)
+$(QUICK): | $(READY)
+	$(BIN)/python benchmarks/fetch.py $(notdir $(@D)) --to $(DATA)
+
+bench-quick: setup $(QUICK)  ## a small benchmark with the local teacher; a quarter of an hour, resumable
 	$(call grid,quick)
 
 bench-guidance: setup  ## what guidance is worth where writing is perfect; no LLM
@@ -159,6 +162,12 @@ bench-weight: setup  ## what written texts should weigh; after bench-distill
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py \
 	  $(CELLS)/distill/cells/banking77-100-s?-targeted-local/run \
 	  $(CELLS)/distill/cells/banking77-1000-s[01]-targeted-local/run
+
+bench-attributes: setup  ## texts with attributes drawn for each, or without; an hour, resumable
+	$(call grid,attributes) $(call kept,attributes)
+	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py \
+	  --out benchmarks/results/attributes_weight.json \
+	  $(CELLS)/attributes/cells/*-local/run
 
 bench-calls: $(READY)  ## many calls at once against a loopback server, and what the books cost
 	$(BIN)/python benchmarks/calls.py

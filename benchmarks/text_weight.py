@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,13 +62,13 @@ def arguments() -> argparse.Namespace:
 def measure(path: Path, n: int) -> dict[str, Any]:
     """Accuracy of one run's student with each weight, by texts and class list."""
     run = RunFolder.open(path)
-    task = read_task(run)
+    task = run.task()
     judged, spare = other_rows(run, task, n)
     written = list(run.kept())
     texts = {"teacher": written, "real rows": in_their_place(written, spare)}
     lists = {"class list": class_texts(task.taxonomy), "no class list": ()}
     return {
-        "run": "-".join(path.parent.name.split("-")[:3]),  # data, rows and seed of its cell
+        "run": path.parent.name,  # its cell: data, rows, seed, arm and teacher
         "rows": {"train": len(task.train), "judged": len(judged)},
         "texts": {name: len(given) for name, given in texts.items()},
         "accuracy": {
@@ -76,15 +77,6 @@ def measure(path: Path, n: int) -> dict[str, Any]:
             for who, given in texts.items()
         },
     }
-
-
-def read_task(run: RunFolder) -> Task:
-    """The rows that a run drew."""
-    kept = run.read_json("task.json")
-    train, validation = (
-        tuple(Example.from_json(row) for row in kept[part]) for part in ("train", "validation")
-    )
-    return Task(run.taxonomy(), train, validation)
 
 
 def other_rows(
@@ -154,7 +146,7 @@ class NoAsking:
 
 
 def table(runs: list[dict[str, Any]]) -> str:
-    """Mean and range over the runs of one size, as Markdown."""
+    """Mean and range over the runs that differ by their seed alone, as Markdown."""
     columns = ("none", *(f"{w:g}" for w in FIXED), "auto", "auto is")
     lines = [
         "| runs, texts | " + " | ".join(columns) + " |",
@@ -162,7 +154,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     ]
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault(run["run"].rpartition("-")[0], []).append(run)
+        groups.setdefault(re.sub(r"-s\d+-", ", ", run["run"]), []).append(run)
     for name, group in groups.items():
         for arm in group[0]["accuracy"]:
             cells = [cell([run["accuracy"][arm][c] for run in group], c) for c in columns]
