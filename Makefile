@@ -131,6 +131,7 @@ bench-guidance: setup  ## what guidance is worth where writing is perfect; no LL
 
 bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher; hours, resumable
 	$(call grid,few_labels) $(call kept,few_labels)
+	$(BIN)/python benchmarks/summarise.py benchmarks/results/few_labels.json
 
 bench-tail: setup  ## rare classes, the default against the paper's prompt; hours, resumable
 	$(call grid,tail) $(call kept,tail)
@@ -154,9 +155,8 @@ bench-full: setup  ## the whole grid; days, resumable, see docs/benchmark.md
 	$(call grid,full)
 
 bench-distill: setup  ## the table of the README; hours, resumes where it was stopped
-	$(call grid,distill)
-	$(BIN)/python benchmarks/summarise.py $(CELLS)/distill/results.json \
-	  benchmarks/results/distill.json
+	$(call grid,distill) $(call kept,distill)
+	$(BIN)/python benchmarks/summarise.py benchmarks/results/distill.json
 
 bench-weight: setup  ## what written texts should weigh; after bench-distill
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py \
