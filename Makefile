@@ -132,6 +132,7 @@ bench-guidance: setup  ## what guidance is worth where writing is perfect; no LL
 bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher; hours, resumable
 	$(call grid,few_labels) $(call kept,few_labels)
 	$(BIN)/python benchmarks/summarise.py benchmarks/results/few_labels.json
+	$(call grid,few_labels_auto) $(call kept,few_labels_auto) --only arm=alone,class-list
 
 bench-tail: setup  ## rare classes, the default against the paper's prompt; hours, resumable
 	$(call grid,tail) $(call kept,tail)
