@@ -133,6 +133,8 @@ bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher;
 	$(call grid,few_labels) $(call kept,few_labels)
 	$(BIN)/python benchmarks/summarise.py benchmarks/results/few_labels.json
 	$(call grid,few_labels_auto) $(call kept,few_labels_auto) --only arm=alone,class-list
+	$(BIN)/python benchmarks/compare.py benchmarks/results/few_labels.json \
+	  benchmarks/results/few_labels_auto.json
 
 bench-tail: setup  ## rare classes, the default against the paper's prompt; hours, resumable
 	$(call grid,tail) $(call kept,tail)
