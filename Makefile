@@ -9,8 +9,8 @@ RUN ?= runs/helpdesk
   bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
   bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
   bench-stop bench-second-look bench-retraining bench-fine-tuning bench-mining bench-head \
-  bench-weight bench-attributes bench-calls bench-labelling bench-serving bench-growth bench-server soak \
-  bench-report
+  bench-weight bench-attributes bench-calls bench-labelling bench-serving bench-growth \
+  bench-server soak bench-report
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -123,7 +123,7 @@ QUICK := $(foreach set,trec6 banking77,$(DATA)/$(set)/train.csv.gz)
 $(QUICK): | $(READY)
 	$(BIN)/python benchmarks/fetch.py $(notdir $(@D)) --to $(DATA)
 
-bench-quick: setup $(QUICK)  ## a small benchmark with the local teacher; a quarter of an hour, resumable
+bench-quick: setup $(QUICK)  ## a small benchmark with the local teacher; twenty minutes, resumable
 	$(call grid,quick)
 
 bench-guidance: setup  ## what guidance is worth where writing is perfect; no LLM
@@ -158,7 +158,7 @@ bench-full: setup  ## the whole grid; days, resumable, see docs/benchmark.md
 	$(call grid,full)
 
 bench-distill: setup  ## the table of the README; hours, resumes where it was stopped
-	$(call grid,distill) $(call kept,distill)
+	$(call grid,distill) $(call written,distill)
 	$(BIN)/python benchmarks/summarise.py benchmarks/results/distill.json
 
 bench-weight: setup  ## what written texts should weigh; after bench-distill
@@ -167,7 +167,7 @@ bench-weight: setup  ## what written texts should weigh; after bench-distill
 	  $(CELLS)/distill/cells/banking77-1000-s[01]-targeted-local/run
 
 bench-attributes: setup  ## texts with attributes drawn for each, or without; an hour, resumable
-	$(call grid,attributes) $(call kept,attributes)
+	$(call grid,attributes) $(call written,attributes)
 	PGKD_OFFLINE=1 $(BIN)/python benchmarks/text_weight.py \
 	  --out benchmarks/results/attributes_weight.json \
 	  $(CELLS)/attributes/cells/*-local/run

@@ -11,14 +11,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from summarise import mean_and_spread
+from summarise import grouped, mean_and_spread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    Key = tuple[str, int, str]  # data set, rows, arm
     Pair = tuple[Mapping[str, float], Mapping[str, float]]
 
+KEY = ("data", "rows", "arm")
 MEASURES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
@@ -29,19 +29,18 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", help="arms; all by default")
     args = parser.parse_args()
     before, after = (figures(json.loads(path.read_text("utf-8"))) for path in args.results)
-    groups: dict[Key, list[Pair]] = {}
-    for data, rows, arm, *cell in sorted(before.keys() & after.keys(), key=str):
-        if not args.arms or arm in args.arms:
-            whole = (data, rows, arm, *cell)
-            groups.setdefault((data, rows, arm), []).append((before[whole], after[whole]))
+    cells = [
+        dict(zip(KEY, key, strict=False), pair=(before[key], after[key]))
+        for key in sorted(before.keys() & after.keys(), key=str)
+        if not args.arms or key[2] in args.arms
+    ]
     print("| data, rows, arm | cells | differ | " + " | ".join(head()) + " |")
     print("|---" * (3 + len(head())) + "|")
-    for key, pairs in groups.items():
-        print(line(", ".join(map(str, key)), pairs))
-    for arm in dict.fromkeys(arm for _, _, arm in groups):
-        of_arm = [p for key, pairs in groups.items() if key[2] == arm for p in pairs]
-        if changed := [pair for pair in of_arm if pair[0] != pair[1]]:
-            print(line(f"those that differ, {arm}", changed))
+    for key, group in grouped(cells, *KEY):
+        print(line(", ".join(map(str, key)), [cell["pair"] for cell in group]))
+    changed = [cell for cell in cells if cell["pair"][0] != cell["pair"][1]]
+    for (arm,), group in grouped(changed, "arm"):
+        print(line(f"those that differ, {arm}", [cell["pair"] for cell in group]))
 
 
 def figures(results: dict[str, Any]) -> dict[tuple[Any, ...], Mapping[str, float]]:
