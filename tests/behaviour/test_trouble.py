@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,22 @@ def test_an_invalid_item_is_asked_for_again_and_then_dropped(config: Config) -> 
     assert "nonsense" in repairs[0].messages[-1].content
     reasons = [line["reason"] for line in done.run_.read_lines("dropped.jsonl")]
     assert reasons.count("label not asked for") == 2
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_texts_may_hold_the_masks_that_the_rows_hold(config: Config, masked: bool) -> None:
+    def answer(request: Request) -> Reply:
+        reply = FakeTeacher().complete(request)
+        return replace(reply, text=reply.text.replace('"text": "', '"text": "[NAME] '))
+
+    texts, labels = ROWS
+    texts = [f"{text} for [NAME]" for text in texts] if masked else texts
+    teacher = FakeTeacher(answer)
+    done = Distiller(config, teacher=teacher, rounds=1).fit(texts, labels)
+    kept = [text.text for text in done.run_.kept()]
+    assert all(text.startswith("[NAME] ") for text in kept)
+    assert bool(kept) is masked
+    assert any(request.purpose == "repair" for request in teacher.requests) is not masked
 
 
 def test_the_rows_that_the_teacher_doubts_are_listed(config: Config) -> None:

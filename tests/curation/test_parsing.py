@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.curation import Limits, Reason, parse_samples
+from pgkd.curation import Limits, Reason, masks_in, parse_samples
 
 ALLOWED = ("refund", "delivery")
 
@@ -68,6 +68,23 @@ def test_a_bare_list_is_read_too() -> None:
 )
 def test_what_is_no_sample_is_a_fault_with_its_reason(item: Any, reason: Reason) -> None:
     assert reasons_of(reply_of(item)) == [reason]
+
+
+def test_masks_of_the_users_own_rows_are_no_placeholders() -> None:
+    masks = masks_in(["[NAME] wrote to <email>, twice", "nothing hidden"])
+    assert masks == {"[NAME]", "<email>"}
+    reply = reply_of(
+        sample(text="I told [NAME] so"),
+        sample(text="ask <email> or [NAME]"),
+        sample(text="ask [Name]"),
+        sample(text="[NAME] paid [amount]"),
+    )
+    parsed = parse_samples(reply, ALLOWED, masks=masks)
+    assert [read.text for read in parsed.samples] == ["I told [NAME] so", "ask <email> or [NAME]"]
+    assert [fault.detail for fault in parsed.faults] == [
+        "the text holds the placeholder [Name]",
+        "the text holds the placeholder [amount]",
+    ]
 
 
 def test_an_off_list_label_is_never_replaced() -> None:

@@ -60,7 +60,8 @@ class DataSet:
     def pool(self, config: Config, task: Task) -> tuple[Example, ...]:
         """The rows of the training file that a run does not have.
 
-        Rows that would be refused from any writer, such as those with placeholders, are left out.
+        Rows that would be refused from a writer are left out: those with placeholders too, even
+        where the run's own rows hold them, so that the pool is the same whatever rows were drawn.
         """
         ours = {row.id for row in (*task.train, *task.validation)}
         rows = [row for row in self.all_rows(config) if row.id not in ours]

@@ -1,7 +1,7 @@
 """What is kept of what the teacher wrote; every drop has a reason."""
 
 from pgkd.curation.curator import Curation, Curator
-from pgkd.curation.parsing import Limits, Parsed, parse_samples, read_description
+from pgkd.curation.parsing import Limits, Parsed, masks_in, parse_samples, read_description
 from pgkd.curation.reasons import Drop, Fault, Reason, Sample
 from pgkd.curation.repair import repair_request
 from pgkd.curation.second_look import Look, SecondLook
@@ -18,6 +18,7 @@ __all__ = [
     "Reason",
     "Sample",
     "SecondLook",
+    "masks_in",
     "parse_samples",
     "read_description",
     "repair_request",

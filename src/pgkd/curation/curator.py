@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.curation.likeness import letters, nearest
+from pgkd.curation.parsing import masks_in
 from pgkd.curation.reasons import Drop, Reason, Sample
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Curator:
         near_duplicate: texts of at least this similarity (1 - normalised edit distance of their
             letters and digits) count as the same.
         max_words: longer texts are dropped; None derives a bound from the real rows.
+
+    Attributes:
+        masks: placeholders that the real rows hold, so that texts may hold them too.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Curator:
         near_duplicate: float = 0.9,
         max_words: int | None = None,
     ) -> None:
+        self.masks = masks_in(row.text for row in real)
         self._near_duplicate = near_duplicate
         self._max_words = max_words or _word_bound([row.text for row in real])
         self._validation = [letters(row.text) for row in validation]

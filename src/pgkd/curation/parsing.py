@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pgkd.curation.reasons import Fault, Reason, Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 _RAW = 500  # characters of a faulty item that are kept for reading
 _DECODER = json.JSONDecoder()
@@ -54,7 +54,22 @@ class Parsed:
     doubtful: tuple[int, ...] = ()
 
 
-def parse_samples(reply: str, allowed: Sequence[str], limits: Limits | None = None) -> Parsed:
+def masks_in(texts: Iterable[str]) -> frozenset[str]:
+    """What looks like a placeholder in real texts: ``[NAME]``, say, where names are masked.
+
+    Args:
+        texts: rows of the user.
+    """
+    return frozenset(mask for text in texts for mask in _PLACEHOLDER.findall(text))
+
+
+def parse_samples(
+    reply: str,
+    allowed: Sequence[str],
+    limits: Limits | None = None,
+    *,
+    masks: Collection[str] = (),
+) -> Parsed:
     """Read a reply of the shape ``{"samples": [{"label", "text"}], "doubtful": [...]}``.
 
     A reply that is cut off still gives the samples before the cut. A label off the list is a
@@ -64,6 +79,7 @@ def parse_samples(reply: str, allowed: Sequence[str], limits: Limits | None = No
         reply: the teacher's text.
         allowed: the classes that were asked for.
         limits: bounds of what is read.
+        masks: placeholders that a text may hold, for the user's rows hold them.
     """
     limits = limits or Limits()
     if len(reply) > limits.reply_characters:
@@ -73,7 +89,7 @@ def parse_samples(reply: str, allowed: Sequence[str], limits: Limits | None = No
     samples: list[Sample] = []
     faults: list[Fault] = []
     for position, item in enumerate(items[: limits.items]):
-        read = _sample(item, position, allowed, limits)
+        read = _sample(item, position, allowed, limits, masks)
         (samples if isinstance(read, Sample) else faults).append(read)  # type: ignore[arg-type]
     if fault is not None:
         faults.append(fault)
@@ -150,7 +166,9 @@ def _salvage(reply: str, start: int) -> Iterator[Any]:
             yield item
 
 
-def _sample(item: Any, position: int, allowed: Sequence[str], limits: Limits) -> Sample | Fault:
+def _sample(
+    item: Any, position: int, allowed: Sequence[str], limits: Limits, masks: Collection[str]
+) -> Sample | Fault:
     def fault(reason: Reason, detail: str) -> Fault:
         return Fault(position, reason, detail, _raw(item))
 
@@ -167,8 +185,8 @@ def _sample(item: Any, position: int, allowed: Sequence[str], limits: Limits) ->
     text = normalise(text)
     if not any(c.isalnum() for c in text) or text.casefold() == label.casefold():
         return fault(Reason.EMPTY, "the text is empty or only repeats the label")
-    if hole := _PLACEHOLDER.search(text):
-        return fault(Reason.PLACEHOLDER, f"the text holds the placeholder {hole.group()}")
+    if holes := [hole for hole in _PLACEHOLDER.findall(text) if hole not in masks]:
+        return fault(Reason.PLACEHOLDER, f"the text holds the placeholder {holes[0]}")
     return Sample(text, label, position)
 
 
