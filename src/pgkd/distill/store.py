@@ -98,26 +98,27 @@ class RunFolder:
         return cls(path)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = _PROBE) -> Iterator[None]:
         """Keep every other process out of the run.
+
+        Args:
+            patience: seconds that another process's end is waited for.
 
         Raises:
             RunError: another process is running it.
         """
         taken = RunError(f"Another process is running {self.path}: wait for it, or stop it first.")
-        with held(self.path / _LOCK, taken, patience=_PROBE):
+        with held(self.path / _LOCK, taken, patience=patience):
             yield
 
     def is_running(self) -> bool:
         """Whether a process runs it now. Asked by a look at the lock, which nobody keeps."""
-        from filelock import FileLock, Timeout
-
         if not (self.path / _LOCK).exists():
             return False
         try:
-            with FileLock(self.path / _LOCK, timeout=0):
+            with self.locked(patience=0):
                 return False
-        except Timeout:
+        except RunError:
             return True
         except OSError:  # a folder that may only be read: nobody runs anything there
             return False
