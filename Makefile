@@ -131,8 +131,9 @@ bench-guidance: setup  ## what guidance is worth where writing is perfect; no LL
 
 bench-few-labels: setup  ## a hundred rows on nine data sets, the local teacher; hours, resumable
 	$(call grid,few_labels) $(call kept,few_labels)
-	$(BIN)/python benchmarks/summarise.py benchmarks/results/few_labels.json
-	$(call grid,few_labels_auto) $(call kept,few_labels_auto) --only arm=alone,class-list
+	$(call grid,few_labels_auto) $(call kept,few_labels_auto)
+	$(BIN)/python benchmarks/summarise.py benchmarks/results/few_labels.json \
+	  benchmarks/results/few_labels_auto.json
 	$(BIN)/python benchmarks/compare.py benchmarks/results/few_labels.json \
 	  benchmarks/results/few_labels_auto.json
 

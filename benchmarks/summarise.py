@@ -1,6 +1,8 @@
 """What the default brings, and of it the teacher: tables of README and docs/results.md.
 
-Reads the results of grids with the arms `alone`, `class-list` and `targeted`.
+Reads the results of grids with the arms `alone`, `class-list` and `targeted`. A run of a later file
+takes the place of one of an earlier file on the same rows: few_labels.json and then
+few_labels_auto.json tell what pgkd does by default.
 
     python benchmarks/summarise.py RESULTS.json [RESULTS.json ...]
 """
@@ -23,13 +25,16 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("results", nargs="+", type=Path, help="results.json of `pgkd bench`")
-    cells = [
-        cell
+    by_rows = {
+        (cell["data"], cell["rows"], cell["seed"]): {**cell, "file": path.name}
         for path in parser.parse_args().results
         for cell in read(json.loads(path.read_text(encoding="utf-8")))
-    ]
+    }
+    cells = list(by_rows.values())
     with_means = cells + averaged(cells)
     print(table(with_means), short_table(with_means), teachers_part(cells), sep="\n\n")
+    for (file,), group in grouped(cells, "file"):
+        print(f"\nof {file}:\n{teachers_part(group)}")
 
 
 def read(results: dict[str, Any]) -> list[dict[str, Any]]:

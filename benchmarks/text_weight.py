@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 FIXED = (0.03, 0.05, 0.1, 0.3, 1.0)
+CELL = re.compile(r"(?P<data>.+)-s(?P<seed>\d+)-(?P<arm>.+)")  # the name of a cell of a grid
 SETTINGS: tuple[float | None, ...] = (None, *FIXED)  # None is `auto`
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     report = {"rows_judged": args.rows, "environment": environment(), "runs": runs}
     args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(table(runs))
+    print(comparison(runs))
 
 
 def arguments() -> argparse.Namespace:
@@ -160,6 +162,51 @@ def table(runs: list[dict[str, Any]]) -> str:
             cells = [cell([run["accuracy"][arm][c] for run in group], c) for c in columns]
             lines.append(f"| {name}, {arm} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def comparison(runs: list[dict[str, Any]]) -> str:
+    """The texts of the first arm against those of every other one, paired by data and seed.
+
+    Change of accuracy with the class list, mean and sample standard deviation over the seeds, as
+    Markdown; empty where all runs are of one arm.
+    """
+    arms: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
+    for run in runs:
+        if found := CELL.fullmatch(run["run"]):
+            figures = run["accuracy"]["teacher, class list"]
+            arms.setdefault(found["arm"], {})[found["data"], found["seed"]] = figures
+    if len(arms) < 2:
+        return ""
+    columns = [f"{weight:g}" for weight in FIXED]
+    lines = [
+        "| change of accuracy | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    first, *others = arms
+    for other in others:
+        changes: dict[str, dict[str, np.ndarray]] = {}
+        for data, seed in sorted(arms[first].keys() & arms[other].keys()):
+            ours, theirs = arms[first][data, seed], arms[other][data, seed]
+            by_seed = changes.setdefault(data, {})
+            by_seed[seed] = np.array([ours[c] - theirs[c] for c in columns])
+        name = f"{first} against {other}"
+        lines += [change_line(f"{d}, {name}", list(c.values())) for d, c in changes.items()]
+        seeds = {seed for by_seed in changes.values() for seed in by_seed}
+        over_data = [
+            np.mean([by_seed[seed] for by_seed in changes.values()], axis=0)
+            for seed in sorted(seeds)
+            if all(seed in by_seed for by_seed in changes.values())
+        ]
+        if over_data:
+            lines.append(change_line(f"mean of the data sets, {name}", over_data))
+    return "\n".join(lines)
+
+
+def change_line(name: str, changes: Sequence[np.ndarray]) -> str:
+    """A line of the comparison, of changes by weight, an array a seed."""
+    spread = np.std(changes, axis=0, ddof=1) if len(changes) > 1 else np.full(len(FIXED), np.nan)
+    told = [f"{m:+.3f} ± {s:.3f}" for m, s in zip(np.mean(changes, axis=0), spread, strict=True)]
+    return f"| {name} | " + " | ".join(told) + " |"
 
 
 def cell(values: list[float], column: str) -> str:
