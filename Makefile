@@ -123,7 +123,7 @@ QUICK := $(foreach set,trec6 banking77,$(DATA)/$(set)/train.csv.gz)
 $(QUICK): | $(READY)
 	$(BIN)/python benchmarks/fetch.py $(notdir $(@D)) --to $(DATA)
 
-bench-quick: setup $(QUICK)  ## a small benchmark with the local teacher; twenty minutes, resumable
+bench-quick: setup $(QUICK)  ## a small benchmark with the local teacher; 15 to 20 minutes, resumable
 	$(call grid,quick)
 
 bench-guidance: setup  ## what guidance is worth where writing is perfect; no LLM
