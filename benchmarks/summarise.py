@@ -33,8 +33,10 @@ def main() -> None:
     cells = list(by_rows.values())
     with_means = cells + averaged(cells)
     print(table(with_means), short_table(with_means), teachers_part(cells), sep="\n\n")
-    for (file,), group in grouped(cells, "file"):
-        print(f"\nof {file}:\n{teachers_part(group)}")
+    by_file = grouped(cells, "file")
+    if len(by_file) > 1:
+        for (file,), group in by_file:
+            print(f"\nof {file}:\n{teachers_part(group)}")
 
 
 def read(results: dict[str, Any]) -> list[dict[str, Any]]:

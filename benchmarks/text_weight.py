@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from summarise import grouped, mean_and_spread
 
 from pgkd.config import Config
 from pgkd.distill import RunFolder
@@ -156,7 +157,7 @@ def table(runs: list[dict[str, Any]]) -> str:
     ]
     groups: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault(re.sub(r"-s\d+-", ", ", run["run"]), []).append(run)
+        groups.setdefault(CELL.sub(r"\g<data>, \g<arm>", run["run"]), []).append(run)
     for name, group in groups.items():
         for arm in group[0]["accuracy"]:
             cells = [cell([run["accuracy"][arm][c] for run in group], c) for c in columns]
@@ -170,11 +171,15 @@ def comparison(runs: list[dict[str, Any]]) -> str:
     Change of accuracy with the class list, mean and sample standard deviation over the seeds, as
     Markdown; empty where all runs are of one arm.
     """
-    arms: dict[str, dict[tuple[str, str], dict[str, float]]] = {}
-    for run in runs:
-        if found := CELL.fullmatch(run["run"]):
-            figures = run["accuracy"]["teacher, class list"]
-            arms.setdefault(found["arm"], {})[found["data"], found["seed"]] = figures
+    cells = [
+        {**named.groupdict(), "accuracy": run["accuracy"]["teacher, class list"]}
+        for run in runs
+        if (named := CELL.fullmatch(run["run"]))
+    ]
+    arms = {
+        arm: {(cell["data"], cell["seed"]): cell["accuracy"] for cell in group}
+        for (arm,), group in grouped(cells, "arm")
+    }
     if len(arms) < 2:
         return ""
     columns = [f"{weight:g}" for weight in FIXED]
@@ -184,29 +189,27 @@ def comparison(runs: list[dict[str, Any]]) -> str:
     ]
     first, *others = arms
     for other in others:
-        changes: dict[str, dict[str, np.ndarray]] = {}
-        for data, seed in sorted(arms[first].keys() & arms[other].keys()):
-            ours, theirs = arms[first][data, seed], arms[other][data, seed]
-            by_seed = changes.setdefault(data, {})
-            by_seed[seed] = np.array([ours[c] - theirs[c] for c in columns])
         name = f"{first} against {other}"
-        lines += [change_line(f"{d}, {name}", list(c.values())) for d, c in changes.items()]
-        seeds = {seed for by_seed in changes.values() for seed in by_seed}
-        over_data = [
-            np.mean([by_seed[seed] for by_seed in changes.values()], axis=0)
-            for seed in sorted(seeds)
-            if all(seed in by_seed for by_seed in changes.values())
+        changes = [
+            {"data": data, "seed": seed, "by weight": [ours[c] - theirs[c] for c in columns]}
+            for (data, seed), ours in sorted(arms[first].items())
+            if (theirs := arms[other].get((data, seed)))
         ]
-        if over_data:
-            lines.append(change_line(f"mean of the data sets, {name}", over_data))
+        by_data = grouped(changes, "data")
+        whole = [
+            {"by weight": np.mean([change["by weight"] for change in group], axis=0)}
+            for _, group in grouped(changes, "seed")
+            if len(group) == len(by_data)
+        ]
+        lines += [change_line(f"{data}, {name}", group) for (data,), group in by_data]
+        lines += [change_line(f"mean of the data sets, {name}", whole)] if whole else []
     return "\n".join(lines)
 
 
-def change_line(name: str, changes: Sequence[np.ndarray]) -> str:
-    """A line of the comparison, of changes by weight, an array a seed."""
-    spread = np.std(changes, axis=0, ddof=1) if len(changes) > 1 else np.full(len(FIXED), np.nan)
-    told = [f"{m:+.3f} ± {s:.3f}" for m, s in zip(np.mean(changes, axis=0), spread, strict=True)]
-    return f"| {name} | " + " | ".join(told) + " |"
+def change_line(name: str, changes: list[dict[str, Any]]) -> str:
+    """A line of the comparison, of the changes of several seeds."""
+    by_weight = zip(*(change["by weight"] for change in changes), strict=True)
+    return f"| {name} | " + " | ".join(mean_and_spread(list(of)) for of in by_weight) + " |"
 
 
 def cell(values: list[float], column: str) -> str:
