@@ -49,11 +49,10 @@ class DataConfig(_Section):
     classes: Path | None = Field(
         default=None, description="YAML list of classes; default: from the rows"
     )
-    validation_fraction: float = Field(
-        default=0.2,
-        gt=0,
-        lt=1,
-        description="share of the rows held out where no validation file is given",
+    validation_fraction: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = Field(
+        default="auto",
+        description="share of the rows held out where no validation file is given; auto: none "
+        "below 1,000 rows, where cross-validation judges, else .2",
     )
     limit: int | None = Field(default=None, ge=2, description="use this many rows, drawn at random")
     on_conflict: Literal["error", "drop"] = Field(
@@ -196,16 +195,13 @@ class GuidanceConfig(_Section):
     folds: int = Field(default=5, ge=2, le=50, description="folds of the out-of-fold predictions")
     allocation: Literal["guided", "even"] = Field(
         default="guided",
-        description="targeted: look at what the student gets wrong, or give all classes the same",
+        description="targeted: more texts for classes that the student gets wrong, or the same for "
+        "all",
     )
-    floor_share: float = Field(
-        default=0.67,
-        ge=0,
-        le=1,
-        description="share of the whole budget spread evenly over all classes",
-    )
-    texts_per_request: int = Field(
-        default=4, ge=1, le=50, description="targeted: texts of one request"
+    texts_per_request: Literal["auto"] | Annotated[int, Field(ge=1, le=50)] = Field(
+        default="auto",
+        description="targeted: texts of one request; auto: 12, of several related classes, or 4 of "
+        "one class for a teacher that cannot do many at once",
     )
     shown_examples: int = Field(
         default=4, ge=1, le=20, description="targeted: real rows shown of a class"
@@ -223,9 +219,10 @@ class GuidanceConfig(_Section):
         max_length=4000,
         description="what the teacher should know of the task, e.g. who writes the texts to whom",
     )
-    describe: bool = Field(
-        default=True,
-        description="targeted: without instructions, the teacher first describes the task itself",
+    glossary: Literal["auto", "off"] | Path = Field(
+        default="auto",
+        description="targeted: what each class covers, in a line that every prompt shows: the "
+        "teacher says it, or a file as a run writes it (glossary.yaml)",
     )
 
 
@@ -247,9 +244,7 @@ class PoolConfig(_Section):
         description="weight of a text with the teacher's label, a real row's is 1; auto: by how "
         "often the teacher agrees with rows",
     )
-    audited: int = Field(
-        default=32, ge=1, description="rows that the teacher labels to tell that, once a run"
-    )
+    samples: int = Field(default=32, ge=1, description="labels asked for a round")
     shown: int = Field(
         default=0, ge=0, le=10, description="rows of each class that a question for a label shows"
     )
@@ -294,12 +289,25 @@ class Config(_Section):
     curation: CurationConfig = CurationConfig()
     pool: PoolConfig = PoolConfig()
     budget: BudgetConfig = BudgetConfig()
-    rounds: int = Field(
-        default=10, ge=0, le=1000, description="rounds at most; 0 trains the student alone"
+    exam: int = Field(
+        default=64,
+        ge=0,
+        description="labelled rows that the teacher labels before it writes; 0 trusts it unseen",
     )
-    samples: int = Field(default=32, ge=1, le=100_000, description="new texts asked for a round")
+    texts_per_class: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default="auto",
+        description="texts asked for in all rounds, by the number of classes; auto: 20, and 640 in "
+        "all at least; 320 in all for a teacher that cannot do many at once",
+    )
+    rounds: int = Field(
+        default=3, ge=0, le=1000, description="rounds at most; 0 trains the student alone"
+    )
+    samples: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default="auto",
+        description="new texts asked for a round; auto: they double, up to texts_per_class",
+    )
     patience: int = Field(
-        default=5, ge=1, description="stop after this many rounds without a better loss"
+        default=2, ge=1, description="stop after this many rounds without a better loss"
     )
     class_list: bool = Field(
         default=True,
@@ -307,7 +315,7 @@ class Config(_Section):
     )
     written_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
         default="auto",
-        description="weight of a written text, a real row's is 1; auto fits it on validation rows",
+        description="weight of a synthetic text, a labelled row's is 1; auto: by cross-validation",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
     track: tuple[str, ...] = Field(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.bench.asking import CountsAsking, EvoAsking, OneGoAsking
 from pgkd.bench.pool import PoolGuide
-from pgkd.distill.assembly import guide_of, writing_of
+from pgkd.distill.assembly import PAPER_SAMPLES, guide_of, texts_of_run, writing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
     from pgkd.config import Config
     from pgkd.distill import Hooks, RunFolder
-    from pgkd.distill.assembly import GuideMaker
+    from pgkd.distill.assembly import GuideMaker, Known
     from pgkd.distill.labelling import PoolWriter
     from pgkd.guidance import Asking, Guide
     from pgkd.task import Example, Task
 
-    Describe = Callable[[], str]
     Folds = NDArray[np.int64]
 
 
@@ -84,26 +83,31 @@ class Arm:
 
 
 def _one_go(supplies: Supplies, *, attributes: bool) -> GuideMaker:
-    def asking(config: Config, task: Task, folds: Folds, describe: Describe) -> Asking:
+    def asking(config: Config, task: Task, folds: Folds, known: Known) -> Asking:
         return OneGoAsking(
-            task.taxonomy, writing_of(config, task), samples=config.samples,
-            per_request=config.guidance.texts_per_request, attributes=attributes,
+            task.taxonomy, writing_of(config, task),
+            samples=texts_of_run(config, len(task.taxonomy), packs=False),
+            per_request=4, attributes=attributes,
         )  # fmt: skip
 
     return partial(guide_of, asking=asking)
 
 
+def _a_round(config: Config) -> int:
+    return PAPER_SAMPLES if config.samples == "auto" else config.samples
+
+
 def _evokd(supplies: Supplies) -> GuideMaker:
-    def asking(config: Config, task: Task, folds: Folds, describe: Describe) -> Asking:
+    def asking(config: Config, task: Task, folds: Folds, known: Known) -> Asking:
         return EvoAsking(
-            writing_of(config, task), samples=config.samples, shown=config.guidance.mined
+            writing_of(config, task), samples=_a_round(config), shown=config.guidance.mined
         )
 
     return partial(guide_of, asking=asking)
 
 
 def _same_counts(supplies: Supplies) -> GuideMaker:
-    def asking(config: Config, task: Task, folds: Folds, describe: Describe) -> Asking:
+    def asking(config: Config, task: Task, folds: Folds, known: Known) -> Asking:
         return CountsAsking(writing_of(config, task), supplies.counts)
 
     return partial(guide_of, asking=asking)
@@ -115,7 +119,7 @@ def _pool(supplies: Supplies, *, by_margin: bool) -> GuideMaker:
     ) -> Guide:
         return PoolGuide(
             guide_of(config, task, writer, run, hooks), supplies.pool, task.taxonomy.names,
-            writing_of(config, task), samples=config.samples, by_margin=by_margin,
+            writing_of(config, task), samples=_a_round(config), by_margin=by_margin,
         )  # fmt: skip
 
     return guide

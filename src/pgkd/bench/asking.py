@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.guidance import Ask, Writing
-from pgkd.guidance.allocation import spread_evenly
+from pgkd.guidance.allocation import allocate, portions
 from pgkd.guidance.asking import shorten
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pgkd.guidance.allocation import Quota
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.mining import MinedRow
     from pgkd.task import Example, Taxonomy
@@ -69,22 +68,20 @@ class OneGoAsking:
     ) -> tuple[Ask, ...]:
         """The requests of the only round."""
         order = self._rng.permutation(len(self._taxonomy))
-        quotas = spread_evenly(
-            [self._taxonomy.names[i] for i in order], start=(number - 1) * self._samples,
-            budget=self._samples, planned=self._samples, per_request=self._per_request,
-        )  # fmt: skip
-        return tuple(self._request(f"r{number}-{i:04d}", q) for i, q in enumerate(quotas, start=1))
-
-    def _request(self, number: str, quota: Quota) -> Ask:
-        name = self._taxonomy[quota.label].readable
-        user = render(
-            "one_go_user", package="pgkd.bench", name=name, count=quota.count,
-            attributes=self._drawn(quota.count),
-        )  # fmt: skip
-        reasons = (quota.reason,)
-        return _ask(
-            self._writing, number, ("one_go_system", user), (quota.label,), quota.count, reasons
+        even = {self._taxonomy.names[i]: 1.0 for i in order}
+        cut = portions(allocate(even, {}, self._samples).items(), self._per_request)
+        return tuple(
+            self._request(f"r{number}-{i:04d}", label, count)
+            for i, (label, count) in enumerate(cut, start=1)
         )
+
+    def _request(self, number: str, label: str, count: int) -> Ask:
+        user = render(
+            "one_go_user", package="pgkd.bench", name=self._taxonomy[label].readable, count=count,
+            attributes=self._drawn(count),
+        )  # fmt: skip
+        prompt = ("one_go_system", user)
+        return _ask(self._writing, number, prompt, (label,), count, ("even",))
 
     def _drawn(self, count: int) -> list[str]:
         """The attributes of so many texts, each text's on a line; no two the same."""

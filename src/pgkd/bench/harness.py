@@ -265,9 +265,14 @@ class _Rounds(Hooks):
         self._listener.on_round(self._cell, finished.number)
 
 
+_ROUND = 200  # texts of a round, about, where the number of classes says how many
+
+
 def _texts(cell: Cell) -> int:
     config = cell.config()
-    return config.rounds * config.samples if cell.arm.asks == "teacher" else 0
+    if cell.arm.asks != "teacher":
+        return 0
+    return config.rounds * (_ROUND if config.samples == "auto" else config.samples)
 
 
 def _foreseen(todo: Sequence[Cell], known: dict[tuple[str, str | None], float]) -> float | None:

@@ -237,7 +237,8 @@ def _settings(
     if arm.asks == "nobody" or arm.labels:
         settings["rounds"] = 0
     elif arm.at_once:
-        settings = merge(settings, {"rounds": 1, "samples": texts.rounds * texts.samples})
+        at_once = texts.samples if texts.samples == "auto" else texts.rounds * texts.samples
+        settings = merge(settings, {"rounds": 1, "samples": at_once})
     if arm.asks != "teacher":  # a budget is one of the teacher
         none = {"provider": "oracle", "cache": "off"}
         return {**settings, "budget": {}, "teacher": none}

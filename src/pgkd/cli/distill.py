@@ -38,7 +38,8 @@ def distill(
         str | None, Option(help="Weight of a written text, a labelled row's is 1; or auto.")
     ] = None,
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
-    samples: Annotated[int | None, Option(help="Texts asked for a round.")] = None,
+    texts_per_class: Annotated[str | None, Option(help="Texts in all, by class; or auto.")] = None,
+    samples: Annotated[str | None, Option(help="Texts asked for a round; or auto.")] = None,
     patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,
     cache: Annotated[
         str | None, Option(help="Replies that other runs paid for: auto, on, off, read, refresh.")
@@ -94,8 +95,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
         f"student {settings.student.kind}"
     )
     if dry:
-        with out.status("training the student of round 0"):
-            found = distiller.estimate(task)
+        found = distiller.estimate(task)
         if as_json:
             print_json(found.to_json())
         else:

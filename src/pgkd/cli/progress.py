@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from pgkd.curation import Look
     from pgkd.distill import Estimate, Outcome, Resumed, Round
-    from pgkd.distill.events import Agreement
-    from pgkd.guidance import Ask, Assessment, ClassListTrial
+    from pgkd.distill.exam import Exam
+    from pgkd.guidance import Ask, Assessment, ClassListTrial, Glossary
     from pgkd.task import Pool
     from pgkd.teacher.account import BatchProgress
 
@@ -106,12 +106,24 @@ class RunDisplay(Hooks):
         """Say what it will cost."""
         self._console.print(estimate_line(estimate))
 
-    def on_agreement(self, found: Agreement, weight: float) -> None:
-        """Say what the teacher's labels are worth."""
+    def on_exam(self, exam: Exam) -> None:
+        """Say how well the teacher knows the classes."""
+        part, what = (exam.rows, "labelled rows") if exam.own is None else (exam.own, "own texts")
+        if not part.asked:
+            return
+        low, high = part.interval
         self._console.print(
-            f"the teacher agrees with {found.right} of {found.asked} of your labels; "
-            f"a text that it labels weighs {weight:.2g}"
+            f"teacher: right on {part.right} of {part.asked} {what} "
+            f"({part.value:.0%}, 95% interval {low:.0%} to {high:.0%}). {exam.verdict}"
         )
+
+    def on_glossary(self, glossary: Glossary) -> None:
+        """Show what the teacher takes the task for: the user may know better."""
+        self._console.print(
+            f"glossary of {len(glossary.classes)} classes by the teacher: glossary.yaml in the run "
+            "folder; edit a copy and give it as guidance.glossary. About the texts: ",
+            clean(glossary.about), sep="",
+        )  # fmt: skip
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Begin to count requests."""

@@ -72,6 +72,7 @@ def parse_samples(
 ) -> Parsed:
     """Read a reply of the shape ``{"samples": [{"label", "text"}], "doubtful": [...]}``.
 
+    Texts may also stand by class: ``{"1": {"label": ..., "texts": [...]}, "doubtful": [...]}``.
     A reply that is cut off still gives the samples before the cut. A label off the list is a
     fault: no other label is put in its place.
 
@@ -94,6 +95,17 @@ def parse_samples(
     if fault is not None:
         faults.append(fault)
     return Parsed(tuple(samples), tuple(faults), doubtful)
+
+
+def read_json(reply: str, limits: Limits | None = None) -> Any:
+    """The first JSON object of a reply; None where it holds none, or is too long."""
+    start = reply.find("{")
+    if start < 0 or len(reply) > (limits or Limits()).reply_characters:
+        return None
+    try:
+        return _DECODER.raw_decode(reply, start)[0]
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_description(reply: str, limits: Limits | None = None) -> str:
@@ -140,12 +152,23 @@ def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
         salvaged = list(_salvage(reply, start))
         detail = f"the JSON breaks off or is damaged after {len(salvaged)} samples"
         return salvaged, (), Fault(None, Reason.CUT_OFF, detail, reply[-_RAW:])
-    samples = data.get("samples") if isinstance(data, dict) else data
-    if not isinstance(samples, list):
-        detail = 'the JSON has no list "samples"'
+    samples = (data.get("samples") or _grouped(data)) if isinstance(data, dict) else data
+    if not isinstance(samples, list) or not samples:
+        detail = "the JSON has no list of texts"
         return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
     numbers = data.get("doubtful") if isinstance(data, dict) else None
     return samples, _numbers(numbers), None
+
+
+def _grouped(data: dict[str, Any]) -> list[Any]:
+    """The samples of ``{"1": {"label": ..., "texts": [...]}, ...}``, one after the other."""
+    groups = [data, *data.values()]
+    return [
+        {"label": group.get("label"), "text": text}
+        for group in groups
+        if isinstance(group, dict) and isinstance(group.get("texts"), list)
+        for text in group["texts"]
+    ]
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
@@ -162,7 +185,9 @@ def _salvage(reply: str, start: int) -> Iterator[Any]:
             item = json.loads(match.group())
         except (ValueError, RecursionError):
             continue
-        if "text" in item or "label" in item:
+        if "texts" in item:
+            yield from _grouped(item)
+        elif "text" in item or "label" in item:
             yield item
 
 

@@ -18,7 +18,12 @@ _TOLD = 10  # faults that are told one by one
 
 
 def repair_request(
-    original: Request, reply: Reply, faults: Sequence[Fault], *, missing: int
+    original: Request,
+    reply: Reply,
+    faults: Sequence[Fault],
+    *,
+    missing: int,
+    schema: dict[str, Any] | None = None,
 ) -> Request:
     """A request for the samples that are missing.
 
@@ -30,6 +35,7 @@ def repair_request(
         reply: the answer.
         faults: what was wrong with it.
         missing: samples still wanted.
+        schema: of the answer; default: the original's, for so many samples.
     """
     told = "\n".join(f"- {_told(fault)}" for fault in faults[:_TOLD])
     plural = "s" if missing > 1 else ""
@@ -40,7 +46,7 @@ def repair_request(
     )
     answer = Message("assistant", reply.text[:_ANSWER] or "{}")
     messages = (*original.messages, answer, Message("user", ask))
-    schema = _with_count(original.schema, missing)
+    schema = schema or _with_count(original.schema, missing)
     sampling = original.sampling
     if sampling.seed is not None:
         sampling = replace(sampling, seed=(sampling.seed + 1) % 2**31)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pgkd.curation import Curator, SecondLook
+from pgkd.distill.exam import Examiner
 from pgkd.distill.labelling import PoolWriter
 from pgkd.guidance import (
     ClassificationGuide,
+    Glossary,
     GuidedChoice,
     LabelAsking,
     LengthTarget,
@@ -22,11 +26,13 @@ from pgkd.guidance import (
     Turns,
     Writing,
     description_request,
-    labelled_weight,
+    glossary_from,
+    glossary_requests,
+    read_glossary,
     try_class_list,
 )
 from pgkd.student import make_student, student_class
-from pgkd.task import PoolText, limit_rows, stratified_folds
+from pgkd.task import stratified_folds
 from pgkd.teacher import PatientTeacher, make_teacher, teacher_maker
 from pgkd.teacher.account import (
     AccountedTeacher,
@@ -52,8 +58,12 @@ if TYPE_CHECKING:
     from pgkd.teacher.account import BatchProgress, Ledger, Prices
     from pgkd.teacher.breaker import Breaker
 
-    AskingMaker = Callable[[Config, Task, NDArray[np.int64], Callable[[], str]], Asking]
+    AskingMaker = Callable[[Config, Task, NDArray[np.int64], "Known"], Asking]
     GuideMaker = Callable[[Config, Task, PoolWriter, RunFolder, Hooks], Guide]
+
+_TEXTS_A_CLASS = 20
+_TEXTS = 640  # of a run at least; half of it for a teacher that writes four in a request
+PAPER_SAMPLES = 32
 
 
 def student_of(config: Config, classes: Sequence[str]) -> Student:
@@ -164,40 +174,50 @@ def guide_of(
 ) -> Guide:
     """The guide of a task: what is decided once, before round 0, is decided here.
 
-    Those are the student's hyper-parameters, the folds, and whether the class list helps; if it
-    does, a student of the rows alone is saved for comparison.
+    The teacher is examined first: a wrong key shows before a student is trained. Then come the
+    student's hyper-parameters, the folds, and whether the class list helps.
 
     Args:
         config: the settings of the run.
         task: the classes and the rows.
-        writer: asks the teacher what the texts are, where nobody has said it.
-        run: where the student of the rows alone is saved.
-        hooks: told whether the class list helps.
+        writer: asks the teacher.
+        run: where the glossary is kept.
+        hooks: told what is found.
         asking: makes another way to ask than the config describes.
     """
+    folds = folds_of(config, task)
+    questions = label_asking_of(config, task, folds, scored=writer.scored)
+    examiner = Examiner(
+        task, writer, questions, hooks.on_exam, n_rows=config.exam, seed=config.seed
+    )
+    writer.examiner = examiner
+    if config.rounds:
+        examiner.examine_labels()
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
     if student.tuning:
         hooks.on_tuned(student.tuning)
-    folds = folds_of(config, task)
     class_list: Sequence[Example] = ()
     if config.class_list:
         trial = try_class_list(student, task.train, task.taxonomy, folds)
         hooks.on_class_list(trial)
         class_list = trial.texts
-    if class_list:
-        run.save_baseline(student.clone().fit(texts, labels))
-    questions = label_asking_of(config, task, folds, scored=writer.scored)
-    weight = _labelled_weight(config, task, questions, writer, hooks)
+    given = config.pool.weight
+    weight = (lambda: examiner.worth) if given == "auto" else (lambda: float(given))
+    made = (asking or asking_of)(config, task, folds, _known(config, task, writer, run, hooks))
     guide = ClassificationGuide(
         task,
         student,
-        (asking or asking_of)(config, task, folds, _description(config, task, writer)),
+        made,
         folds=folds,
-        written_weight=None if config.written_weight == "auto" else config.written_weight,
+        seed=config.seed,
+        weights=lambda: (
+            examiner.exam.weights if config.written_weight == "auto" else (config.written_weight,)
+        ),
         labelled_weight=weight,
         class_list=class_list,
         large_prompts=config.guidance.mode == "paper",
+        on_tuned=hooks.on_tuned,
     )
     if not task.pool.texts:
         return guide
@@ -207,7 +227,7 @@ def guide_of(
         guide, task, questions,
         choice_of(config),
         Turns(None if share == "auto" else share, partial(_spent, run)),
-        samples=config.samples, audit=weight,
+        samples=config.pool.samples,
     )  # fmt: skip
 
 
@@ -217,31 +237,61 @@ def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
     return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
 
 
-def asking_of(
-    config: Config, task: Task, folds: NDArray[np.int64], describe: Callable[[], str]
-) -> Asking:
+@dataclass(frozen=True)
+class Known:
+    """What is known of a task and its teacher when texts are about to be asked for.
+
+    Attributes:
+        glossary: what the texts are and what each class covers; the teacher is asked at most once.
+        packs: whether the teacher is asked for texts of several classes in one request.
+    """
+
+    glossary: Callable[[], Glossary]
+    packs: Callable[[], bool]
+
+
+def asking_of(config: Config, task: Task, folds: NDArray[np.int64], known: Known) -> Asking:
     """The way to ask that a config describes.
 
     Args:
         config: the settings of the run.
         task: the classes and the rows.
         folds: `folds_of` it.
-        describe: what the texts of the task are; called when the teacher is about to be asked.
+        known: called when the teacher is about to be asked.
     """
     guidance, writing = config.guidance, writing_of(config, task)
+    samples = None if config.samples == "auto" else config.samples
     if guidance.mode == "paper":
         return PaperAsking(
             task.taxonomy, task.train, writing,
-            instructions=guidance.instructions, samples=config.samples,
+            instructions=guidance.instructions, samples=samples or PAPER_SAMPLES,
             few_shot=guidance.few_shot, mined=guidance.mined, report=guidance.report,
             hard_negatives=guidance.hard_negatives,
         )  # fmt: skip
+    per_request = guidance.texts_per_request
     return TargetedAsking(
-        task.taxonomy, task.train, folds, writing, describe=describe,
-        allocation=guidance.allocation, samples=config.samples, rounds=config.rounds,
-        floor_share=guidance.floor_share, per_request=guidance.texts_per_request,
-        shown_examples=guidance.shown_examples,
+        task.taxonomy, task.train, folds, writing,
+        embed=student_of(config, task.taxonomy.names).features,
+        glossary=known.glossary, packs=known.packs, allocation=guidance.allocation,
+        budget=partial(texts_of_run, config, len(task.taxonomy)), rounds=config.rounds,
+        samples=samples, per_request=None if per_request == "auto" else per_request,
+        n_shots=guidance.shown_examples,
     )  # fmt: skip
+
+
+def texts_of_run(config: Config, n_classes: int, packs: bool) -> int:
+    """How many texts all rounds ask for.
+
+    Args:
+        config: the settings of the run.
+        n_classes: classes of the task.
+        packs: whether the teacher writes many texts in one request.
+    """
+    if config.samples != "auto":
+        return config.samples * config.rounds
+    if config.texts_per_class != "auto":
+        return config.texts_per_class * n_classes
+    return max(_TEXTS_A_CLASS * n_classes, _TEXTS) if packs else _TEXTS // 2
 
 
 def choice_of(config: Config) -> Choice:
@@ -266,28 +316,6 @@ def label_asking_of(
     return LabelAsking(task.taxonomy, shown, scored=scored, seed=config.seed)
 
 
-def _labelled_weight(
-    config: Config, task: Task, questions: LabelAsking, writer: PoolWriter, hooks: Hooks
-) -> Callable[[], float]:
-    """What a text with the teacher's label weighs; the teacher is asked when it is first needed."""
-    given = config.pool.weight
-    if given != "auto":
-        return lambda: given
-    shown = {row.id for row in questions.shown}
-    unseen = [row for row in task.train if row.id not in shown] or list(task.train)
-    rows = limit_rows(unseen, config.pool.audited, config.seed)
-
-    def audited() -> float:
-        texts = [PoolText(row.text, row.id) for row in rows]
-        asks = questions.ask("audit", texts, "a row of the user", purpose="audit")
-        found = writer.agreement(asks, rows)
-        weight = labelled_weight(found.right, found.asked, len(task.taxonomy))
-        hooks.on_agreement(found, weight)
-        return weight
-
-    return cache(audited)
-
-
 def _spent(run: RunFolder, number: int) -> Spent:
     """What the answered calls of a round have cost, as the books say."""
     with run.ledger() as ledger:
@@ -306,9 +334,30 @@ def writing_of(config: Config, task: Task) -> Writing:
     )
 
 
-def _description(config: Config, task: Task, writer: PoolWriter) -> Callable[[], str]:
-    """What the texts are: the user's words, or the teacher's, asked for when first needed."""
-    if config.guidance.instructions or not config.guidance.describe:
-        return lambda: config.guidance.instructions
-    request = description_request(task.taxonomy, task.train, seed=config.seed)
-    return cache(lambda: writer.describe(request))
+def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks: Hooks) -> Known:
+    """What the user says, or the teacher: asked for when first needed."""
+    given, instructions = config.guidance.glossary, config.guidance.instructions
+
+    def packs() -> bool:
+        assert writer.examiner is not None  # `guide_of` has made it
+        return writer.examiner.exam.packs
+
+    @cache
+    def glossary() -> Glossary:
+        if isinstance(given, Path):
+            return read_glossary(given, task.taxonomy)
+        if given == "off":
+            return Glossary(instructions)
+        if not packs():  # a small teacher says what the texts are, and no more
+            if instructions:
+                return Glossary(instructions)
+            request = description_request(task.taxonomy, task.train, seed=config.seed)
+            return Glossary(writer.describe(request))
+        requests = glossary_requests(task.taxonomy, task.train, instructions, seed=config.seed)
+        answers = [writer.answer(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
+        found = glossary_from(answers, task.taxonomy, instructions)
+        run.write_glossary(found.to_yaml())
+        hooks.on_glossary(found)
+        return found
+
+    return Known(glossary, packs)

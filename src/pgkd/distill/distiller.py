@@ -10,7 +10,7 @@ from pgkd.config import Config, merge
 from pgkd.curation import without_rows
 from pgkd.distill.assembly import employed, guide_of, teacher_of, writer_of
 from pgkd.distill.control import Control, forget_wish
-from pgkd.distill.estimate import Estimate, EstimateFirst, estimate_of, round_zero
+from pgkd.distill.estimate import Estimate, estimate_of
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
@@ -157,16 +157,13 @@ class Distiller:
     def estimate(self, task: Task) -> Estimate:
         """What a run on this task will use and cost. No teacher is asked.
 
-        Trains the student of round 0 to know what will be asked.
-
         Raises:
             ConfigError: there is no such teacher, or it lacks a setting.
         """
         config = self.config
-        assessment = round_zero(config, task)
         teacher = self._teacher or teacher_of(config)
         try:
-            return estimate_of(config, task, teacher, assessment)
+            return estimate_of(config, task, teacher)
         finally:
             if self._teacher is None:
                 teacher.close()
@@ -192,8 +189,7 @@ class Distiller:
             teacher = self._teacher or teacher_of(config)
             foreseen = self._make_guide is guide_of  # what another guide asks, it alone knows
             if resumed is None and teacher.biller is not None and config.rounds and foreseen:
-                estimator = EstimateFirst(config, task, teacher, hooks.on_estimate)
-                hooks = HookList([hooks, estimator])
+                hooks.on_estimate(estimate_of(config, task, teacher))
             try:
                 with tracking.heard_by(hooks, self._hooks):
                     asked = tracking.traced(teacher)

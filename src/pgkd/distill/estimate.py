@@ -5,34 +5,33 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pgkd.distill.assembly import (
+    Known,
     asking_of,
     folds_of,
-    guide_of,
     label_asking_of,
     second_look_of,
     teacher_prices,
-    writer_of,
 )
-from pgkd.distill.events import Hooks
-from pgkd.distill.store import RunFolder
+from pgkd.evaluation import evaluate
+from pgkd.guidance import Glossary, glossary_requests
+from pgkd.guidance.base import Assessment
+from pgkd.guidance.mining import Mined
 from pgkd.task import Example, Origin
-from pgkd.teacher import FakeTeacher
 from pgkd.teacher.account import BatchPrices
 from pgkd.teacher.account.budget import most_tokens, prompt_bytes
+from pgkd.teacher.labelling import label_many_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from decimal import Decimal
 
     from pgkd.config import Config
-    from pgkd.distill.events import Round
     from pgkd.guidance import Ask
-    from pgkd.guidance.base import Assessment
     from pgkd.task import Task
     from pgkd.teacher import Teacher
     from pgkd.teacher.account import Prices
@@ -41,7 +40,9 @@ if TYPE_CHECKING:
 _BYTES_A_TOKEN = 4  # of usual prose in the usual vocabularies
 _AROUND_A_TEXT = 16  # tokens of JSON and of the label around each text of an answer
 _A_DESCRIPTION = "Short messages that customers of a shop write to its support, about an order."
-"""A sentence like the one with which a teacher describes a task."""
+"""A sentence like the one with which a teacher describes a task, or a class."""
+_UNKNOWN = evaluate(np.empty((0, 2)), [], ("", " "))
+_NOTHING_KNOWN = Assessment(_UNKNOWN, _UNKNOWN, Mined((), (), (), ()), np.empty(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,49 +74,35 @@ class Estimate:
         }
 
 
-class EstimateFirst(Hooks):
-    """Works out what a run will cost when round 0 is over, before the teacher is first asked.
-
-    Args:
-        config: the settings of the run.
-        task: that it is run on.
-        teacher: who will be asked.
-        told: hears it.
-    """
-
-    def __init__(
-        self, config: Config, task: Task, teacher: Teacher, told: Callable[[Estimate], None]
-    ) -> None:
-        self._config = config
-        self._task = task
-        self._teacher = teacher
-        self._told = told
-
-    def on_round_end(self, finished: Round) -> None:
-        """Tell it once."""
-        if finished.number == 0:
-            found = estimate_of(self._config, self._task, self._teacher, finished.assessment)
-            self._told(found)
-
-
-def estimate_of(config: Config, task: Task, teacher: Teacher, assessment: Assessment) -> Estimate:
-    """What a run will use, from what its round 0 showed. No teacher is asked."""
+def estimate_of(config: Config, task: Task, teacher: Teacher) -> Estimate:
+    """What a run will use if the student is equally weak in all classes. No teacher is asked."""
     prices = teacher_prices(config, teacher)
     if config.teacher.batch:
         prices = BatchPrices(prices)
     labelling = _rounds_that_label(config, task)
-    asks = list(_asks(config, task, assessment, config.rounds - labelling))
+    rows = [row.text for row in task.train]
+    packs = teacher.biller is not None or teacher.concurrency > 1
+    asks = list(_asks(config, task, config.rounds - labelling, packs=packs))
     requests = [(ask.request, ask.count) for ask in asks]
+    if config.exam and config.rounds:
+        sample = label_many_request(rows[:16], task.taxonomy)
+        own = min(48, sum(ask.count for ask in asks))
+        packed = -(-min(config.exam, len(rows)) // 16) + -(-own // 16)
+        requests += [(sample, 0)] * packed
+    if packs and asks and config.guidance.mode == "targeted":
+        requests += [
+            (request, len(task.taxonomy))
+            for request in glossary_requests(task.taxonomy, task.train, "", seed=config.seed)
+            if config.guidance.glossary == "auto"
+        ]
     look = second_look_of(config, task, teacher)
     if look is not None:
         requests += [(look.typical(text), 0) for ask in asks for text in _texts_of(ask, task)]
     if labelling:
         asked = label_asking_of(config, task, folds_of(config, task), scored=teacher.scores_choices)
-        questions = asked.ask("r1", task.pool.texts[: config.samples], "")
+        questions = asked.ask("r1", task.pool.texts[: config.pool.samples], "")
         requests += [(ask.request, 0) for ask in questions] * labelling
-        audited = min(config.pool.audited, len(task.train)) if config.pool.weight == "auto" else 0
-        requests += [(questions[0].request, 0)] * audited
-    return estimate(requests, [row.text for row in task.train], prices, teacher.model)
+    return estimate(requests, rows, prices, teacher.model)
 
 
 def _rounds_that_label(config: Config, task: Task) -> int:
@@ -124,26 +111,15 @@ def _rounds_that_label(config: Config, task: Task) -> int:
     return math.ceil(config.rounds * share) if task.pool.texts else 0
 
 
-def round_zero(config: Config, task: Task) -> Assessment:
-    """What round 0 of a run will show. Trains its student, and leaves nothing behind."""
-    with TemporaryDirectory(prefix="pgkd-") as folder:
-        run, hooks = RunFolder(Path(folder)), Hooks()
-        writer = writer_of(config, task, FakeTeacher(), run, hooks)
-        guide = guide_of(config, task, writer, run, hooks)
-        return guide.assess(guide.train([]), [])
-
-
-def _asks(config: Config, task: Task, assessment: Assessment, rounds: int) -> Iterator[Ask]:
-    """The requests of all rounds, if the student stays weak where it is weak.
-
-    What the teacher will say of the task in each is not known yet; a sentence stands for it.
-    """
-    guidance = config.guidance
-    said = guidance.instructions or (_A_DESCRIPTION if guidance.describe else "")
-    asking = asking_of(config, task, folds_of(config, task), lambda: said)
+def _asks(config: Config, task: Task, rounds: int, *, packs: bool) -> Iterator[Ask]:
+    """The requests of all rounds; a sentence stands for what the teacher will say of the task."""
+    about = config.guidance.instructions or _A_DESCRIPTION
+    lines = dict.fromkeys(task.taxonomy.names, _A_DESCRIPTION) if packs else {}
+    known = Known(lambda: Glossary(about, lines), lambda: packs)
+    asking = asking_of(config, task, folds_of(config, task), known)
     written: list[Example] = []
     for number in range(1, rounds + 1):
-        for ask in asking.ask(number, assessment, written):
+        for ask in asking.ask(number, _NOTHING_KNOWN, written):
             written += _texts_of(ask, task)
             yield ask
 

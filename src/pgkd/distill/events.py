@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
     from pgkd.curation import Look
     from pgkd.distill.estimate import Estimate
+    from pgkd.distill.exam import Exam
     from pgkd.distill.resume import Resumed
     from pgkd.distill.stopping import Verdict
     from pgkd.guidance.asking import Ask
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.class_list import ClassListTrial
+    from pgkd.guidance.glossary import Glossary
     from pgkd.task import Pool
     from pgkd.teacher.account import BatchProgress
     from pgkd.teacher.base import Reply
@@ -22,19 +24,6 @@ if TYPE_CHECKING:
 StopReason = Literal[
     "rounds", "patience", "nothing usable", "budget", "interrupted", "teacher failed"
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How often the teacher names the class that rows of the user have.
-
-    Attributes:
-        right: rows for which it does.
-        asked: rows that it was asked for.
-    """
-
-    right: int
-    asked: int
 
 
 @dataclass(frozen=True)
@@ -99,8 +88,11 @@ class Hooks:
     def on_estimate(self, estimate: Estimate) -> None:
         """What a new run will cost, before a teacher that somebody bills for is first asked."""
 
-    def on_agreement(self, found: Agreement, weight: float) -> None:
-        """The teacher has labelled rows of the user; its labels of the pool get this weight."""
+    def on_exam(self, exam: Exam) -> None:
+        """The teacher has labelled rows of the user; and again when it has read its own texts."""
+
+    def on_glossary(self, glossary: Glossary) -> None:
+        """The teacher has said what the texts are and what each class covers."""
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """The teacher is about to be asked."""
@@ -170,9 +162,13 @@ class HookList(Hooks):
         for hook in self._hooks:
             hook.on_estimate(estimate)
 
-    def on_agreement(self, found: Agreement, weight: float) -> None:  # noqa: D102
+    def on_exam(self, exam: Exam) -> None:  # noqa: D102
         for hook in self._hooks:
-            hook.on_agreement(found, weight)
+            hook.on_exam(exam)
+
+    def on_glossary(self, glossary: Glossary) -> None:  # noqa: D102
+        for hook in self._hooks:
+            hook.on_glossary(glossary)
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from pgkd.curation import Look
     from pgkd.distill.estimate import Estimate
-    from pgkd.distill.events import Agreement
+    from pgkd.distill.exam import Exam
     from pgkd.distill.resume import Resumed
     from pgkd.distill.store import RunFolder
-    from pgkd.guidance import ClassListTrial
+    from pgkd.guidance import ClassListTrial, Glossary
     from pgkd.guidance.asking import Ask
     from pgkd.task import Pool
     from pgkd.teacher.base import Reply
@@ -28,6 +28,7 @@ class Journal(Hooks):
         self._run = run
         self._rounds: list[dict[str, Any]] = []
         self._suspected: set[str] = set()
+        self._exam: Exam | None = None
 
     def on_resumed(self, resumed: Resumed) -> None:
         """Note what was there already, and what may have been paid for and is lost."""
@@ -64,11 +65,14 @@ class Journal(Hooks):
         """Note what it should cost."""
         self._run.log("estimated", **estimate.to_json())
 
-    def on_agreement(self, found: Agreement, weight: float) -> None:
-        """Note how good the teacher's labels are, and what follows from it."""
-        self._run.log(
-            "labels audited", right=found.right, asked=found.asked, weight=round(weight, 4)
-        )
+    def on_exam(self, exam: Exam) -> None:
+        """Note what the teacher has shown, and keep it beside the result."""
+        self._run.log("teacher examined", **exam.to_json())
+        self._exam = exam
+
+    def on_glossary(self, glossary: Glossary) -> None:
+        """Note what every later prompt says of the task."""
+        self._run.log("glossary written", about=glossary.about, classes=len(glossary.classes))
 
     def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
         """Note every ask with its reasons: this is where the budget went."""
@@ -122,7 +126,13 @@ class Journal(Hooks):
         reasons = Counter(str(line["reason"]) for line in self._run.read_lines("dropped.jsonl"))
         self._run.log("run ended", **end)
         self._run.write_json(
-            "result.json", {**end, "dropped": dict(sorted(reasons.items())), "rounds": self._rounds}
+            "result.json",
+            {
+                **end,
+                "teacher": None if self._exam is None else self._exam.to_json(),
+                "dropped": dict(sorted(reasons.items())),
+                "rounds": self._rounds,
+            },
         )
 
     def on_untracked(self, tracker: str, why: str) -> None:

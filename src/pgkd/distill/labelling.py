@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgkd.curation import Drop, Reason, Sample
-from pgkd.distill.events import Agreement
 from pgkd.distill.writing import Writer
 from pgkd.task import Example, Origin
 from pgkd.teacher.base import Reply
-from pgkd.teacher.labelling import read_labels
+from pgkd.teacher.labelling import read_labels, read_many_labels
 from pgkd.teacher.pool import in_order
 
 if TYPE_CHECKING:
@@ -19,12 +18,14 @@ if TYPE_CHECKING:
 
     from pgkd.curation import Curator, SecondLook
     from pgkd.distill.events import Hooks
+    from pgkd.distill.exam import Examiner
     from pgkd.distill.store import RunFolder
     from pgkd.errors import TeacherError
     from pgkd.guidance.asking import Ask
+    from pgkd.student import Student
     from pgkd.task import Taxonomy
     from pgkd.teacher import Labelled
-    from pgkd.teacher.base import Teacher
+    from pgkd.teacher.base import Request, Teacher
 
 
 class PoolWriter(Writer):
@@ -53,7 +54,15 @@ class PoolWriter(Writer):
     ) -> None:
         super().__init__(teacher, curator, run, hooks, repairs=repairs, second_look=second_look)
         self._taxonomy = taxonomy
+        self.examiner: Examiner | None = None
         self._read: list[Reply] = []  # of all questions so far: they show what the teacher prefers
+
+    def verify(self, texts: Sequence[Example], student: Student) -> list[Example]:
+        """See `Writer.verify`; then the teacher is examined on its first texts."""
+        kept = super().verify(texts, student)
+        if self.examiner is not None:
+            self.examiner.examine_texts(kept)
+        return kept
 
     @property
     def scored(self) -> bool:
@@ -70,8 +79,8 @@ class PoolWriter(Writer):
             kept += self._keep_labelled(number, ask, label)
         return kept
 
-    def agreement(self, questions: Sequence[Ask], rows: Sequence[Example]) -> Agreement:
-        """How often the teacher names the class that rows of the user have. They are not kept.
+    def agreements(self, questions: Sequence[Ask], rows: Sequence[Example]) -> list[bool]:
+        """For which rows the teacher names the class that they have. They are not kept.
 
         Args:
             questions: for the classes of the rows.
@@ -81,8 +90,18 @@ class PoolWriter(Writer):
             TeacherError: as `write`.
         """
         labels = self._labels(questions)
-        right = sum(a.label == row.label for a, row in zip(labels, rows, strict=True))
-        return Agreement(right, len(rows))
+        return [a.label == row.label for a, row in zip(labels, rows, strict=True)]
+
+    def label_many(self, call: str, request: Request, n: int) -> list[str | None]:
+        """What the teacher answers to a request for the classes of n texts.
+
+        Raises:
+            TeacherError: as `write`.
+        """
+        answer = self._ask(call, request)
+        self._note(answer)
+        reply = answer if isinstance(answer, Reply) else None
+        return read_many_labels(reply, n, self._taxonomy)
 
     def _labels(self, questions: Sequence[Ask]) -> list[Labelled]:
         """What the teacher says of each; no label where it failed or refused.

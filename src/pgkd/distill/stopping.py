@@ -2,9 +2,9 @@
 
 The paper keeps the student with the lowest validation loss and stops on patience. Two hundred
 validation rows cannot rank rounds that well: the paired standard error of a difference is as large
-as a round's gain. So rounds are compared row by row on every real row that can judge them, a round
-counts as worse only beyond a margin of one standard error (Breiman et al., 1984), and of rounds
-that are alike the later one is kept: it has seen more.
+as a round's gain. So rounds are compared row by row on every real row that can judge them. The
+round of lowest loss is kept, as in the paper: to prefer the later one of two that are alike is a
+bias towards harm where the teacher is weak.
 """
 
 from __future__ import annotations
@@ -43,12 +43,10 @@ class StopRule:
 
     Args:
         patience: stop after this many rounds in a row without a lower loss.
-        margin: standard errors by which a round may seem worse and still be kept.
     """
 
-    def __init__(self, patience: int, margin: float = 1.0) -> None:
+    def __init__(self, patience: int) -> None:
         self._patience = patience
-        self._margin = margin
         self._lowest: NDArray[np.float64] | None = None
         self._waited = 0
 
@@ -58,9 +56,9 @@ class StopRule:
             self._lowest = losses
             return Verdict(keep=True, stop=False, change=0.0, standard_error=0.0, waited=0)
         change, error = paired_change(losses, self._lowest)
-        if change < 0:
+        better = change < 0
+        if better:
             self._lowest, self._waited = losses, 0
         else:
             self._waited += 1
-        keep = change <= self._margin * error
-        return Verdict(keep, self._waited >= self._patience, change, error, self._waited)
+        return Verdict(better, self._waited >= self._patience, change, error, self._waited)

@@ -301,9 +301,9 @@ class RunFolder:
         for name in names:
             write_anew(students / name, lambda new: copy_folder(students / "last", new))
 
-    def save_baseline(self, student: Student) -> None:
-        """Save the student of the labelled rows alone, for comparison."""
-        write_anew(self.path / "students" / "alone", student.save)
+    def write_glossary(self, text: str) -> None:
+        """Write what the teacher says of the task and its classes, as YAML."""
+        write_whole(self.path / "glossary.yaml", text)
 
     def save_reviewed(self, student: Student) -> None:
         """Save the student that was trained again with people's decisions."""

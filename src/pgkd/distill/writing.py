@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pgkd.curation import Parsed, parse_samples, read_description, repair_request
+from pgkd.curation import Parsed, parse_samples, read_description, read_json, repair_request
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError, TeacherError
 from pgkd.task import Example, Origin
 from pgkd.teacher.base import Reply
@@ -76,6 +76,16 @@ class Writer:
         self._hooks.on_described(description)
         return description
 
+    def answer(self, call: str, request: Request) -> Any:
+        """The JSON of an answer; None where there is none.
+
+        Raises:
+            TeacherError: as `write`.
+        """
+        answer = self._ask(call, request)
+        self._note(answer)
+        return read_json(answer.text) if isinstance(answer, Reply) else None
+
     def write(self, number: int, asks: Sequence[Ask]) -> list[Example]:
         """The texts of a round that pass curation, in the order asked; as the budget allows.
 
@@ -135,10 +145,11 @@ class Writer:
         parsed = self._parse(first, ask)
         faults, request = parsed.faults, ask.request
         for attempt in range(1, self._repairs + 1):
-            missing = ask.count - len(parsed.samples)
+            missing = ask.count - len(ask.within(parsed.samples))
             if not faults or missing <= 0 or not isinstance(last, Reply):
                 break
-            request = repair_request(ask.request, last, faults, missing=missing)
+            schema = ask.schema_without(parsed.samples)
+            request = repair_request(ask.request, last, faults, missing=missing, schema=schema)
             last = self._ask(f"{ask.id}-repair{attempt}", request)
             if isinstance(last, Reply):
                 more = self._parse(last, ask)
@@ -170,11 +181,11 @@ class Writer:
 
     def _keep(self, number: int, ask: Ask, reply: Reply, parsed: Parsed) -> list[Example]:
         self._hooks.on_reply(ask, reply)
-        curation = self._curator.curate(parsed.samples, shown=[row.text for row in ask.shown])
-        origin = Origin(number, ask.id, tuple(row.id for row in ask.shown))
+        samples = ask.within(parsed.samples)
+        curation = self._curator.curate(samples, shown=[row.text for row in ask.shown])
         kept = [
-            Example(sample.text, sample.label, f"{ask.id}-{i}", origin)
-            for i, sample in enumerate(curation.kept, start=1)
+            Example(s.text, s.label, f"{ask.id}-{i}", Origin(number, ask.id, ask.parents(s.label)))
+            for i, s in enumerate(curation.kept, start=1)
         ]
         self._record(ask, parsed, curation)
         return kept

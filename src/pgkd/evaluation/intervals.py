@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def wilson(right: int, asked: int) -> tuple[float, float]:
+    """The 95% score interval of a share (Wilson, 1927); all of [0, 1] where nothing was asked."""
+    if not asked:
+        return 0.0, 1.0
+    z = 1.96
+    share, spread = right / asked, z * z / asked
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / asked + spread / (4 * asked))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A change of a figure, with its interval.

@@ -6,11 +6,11 @@ from pgkd.guidance.choosing import Choice, GuidedChoice, RandomChoice
 from pgkd.guidance.class_list import ClassListTrial, try_class_list
 from pgkd.guidance.classification import Asking, ClassificationGuide
 from pgkd.guidance.description import description_request
+from pgkd.guidance.glossary import Glossary, glossary_from, glossary_requests, read_glossary
 from pgkd.guidance.paper import PaperAsking
 from pgkd.guidance.pool import LabelAsking, PoolGuide
 from pgkd.guidance.targeted import TargetedAsking
 from pgkd.guidance.turns import Spent, Turns
-from pgkd.guidance.weighting import labelled_weight
 
 __all__ = [
     "Ask",
@@ -19,6 +19,7 @@ __all__ = [
     "Choice",
     "ClassListTrial",
     "ClassificationGuide",
+    "Glossary",
     "Guide",
     "GuidedChoice",
     "LabelAsking",
@@ -31,6 +32,8 @@ __all__ = [
     "Turns",
     "Writing",
     "description_request",
-    "labelled_weight",
+    "glossary_from",
+    "glossary_requests",
+    "read_glossary",
     "try_class_list",
 ]

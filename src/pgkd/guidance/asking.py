@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -14,6 +15,7 @@ from pgkd.teacher.base import Message, Request, Sampling
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.curation.reasons import Sample
     from pgkd.task.example import Example
     from pgkd.task.pool import PoolText
 
@@ -33,6 +35,7 @@ class Ask:
         shown: real rows in the prompt, numbered from 1 as the prompt numbers them.
         reasons: why it is asked, for the log.
         question: the text whose class is asked for; None where texts are to be written.
+        wanted: texts asked for of each of the labels; empty where the teacher chooses.
     """
 
     id: str
@@ -42,6 +45,28 @@ class Ask:
     shown: tuple[Example, ...]
     reasons: tuple[str, ...]
     question: PoolText | None = None
+    wanted: tuple[int, ...] = ()
+
+    def within(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        """The first samples, as many as were asked for: of each class, where that was said."""
+        room = Counter(dict(zip(self.labels, self.wanted, strict=True)) if self.wanted else {})
+        taken: list[Sample] = []
+        for sample in samples:
+            if len(taken) < self.count and (not self.wanted or room[sample.label] > 0):
+                room[sample.label] -= 1
+                taken.append(sample)
+        return tuple(taken)
+
+    def schema_without(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
+        """The schema of an answer with what is missing; None where the teacher chooses."""
+        got = Counter(sample.label for sample in samples)
+        left = [(label, n - got[label]) for label, n in zip(self.labels, self.wanted, strict=False)]
+        missing = [(label, n) for label, n in left if n > 0]
+        return texts_schema(missing) if missing else None
+
+    def parents(self, label: str) -> tuple[str, ...]:
+        """Ids of the shown rows that a text of a class may echo: those of the same class."""
+        return tuple(row.id for row in self.shown if row.label == label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,38 @@ class LengthTarget:
         """Measure real texts."""
         low, middle, high = np.percentile([len(text.split()) for text in texts], [10, 50, 90])
         return cls(max(1, int(low)), max(2, round(middle)), max(3, int(np.ceil(high))))
+
+
+def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """JSON schema of an answer: so many texts of each class, numbered as the prompt numbers them.
+
+    Args:
+        portions: class names, each with the number of texts that is asked for.
+    """
+    answers = {
+        str(number): _closed(
+            {
+                "label": {"type": "string", "enum": [label]},
+                "texts": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": count,
+                    "maxItems": count,
+                },
+            }
+        )
+        for number, (label, count) in enumerate(portions, start=1)
+    }
+    return _closed({**answers, "doubtful": {"type": "array", "items": {"type": "integer"}}})
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def samples_schema(labels: Sequence[str], count: int) -> dict[str, Any]:
@@ -100,9 +157,24 @@ class Writing:
     seed: int = 0
 
     def request(
-        self, number: str, system: str, user: str, labels: Sequence[str], count: int
+        self,
+        number: str,
+        system: str,
+        user: str,
+        labels: Sequence[str],
+        count: int,
+        schema: dict[str, Any] | None = None,
     ) -> Request:
-        """A request to write `count` texts of these classes."""
+        """A request to write `count` texts of these classes.
+
+        Args:
+            number: id of the request.
+            system: the system prompt.
+            user: what the user says.
+            labels: the only classes that the answer may use.
+            count: texts in all.
+            schema: of the answer; default: `samples_schema`.
+        """
         sampling = Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -110,7 +182,7 @@ class Writing:
             seed=crc32(f"{self.seed}/{number}".encode()) >> 1,  # fits a signed 32-bit integer
         )
         messages = (Message("system", system), Message("user", user))
-        return Request(messages, samples_schema(labels, count), sampling)
+        return Request(messages, schema or samples_schema(labels, count), sampling)
 
 
 def answer_tokens(count: int, length: LengthTarget) -> int:
@@ -118,7 +190,7 @@ def answer_tokens(count: int, length: LengthTarget) -> int:
     return 96 + count * (32 + math.ceil(_TOKENS_A_WORD * length.longest))
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, most: int = _SHOWN_WORDS) -> str:
     """A text as a prompt shows it: one line, and its first words where it is long."""
     words = text.split()
-    return " ".join(words[:_SHOWN_WORDS]) + (" …" if len(words) > _SHOWN_WORDS else "")
+    return " ".join(words[:most]) + (" …" if len(words) > most else "")

@@ -9,7 +9,7 @@ from pgkd.guidance.asking import Ask
 from pgkd.teacher.labelling import label_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pgkd.guidance.base import Assessment
     from pgkd.guidance.choosing import Choice
@@ -74,7 +74,6 @@ class PoolGuide:
         choice: which texts of the pool are asked for.
         turns: whether a round asks for labels.
         samples: labels of a round.
-        audit: called before the first labels are asked for: asks what the teacher's are worth.
     """
 
     def __init__(
@@ -86,7 +85,6 @@ class PoolGuide:
         turns: Turns,
         *,
         samples: int,
-        audit: Callable[[], object],
     ) -> None:
         self._guide = guide
         self._rows = [row.text for row in task.train]
@@ -95,7 +93,6 @@ class PoolGuide:
         self._choice = choice
         self._turns = turns
         self._samples = samples
-        self._audit = audit
 
     def train(self, written: Sequence[Example]) -> Student:
         """See `Guide.train`."""
@@ -112,7 +109,6 @@ class PoolGuide:
         """
         if not self._turns.labels(number, assessment.losses, left=bool(self._left)):
             return self._guide.ask(number, assessment, written)
-        self._audit()
         known = [*self._rows, *(text.text for text in written if not text.is_written)]
         chosen = self._choice(
             self._guide.probe(written), [text.text for text in self._left], known, assessment,

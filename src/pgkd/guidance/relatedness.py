@@ -1,4 +1,4 @@
-"""Which classes are related, judged by what they are called: all that is known of an unseen one."""
+"""Which classes are alike, by what they are called and what their rows say."""
 
 from __future__ import annotations
 
@@ -7,25 +7,52 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from pgkd.task import Taxonomy
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.task import Example, Taxonomy
+
+_ROWS = 8  # of a class that are looked at
 
 
-def related_classes(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-    """For every class all others, the most alike first.
+def nearest_classes(
+    taxonomy: Taxonomy,
+    real: Sequence[Example],
+    embed: Callable[[Sequence[str]], NDArray[np.float64] | None],
+    glossary: Mapping[str, str] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """For every class all others, the most similar first.
 
-    Likeness is the cosine of TF-IDF weighted character n-grams of name, parent and description;
-    classes that are equally alike keep the order of the taxonomy.
+    A class stands where the mean of its name, its description and up to eight of its rows lies.
+    Names alone mislead: by their letters "change pin" is next to "exchange rate".
 
     Args:
         taxonomy: the classes.
+        real: rows of the user.
+        embed: gives features of unit length, shape (n, width), or None where the student has none;
+            then words are compared.
+        glossary: what each class covers, as far as it is known.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
+    texts, owner = [], []
+    rows: dict[str, list[str]] = {name: [] for name in taxonomy.names}
+    for row in real:
+        rows[row.label].append(row.text)
+    for i, c in enumerate(taxonomy):
+        about = (glossary or {}).get(c.name) or c.description
+        mine = [f"{c.readable} {c.parent or ''} {about}".strip(), *rows[c.name][:_ROWS]]
+        texts += mine
+        owner += [i] * len(mine)
+    features = embed(texts)
+    if features is None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [f"{c.readable} {c.parent or ''} {c.description}" for c in taxonomy]
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    vectors = vectorizer.fit_transform(texts)
-    alike = (vectors @ vectors.T).toarray()
-    np.fill_diagonal(alike, -1.0)  # a class is not its own neighbour
+        features = TfidfVectorizer(sublinear_tf=True).fit_transform(texts).toarray()
+    sums = np.zeros((len(taxonomy), features.shape[1]))
+    np.add.at(sums, owner, features)
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    similar = sums @ sums.T
+    np.fill_diagonal(similar, -np.inf)  # a class is not its own neighbour
     names = taxonomy.names
-    nearest = np.argsort(-alike, axis=1, kind="stable")[:, :-1]
-    return {name: tuple(names[j] for j in nearest[i]) for i, name in enumerate(names)}
+    order = np.argsort(-similar, axis=1, kind="stable")[:, :-1]
+    return {name: tuple(names[j] for j in order[i]) for i, name in enumerate(names)}

@@ -1,56 +1,60 @@
-"""The targeted way to ask: small requests, each for one class or one side of a confused pair."""
+"""The targeted way to ask: pgkd says how many texts of which class, the teacher writes them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from pgkd.guidance.allocation import Need, Quota, allocate, spread_evenly
-from pgkd.guidance.asking import Ask, shorten
-from pgkd.guidance.mining import Mined
-from pgkd.guidance.relatedness import related_classes
+from pgkd.guidance.allocation import allocate, error_rate, portions, scheduled
+from pgkd.guidance.asking import Ask, LengthTarget, shorten, texts_schema
+from pgkd.guidance.relatedness import nearest_classes
 from pgkd.teacher.prompts import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from pgkd.guidance.asking import Writing
     from pgkd.guidance.base import Assessment
-    from pgkd.guidance.mining import ConfusedPair
+    from pgkd.guidance.glossary import Glossary
     from pgkd.task import Example, Taxonomy
 
-_NEIGHBOURS = 3  # similar classes named in a request without a rival
-_EARLIER = 6  # of the teacher's own texts whose openings a request shows
-_OPENING = 4  # words of an opening
-_THEIRS = 3  # real rows of the rival
-_MISTAKEN = 3  # rows that were taken for the rival
-_RELATED = 5  # classes of which a request shows a real row, where its own class has none
+    Portion = tuple[str, int]
+    Embed = Callable[[Sequence[str]], NDArray[np.float64] | None]
+
+_NEAR = 3  # similar classes that a request names
+_EARLIER = 4  # texts of the class, written before, that a packed request shows
+_EARLIER_WORDS = 14  # of each
+_OPENINGS = 6  # of its own texts that a small teacher is shown the beginnings of
+_OPENING = 4  # words of a beginning
+_RELATED = 4  # rows of other classes that a request shows, where a class has none
+_OWN_LENGTH = 5  # rows of a class from which on its texts are as long as they are
 
 
 class TargetedAsking:
-    """pgkd allocates the round's budget; the teacher sees what each request needs, and no more.
+    """Divides each round's budget over the classes and packs it into requests.
+
+    A teacher that can read is asked for several related classes in one request, so that it sees
+    where one ends and the other begins; a small one for one class at a time.
 
     Args:
         taxonomy: the classes.
         real: training rows of the user.
         folds: shape (n_real,), the fold of each row. The rows of one prompt come from as few
-            folds as can be: then few of a class's texts are hidden with a fold that is held out,
-            and cross-validation can judge the rest.
+            folds as can be: then few of a class's texts are hidden with a fold that is held out.
         writing: how texts are asked for.
-        describe: what the texts of the task are, by the user or the teacher; called for every
-            prompt, and first when the teacher is about to be asked for texts.
-        allocation: ``"guided"`` looks at what the student gets wrong; ``"even"`` does not, neither
-            for the quotas nor in the prompts.
-        samples: texts of a round.
-        rounds: rounds planned, which with `samples` sets the floor.
-        floor_share: share of the budget that builds the even floor.
-        per_request: most texts of one request.
-        shown_examples: real rows of the class that a request shows, where there are so many.
+        embed: features of texts, by which classes are compared; see `nearest_classes`.
+        glossary: what the texts are and what each class covers; called when first needed.
+        packs: whether requests may be for several classes; likewise.
+        allocation: ``"guided"`` gives more texts to classes that the student gets wrong;
+            ``"even"`` gives all the same.
+        budget: texts of the run, by whether requests are packed.
+        rounds: rounds planned; texts double from one to the next.
+        samples: texts of every round instead; None doubles them.
+        per_request: most texts of one request; None: 12 in a packed one, 4 else.
+        n_shots: real rows of a class that a request shows, where there are so many.
     """
 
     def __init__(
@@ -60,172 +64,184 @@ class TargetedAsking:
         folds: NDArray[np.int64],
         writing: Writing,
         *,
-        describe: Callable[[], str],
+        embed: Embed,
+        glossary: Callable[[], Glossary],
+        packs: Callable[[], bool],
         allocation: Literal["guided", "even"] = "guided",
-        samples: int,
+        budget: Callable[[bool], int],
         rounds: int,
-        floor_share: float,
-        per_request: int,
-        shown_examples: int,
+        samples: int | None = None,
+        per_request: int | None = None,
+        n_shots: int = 4,
     ) -> None:
         self._taxonomy = taxonomy
+        self._real = real
         self._writing = writing
-        self._describe = describe
+        self._embed = embed
+        self._glossary = glossary
+        self._packs = packs
         self._allocation = allocation
+        self._budget = budget
+        self._rounds = rounds
         self._samples = samples
-        self._planned = samples * rounds
-        self._floor_share = floor_share
         self._per_request = per_request
-        self._shown_examples = shown_examples
+        self._n_shots = n_shots
         self._rows_of: dict[str, list[Example]] = {name: [] for name in taxonomy.names}
         for row in real:
             self._rows_of[row.label].append(row)
         self._fold_of = {row.id: int(fold) for row, fold in zip(real, folds, strict=True)}
         self._n_folds = int(folds.max()) + 1
-        self._shown: Counter[str] = Counter()
-        self._asked_pairs: Counter[tuple[str, str]] = Counter()
-        self._related = related_classes(taxonomy)
+        self._times_shown: Counter[str] = Counter()
+        self._asked: Counter[str] = Counter()
+        self._nearest: dict[str, tuple[str, ...]] = {}
 
     def ask(
         self, number: int, assessment: Assessment, written: Sequence[Example]
     ) -> tuple[Ask, ...]:
         """The requests of a round."""
-        if self._allocation == "even":
-            assessment = replace(assessment, mined=Mined((), (), (), ()))
-            quotas = self._even_quotas(number)
-        else:
-            quotas = self._guided_quotas(assessment, written)
-        pairs = {(pair.gold, pair.predicted): pair for pair in assessment.mined.pairs}
+        packs = self._packs()
+        self._nearest = self._nearest or nearest_classes(
+            self._taxonomy, self._real, self._embed, self._glossary().classes
+        )
+        texts = self._samples or scheduled(self._budget(packs), self._rounds, number)
+        errors = self._errors(assessment)
+        counts = allocate(errors, self._asked, texts)
+        self._asked.update(counts)
         suspects = {row.example.id for row in assessment.mined.suspects}
+        most = self._per_request or (12 if packs else 4)
         return tuple(
-            self._request(f"r{number}-{i:04d}", quota, assessment, pairs, suspects, written)
-            for i, quota in enumerate(quotas, start=1)
+            self._request(f"r{number}-{i:04d}", group, errors, suspects, written, packs)
+            for i, group in enumerate(self._grouped(counts, most, packs), start=1)
         )
 
-    def _even_quotas(self, number: int) -> tuple[Quota, ...]:
-        order = np.random.default_rng(self._writing.seed).permutation(len(self._taxonomy))
-        return spread_evenly(
-            [self._taxonomy.names[i] for i in order],
-            start=(number - 1) * self._samples,
-            budget=self._samples,
-            planned=self._planned,
-            per_request=self._per_request,
-        )
-
-    def _guided_quotas(
-        self, assessment: Assessment, written: Sequence[Example]
-    ) -> tuple[Quota, ...]:
-        quotas = allocate(
-            self._needs(assessment, written),
-            {(pair.gold, pair.predicted): len(pair.rows) for pair in assessment.mined.pairs},
-            budget=self._samples,
-            planned=self._planned,
-            floor_share=self._floor_share,
-            per_request=self._per_request,
-            asked_pairs=self._asked_pairs,
-        )
-        for quota in quotas:
-            if quota.rival:
-                self._asked_pairs[quota.label, quota.rival] += quota.count
-        return quotas
-
-    def _needs(self, assessment: Assessment, written: Sequence[Example]) -> list[Need]:
-        f1 = {c.name: c.f1 for c in assessment.out_of_fold.per_class if c.support}
-        texts = Counter(text.label for text in written)
-        return [
-            Need(name, len(self._rows_of[name]), texts[name], f1.get(name))
+    def _errors(self, assessment: Assessment) -> dict[str, float]:
+        """The error rate of every class, out of fold; the same for all where nobody shall look."""
+        if self._allocation == "even":
+            return dict.fromkeys(self._taxonomy.names, 1.0)
+        judged = {c.name: c for c in assessment.out_of_fold.per_class}
+        return {
+            name: error_rate(c.support, c.support * (1 - c.recall))
+            if (c := judged.get(name))
+            else error_rate(0, 0)
             for name in self._taxonomy.names
-        ]
+        }
+
+    def _grouped(self, counts: Mapping[str, int], most: int, packs: bool) -> list[list[Portion]]:
+        """Portions of one request each: of one class, or of classes that are alike."""
+        left = portions(counts.items(), most)
+        if not packs:
+            return [[portion] for portion in left]
+        groups: list[list[Portion]] = []
+        while left:
+            group = [left.pop(0)]
+            order = self._nearest[group[0][0]]
+            rank = {name: i for i, name in enumerate(order)}
+            for portion in sorted(left, key=lambda p: rank.get(p[0], len(order))):
+                room = most - sum(count for _, count in group)
+                if portion[1] <= room and portion[0] not in {name for name, _ in group}:
+                    group.append(portion)
+                    left.remove(portion)
+            groups.append(group)
+        return groups
 
     def _request(
         self,
         number: str,
-        quota: Quota,
-        assessment: Assessment,
-        pairs: dict[tuple[str, str], ConfusedPair],
+        group: Sequence[Portion],
+        errors: Mapping[str, float],
         suspects: set[str],
         written: Sequence[Example],
+        packs: bool,
     ) -> Ask:
-        pair = pairs.get((quota.label, quota.rival)) if quota.rival else None
-        mistaken = [row.example for row in pair.rows[:_MISTAKEN]] if pair else []
-        own = self._pick(self._rows_of[quota.label], self._shown_examples, suspects, mistaken)
-        theirs = self._pick(self._rows_of[quota.rival], _THEIRS, suspects) if quota.rival else []
-        related = [] if own else self._rows_of_related(quota.label, suspects)
-        support = {c.name: c.support for c in assessment.out_of_fold.per_class}
-        user = render(
-            "targeted_user",
-            target=self._taxonomy[quota.label],
-            rival=self._taxonomy[quota.rival] if quota.rival else None,
-            own=[shorten(row.text) for row in own],
-            theirs=[shorten(row.text) for row in theirs],
-            mistaken=[shorten(row.text) for row in mistaken],
-            related=[(self._taxonomy[row.label].readable, shorten(row.text)) for row in related],
-            mistakes=len(pair.rows) if pair else 0,
-            judged=support.get(quota.label, 0),
-            neighbours=self._neighbours(quota.label, assessment),
-            openings=_openings(
-                [text.text for text in written if text.label == quota.label and text.is_written]
-            ),
-            count=quota.count,
-            length=self._writing.length,
+        shown: list[Example] = []
+        glossary = self._glossary()
+        named = [label for label, _ in group]
+        classes = [
+            self._described(label, count, named, shown, suspects, written, glossary, packs)
+            for label, count in group
+        ]
+        user = render("write_user", classes=classes)
+        system = render("write_system", about=glossary.about)
+        count = sum(count for _, count in group)
+        request = self._writing.request(number, system, user, named, count, texts_schema(group))
+        reasons = tuple(
+            f"{label}: {n} texts, error rate {errors[label]:.2f}, "
+            f"{len(self._rows_of[label])} labelled rows"
+            for label, n in group
         )
-        system = render("targeted_system", instructions=self._describe())
-        request = self._writing.request(number, system, user, (quota.label,), quota.count)
-        # The numbered rows first: `doubtful` answers by these numbers.
-        shown = {row.id: row for row in (*own, *theirs, *mistaken, *related)}
-        return Ask(
-            number, request, (quota.label,), quota.count, tuple(shown.values()), (quota.reason,)
-        )
+        wanted = tuple(n for _, n in group)
+        return Ask(number, request, tuple(named), count, tuple(shown), reasons, wanted=wanted)
 
-    def _pick(
+    def _described(
         self,
-        rows: Sequence[Example],
-        n: int,
+        label: str,
+        count: int,
+        named: Sequence[str],
+        shown: list[Example],
         suspects: set[str],
-        apart: Sequence[Example] = (),
-    ) -> list[Example]:
-        """Rows to show: sound ones first, then those shown least often, of few folds.
+        written: Sequence[Example],
+        glossary: Glossary,
+        packs: bool,
+    ) -> dict[str, Any]:
+        """One class of a request as the template wants it; the rows that it shows join `shown`."""
+        c = self._taxonomy[label]
+        own = self._pick(label, self._n_shots, suspects)
+        related = [] if own else self._rows_of_nearest(label, suspects, shown)
+        first = len(shown) + 1
+        shown += own or related
+        rows = self._rows_of[label]
+        length = self._writing.length
+        if len(rows) >= _OWN_LENGTH:
+            length = LengthTarget.of([row.text for row in rows])
+        texts = [text.text for text in written if text.label == label and text.is_written]
+        near = [name for name in self._nearest[label] if name not in named][:_NEAR]
+        return {
+            "label": label,
+            "name": c.readable,
+            "about": c.description or glossary.classes.get(label, ""),
+            "parent": c.parent,
+            "near": [self._taxonomy[name].readable for name in near],
+            "rows": [(first + i, shorten(row.text)) for i, row in enumerate(own)],
+            "related": [
+                (first + i, self._taxonomy[row.label].readable, shorten(row.text))
+                for i, row in enumerate(related)
+            ],
+            "earlier": [shorten(t, _EARLIER_WORDS) for t in texts[-_EARLIER:]] if packs else [],
+            "openings": [] if packs else _openings(texts),
+            "count": count,
+            "length": length,
+        }
 
-        Rows in `apart` already stand elsewhere in the prompt: they come last, and set the fold.
-        """
+    def _pick(self, label: str, n: int, suspects: set[str]) -> list[Example]:
+        """Rows to show of a class: sound ones first, then those shown least often, of few folds."""
+        rows = self._rows_of[label]
         if not rows:
             return []
-        elsewhere = {row.id for row in apart}
-
-        def worst(row: Example) -> tuple[bool, bool]:
-            return row.id in suspects, row.id in elsewhere
-
-        first = apart[0] if apart else min(rows, key=lambda r: (worst(r), self._shown[r.id]))
+        first = min(rows, key=lambda row: (row.id in suspects, self._times_shown[row.id]))
         fold = self._fold_of[first.id]
 
-        def rank(row: Example) -> tuple[tuple[bool, bool], int, int]:
-            return worst(row), (self._fold_of[row.id] - fold) % self._n_folds, self._shown[row.id]
+        def rank(row: Example) -> tuple[bool, int, int]:
+            apart = (self._fold_of[row.id] - fold) % self._n_folds
+            return row.id in suspects, apart, self._times_shown[row.id]
 
         chosen = sorted(rows, key=rank)[:n]
-        self._shown.update(row.id for row in chosen)
+        self._times_shown.update(row.id for row in chosen)
         return chosen
 
-    def _rows_of_related(self, label: str, suspects: set[str]) -> list[Example]:
-        """A real row of each of the nearest classes.
+    def _rows_of_nearest(
+        self, label: str, suspects: set[str], shown: Sequence[Example]
+    ) -> list[Example]:
+        """A row of each of the nearest classes that have one, none that is shown already.
 
         They show what texts of the task look like, and what a text of a never-seen class is not.
         """
         chosen: list[Example] = []
-        for name in self._related[label]:
-            if len(chosen) < _RELATED:
-                chosen += self._pick(self._rows_of[name], 1, suspects, chosen[:1])
+        there = {row.id for row in shown}
+        for name in self._nearest[label]:
+            if len(chosen) + len(there) >= _RELATED:
+                break
+            chosen += [row for row in self._pick(name, 1, suspects) if row.id not in there]
         return chosen
-
-    def _neighbours(self, label: str, assessment: Assessment) -> tuple[str, ...]:
-        """The classes that this one is confused with most, in either direction."""
-        counts: Counter[str] = Counter()
-        for pair in assessment.mined.pairs:
-            if pair.gold == label:
-                counts[pair.predicted] += len(pair.rows)
-            elif pair.predicted == label:
-                counts[pair.gold] += len(pair.rows)
-        most = counts.most_common(_NEIGHBOURS)
-        return tuple(self._taxonomy[name].readable for name, _ in most)
 
 
 def _openings(texts: Sequence[str]) -> list[str]:
@@ -233,5 +249,5 @@ def _openings(texts: Sequence[str]) -> list[str]:
 
     Not the whole texts: a small teacher that is shown what it wrote writes it again, word for word.
     """
-    begun = (" ".join(text.split()[:_OPENING]) for text in texts[-_EARLIER:])
+    begun = (" ".join(text.split()[:_OPENING]) for text in texts[-_OPENINGS:])
     return list(dict.fromkeys(begun))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pgkd.student.head import Synthetic
+
 
 class Student(ABC):
     """A classifier small enough to own.
@@ -28,6 +30,8 @@ class Student(ABC):
     classes: tuple[str, ...]
     tuning: str = ""
     """What `tune` chose, in words; empty where there is nothing to tell."""
+    synthetic_weight: float = 1.0
+    """What `tune` chose for synthetic texts: a factor of their weights."""
 
     @abstractmethod
     def fit(
@@ -35,6 +39,7 @@ class Student(ABC):
         texts: Sequence[str],
         labels: Sequence[str],
         sample_weight: NDArray[np.float64] | None = None,
+        class_counts: NDArray[np.float64] | None = None,
     ) -> Self:
         """Train from scratch on n texts; earlier training is forgotten.
 
@@ -42,6 +47,8 @@ class Student(ABC):
             texts: n texts.
             labels: n class names.
             sample_weight: shape (n,), non-negative; None weighs all rows alike.
+            class_counts: shape (n_classes,), how often each class occurs where the student will be
+                used; None counts the texts.
 
         Raises:
             StudentError: lengths differ, a label is unknown or only one class has rows.
@@ -55,16 +62,38 @@ class Student(ABC):
             StudentError: the student was not fitted.
         """
 
+    @abstractmethod
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Unnormalized log probabilities, shape (n, n_classes); -inf for a class without texts.
+
+        Raises:
+            StudentError: the student was not fitted.
+        """
+
     def features(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
         """What it sees of n texts, shape (n, width); None where it has no dense features."""
         return None
 
     @abstractmethod
-    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+    def tune(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        seed: int,
+        synthetic: Synthetic | None = None,
+    ) -> Self:
         """Choose hyper-parameters by cross-validation on these rows, and keep them.
 
-        The loop calls it once, at round 0: re-choosing every round makes rounds look harmful that
-        are not. A student without anything to choose returns itself.
+        The loop calls it at round 0, and again whenever the synthetic texts have doubled: chosen
+        anew every round, settings make rounds look harmful that are not; never chosen again, they
+        are those of a student with a tenth of the texts.
+
+        Args:
+            texts: n texts of the user.
+            labels: their class names.
+            seed: of the folds.
+            synthetic: texts that train beside them, and whose weight is chosen, too.
         """
 
     @abstractmethod

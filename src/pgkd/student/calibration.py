@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_RIDGE = 1e-3  # keeps both finite where a handful of held-out rows are all right
+_RIDGE = 0.5  # rows' worth of pull towards where the fit starts: few rows cannot tell much
 _BOUND = 5.0  # of the log temperature, and of the prior's weight
 
 
@@ -42,7 +42,11 @@ class Calibration:
 
 
 def fit_calibration(
-    logits: NDArray[np.float64], log_prior: NDArray[np.float64], gold: NDArray[np.int64]
+    logits: NDArray[np.float64],
+    log_prior: NDArray[np.float64],
+    gold: NDArray[np.int64],
+    *,
+    prior_weight: float = 0.0,
 ) -> Calibration:
     """The calibration with the lowest log loss on held-out rows.
 
@@ -51,16 +55,18 @@ def fit_calibration(
         log_prior: of the rows that the logits of each row come from; shape (n, n_classes), or
             (n_classes,) where those are the same for all.
         gold: shape (n,), column of each row's class; its logit is finite.
+        prior_weight: the share of the prior that is likeliest before any row is looked at.
     """
     from scipy.optimize import minimize
 
     def loss(values: NDArray[np.float64]) -> float:
         found = Calibration(float(np.exp(values[0])), float(values[1]))
         mean = log_losses(found(logits, log_prior), gold).mean()
-        return float(mean + _RIDGE * (values**2).sum())
+        return float(mean + _RIDGE / len(gold) * ((values - start) ** 2).sum())
 
+    start = np.array([0.0, prior_weight])
     bounds = [(-_BOUND, _BOUND)] * 2
-    found = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=bounds).x
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
     return Calibration(float(np.exp(found[0])), float(found[1]))
 
 

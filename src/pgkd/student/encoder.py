@@ -16,13 +16,13 @@ import numpy as np
 
 from pgkd.errors import StudentError
 from pgkd.extras import require
-from pgkd.student.calibration import fit_calibration, log_losses
+from pgkd.student.calibration import Calibration, fit_calibration, log_losses
 from pgkd.student.checks import usable_rows
 from pgkd.student.devices import Place, Precision, check_names, place_of
 from pgkd.student.encoders import load_encoder, save_encoder
 from pgkd.student.finetune import fine_tune
 from pgkd.student.frozen import FrozenStudent
-from pgkd.student.head import Head, HeadSettings, log_prior
+from pgkd.student.head import Head, HeadSettings, fit_head, log_prior
 from pgkd.student.processes import fine_tune_together
 from pgkd.task.columns import columns_of
 from pgkd.task.splitting import stratified_folds
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.student.features import Encoder
+    from pgkd.student.head import Synthetic
 
 Recipe = Literal["auto", "frozen", "finetune"]
 
@@ -43,6 +44,7 @@ _FOLDER = "encoder"
 _RECIPES = ("auto", "frozen", "finetune")
 _TRIED: tuple[Recipe, ...] = ("frozen", "finetune")
 _TRIAL_FOLDS = 4  # one of them is held out to try fine-tuning on
+_FEWER_FOLDS = 2  # the same beside many texts, which train it whatever is held out
 
 
 class EncoderStudent(FrozenStudent):
@@ -88,55 +90,96 @@ class EncoderStudent(FrozenStudent):
             classes, head, seed=seed, encoder=encoder, recipe=recipe, max_length=max_length,
             threads=threads, device=device, precision=precision, processes=processes,
         )  # fmt: skip
+        self._wanted = recipe  # as given; the recipe itself is what `tune` made of it
         self._place: Place | None = None  # looked up when first used: that imports torch
         self._encoder: Encoder | None = None  # of a fitted student; None takes the pretrained one
 
     def _train(
-        self, texts: Sequence[str], labels: Sequence[str], weights: NDArray[np.float64]
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        weights: NDArray[np.float64],
+        prior: NDArray[np.float64],
     ) -> Head:
         self._encoder = self._pretrained()
-        head = super()._train(texts, labels, weights)
         if self.recipe != "finetune":
-            return head
+            return super()._train(texts, labels, weights, prior)
+        # Without the prior, which training would unlearn: it is added to what comes out.
+        plain = replace(self._head_settings.calibration, prior_weight=0.0)
+        settings = replace(self._head_settings, calibration=plain)
+        features = self._frozen_features(texts)
+        head = fit_head(features, labels, self.classes, settings, weights, prior)
         gold = columns_of(labels, self.classes)
         seed, processes = self._settings["seed"], self._settings["processes"]
         train = fine_tune if processes == 1 else partial(fine_tune_together, processes=processes)
         self._encoder, head = train(self._encoder, head, texts, gold, weights, seed=seed)
-        prior = log_prior(gold, len(self.classes), weights)
         return head.calibrated(self._head_settings.fine_tuned, prior)
 
-    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+    def tune(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        seed: int,
+        synthetic: Synthetic | None = None,
+    ) -> Self:
         """Choose the head's hyper-parameters by cross-validation, and the recipe by one fold.
 
-        Fine-tuning is tried on three quarters of the rows. It is chosen where it lowers the log
-        loss of the others by more than a standard error: else the student that trains in seconds
-        is the better guess (Breiman et al., CART, 1984). The same rows calibrate it.
+        Fine-tuning is tried on the other folds. On the user's rows alone it is chosen where it
+        lowers the log loss of the rows held out by more than a standard error: else the student
+        that trains in seconds is the better guess (Breiman et al., CART, 1984). Beside more
+        synthetic texts than rows it is the better guess itself: it won on each of seven sets
+        (docs/results.md), so it is chosen unless the loss is higher. The same rows calibrate it.
         """
-        super().tune(texts, labels, seed=seed)
-        if self.recipe != "frozen":
+        super().tune(texts, labels, seed=seed, synthetic=synthetic)
+        if self._wanted != "frozen":
             texts, labels, _ = usable_rows(texts, labels, self.classes)
-            self._try_fine_tuning(texts, labels, seed)
+            self._try_fine_tuning(texts, labels, seed, synthetic)
         return self
 
-    def _try_fine_tuning(self, texts: Sequence[str], labels: Sequence[str], seed: int) -> None:
+    def _try_fine_tuning(
+        self, texts: Sequence[str], labels: Sequence[str], seed: int, synthetic: Synthetic | None
+    ) -> None:
         """Calibrate fine-tuning on a held-out fold, and settle the recipe where it is open."""
         gold = columns_of(labels, self.classes)
-        training, held = _trial_rows(labels, gold, seed)
+        many = synthetic is not None and len(synthetic.texts) > len(texts)
+        folds = stratified_folds(
+            labels, min(_FEWER_FOLDS if many else _TRIAL_FOLDS, len(labels)), seed
+        )
+        training, held = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
+        rows = [texts[i] for i in training.tolist()]
+        known = [labels[i] for i in training.tolist()]
+        weights = np.ones(len(rows))
+        if synthetic is not None:
+            visible = np.flatnonzero(~synthetic.hidden[held].any(axis=0)).tolist()
+            rows += [synthetic.texts[i] for i in visible]
+            known += [synthetic.labels[i] for i in visible]
+            texts_weigh = synthetic.weighted(self.synthetic_weight)[visible]
+            weights = np.concatenate([weights, texts_weigh])
+        held = held[np.isin(gold[held], columns_of(known, self.classes))]
         change, error = 0.0, np.inf
-        if len(held) >= 2:
-            rows, known = [texts[i] for i in training], [labels[i] for i in training]
-            unseen, prior = [texts[i] for i in held], log_prior(gold[training], len(self.classes))
+        if len(held) >= 2 and len(set(known)) >= 2:
+            counts = np.bincount(gold[training], minlength=len(self.classes)).astype(np.float64)
+            prior = log_prior(gold[training], len(self.classes))
+            unseen = [texts[i] for i in held.tolist()]
             losses = {}
+            settings = replace(self._head_settings, fine_tuned=Calibration())
             for recipe in _TRIED:
-                logits = self._like(recipe).fit(rows, known).logits(unseen)
+                student = self._like(recipe, settings).fit(rows, known, weights, counts)
+                logits = student.logits(unseen)
                 # Both by these rows, else the one that was calibrated elsewhere looks worse.
-                calibration = fit_calibration(logits, prior, gold[held])
+                tuned = recipe == "finetune"
+                calibration = fit_calibration(
+                    logits, prior, gold[held],
+                    prior_weight=settings.calibration.prior_weight if tuned else 0.0,
+                )  # fmt: skip
                 losses[recipe] = log_losses(calibration(logits, prior), gold[held])
             changes = losses["finetune"] - losses["frozen"]
             change, error = changes.mean(), changes.std(ddof=1) / np.sqrt(len(held))
             self._head_settings = replace(self._head_settings, fine_tuned=calibration)
-        if self.recipe == "auto":
-            self._settings["recipe"] = "finetune" if change < -error else "frozen"
+        if self._wanted == "auto":
+            better = change < 0 if many else change < -error
+            self._settings["recipe"] = "finetune" if better else "frozen"
         self.tuning = (
             f"{self.recipe}; fine-tuning changes the log loss of {len(held)} rows held out by "
             f"{change:+.3f} ± {error:.3f}"
@@ -144,15 +187,17 @@ class EncoderStudent(FrozenStudent):
 
     def probe(self) -> EncoderStudent:
         """The head on frozen features: as good a judge of rows, and trained in seconds."""
-        return self._like("frozen")
+        return self._like("frozen", self._head_settings)
 
-    def _like(self, recipe: Recipe) -> EncoderStudent:
+    def clone(self) -> Self:
+        """See `Student.clone`."""
+        copy = super().clone()
+        copy._wanted = self._wanted
+        return copy
+
+    def _like(self, recipe: Recipe, head: HeadSettings) -> EncoderStudent:
         settings: dict[str, Any] = {**self._settings, "recipe": recipe}
-        return EncoderStudent(self.classes, **settings, head=self._head_settings)
-
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Unnormalized log probabilities, shape (n, n_classes); -inf for a class without rows."""
-        return self.head.logits(self._features(texts))
+        return EncoderStudent(self.classes, **settings, head=head)
 
     @property
     def recipe(self) -> Recipe:
@@ -194,17 +239,3 @@ class EncoderStudent(FrozenStudent):
         if self._place is None:
             self._place = place_of(self._settings["device"], self._settings["precision"])
         return load_encoder(source, self._settings["max_length"], self._place)
-
-
-def _trial_rows(
-    labels: Sequence[str], gold: NDArray[np.int64], seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices of the rows to train on and of those held out, which are of classes trained on.
-
-    None are held out where too few classes would be left to train on.
-    """
-    folds = stratified_folds(labels, min(_TRIAL_FOLDS, len(labels)), seed)
-    training, held = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
-    if len(set(gold[training])) < 2:
-        return training, held[:0]
-    return training, held[np.isin(gold[held], gold[training])]

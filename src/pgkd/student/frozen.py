@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
 
 from pgkd.errors import StudentError
 from pgkd.student import saving
 from pgkd.student.base import Student
 from pgkd.student.checks import check_classes, check_texts, usable_rows
-from pgkd.student.head import Head, HeadSettings, fit_head, tune_head
+from pgkd.student.head import Head, HeadSettings, fit_head, log_prior, tune_head
+from pgkd.task.columns import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from pgkd.student.head import Synthetic
 
 _EMPTIED = ("threads",)  # settings of a machine, saved as null
 _LEFT_OUT = ("device", "precision", "processes")  # the same, not saved: the defaults are not null
@@ -65,17 +70,27 @@ class FrozenStudent(Student):
         texts: Sequence[str],
         labels: Sequence[str],
         sample_weight: NDArray[np.float64] | None = None,
+        class_counts: NDArray[np.float64] | None = None,
     ) -> Self:
         """See `Student.fit`."""
-        self._head = self._train(*usable_rows(texts, labels, self.classes, sample_weight))
+        texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
+        if class_counts is None:
+            prior = log_prior(columns_of(labels, self.classes), len(self.classes), weights)
+        else:
+            prior = log_prior(np.arange(len(self.classes)), len(self.classes), class_counts)
+        self._head = self._train(texts, labels, weights, prior)
         return self
 
     def _train(
-        self, texts: Sequence[str], labels: Sequence[str], weights: NDArray[np.float64]
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        weights: NDArray[np.float64],
+        prior: NDArray[np.float64],
     ) -> Head:
         """A head for rows that were checked."""
         features = self._frozen_features(texts)
-        return fit_head(features, labels, self.classes, self._head_settings, weights)
+        return fit_head(features, labels, self.classes, self._head_settings, weights, prior)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.predict_proba`."""
@@ -83,22 +98,31 @@ class FrozenStudent(Student):
         check_texts(texts)
         return head.predict_proba(self._features(texts))
 
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """See `Student.logits`."""
+        return self.head.logits(self._features(texts))
+
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.features`."""
         check_texts(texts)
         return self._features(texts)
 
-    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+    def tune(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        seed: int,
+        synthetic: Synthetic | None = None,
+    ) -> Self:
         """Choose the head's hyper-parameters by cross-validation on frozen features."""
         texts, labels, _ = usable_rows(texts, labels, self.classes)
-        features = self._frozen_features(texts)
-        self._head_settings = tune_head(
+        found, self.synthetic_weight = tune_head(
             self.strengths,
-            lambda rows, held: (features[rows], features[held]),
-            labels,
-            self.classes,
-            seed=seed,
-        )
+            lambda seen, held: (self._frozen_features(seen), self._frozen_features(held)),
+            texts, labels, self.classes, seed=seed, synthetic=synthetic,
+        )  # fmt: skip
+        self._head_settings = replace(found, fine_tuned=self._head_settings.fine_tuned)
         return self
 
     @property

@@ -16,7 +16,7 @@ from pgkd.student.calibration import Calibration, fit_calibration, log_losses
 from pgkd.task.columns import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -105,6 +105,7 @@ def fit_head(
     classes: Sequence[str],
     settings: HeadSettings,
     sample_weight: NDArray[np.float64] | None = None,
+    prior: NDArray[np.float64] | None = None,
 ) -> Head:
     """Fit multinomial logistic regression (lbfgs), and calibrate it as the settings say.
 
@@ -114,6 +115,8 @@ def fit_head(
         classes: class names in column order.
         settings: hyper-parameters.
         sample_weight: shape (n,), or None.
+        prior: shape (n_classes,), the `log_prior` that the calibration adds a share of; None
+            counts the rows.
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -134,77 +137,154 @@ def fit_head(
         bias[first], bias[second] = -model.intercept_[0] / 2, model.intercept_[0] / 2
     else:
         weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
-    prior = log_prior(gold, len(classes), sample_weight)
+    if prior is None:
+        prior = log_prior(gold, len(classes), sample_weight)
     return Head(weights, bias).calibrated(settings.calibration, prior)
 
 
 def log_prior(
     gold: NDArray[np.int64], n_classes: int, sample_weight: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """Log share of each class in the rows, shape (n_classes,); 0 where it has none.
+    """Log share of each class in the rows, shape (n_classes,), with half a row of each class added.
 
-    Zero, for such a class has a logit of -inf, which nothing may be added to.
+    The half (Krichevsky & Trofimov, 1981) stands for the rows that a small sample happens to lack.
     """
-    mass = np.bincount(gold, weights=sample_weight, minlength=n_classes)
-    return np.log(np.where(mass > 0, mass / mass.sum(), 1.0))
+    mass = np.bincount(gold, weights=sample_weight, minlength=n_classes) + 0.5
+    return np.log(mass / mass.sum())
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Texts that an LLM wrote, as they take part in tuning: they train, and are never judged by.
+
+    Attributes:
+        texts: m texts.
+        labels: their classes.
+        weights: shape (m,), what each weighs against the others.
+        scaled: shape (m,), False for texts that weigh `weights`, whatever is chosen.
+        candidates: weights to choose from, each a factor of `weights`; the first one is kept unless
+            another is better by more than a standard error.
+        hidden: shape (n_rows, m); a fold that holds out the row may not train on the text.
+    """
+
+    texts: Sequence[str]
+    labels: Sequence[str]
+    weights: NDArray[np.float64]
+    scaled: NDArray[np.bool_]
+    candidates: Sequence[float]
+    hidden: NDArray[np.bool_]
+
+    def weighted(self, weight: float) -> NDArray[np.float64]:
+        """Sample weights at a candidate, shape (m,)."""
+        return np.asarray(self.weights * np.where(self.scaled, weight, 1.0))
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One fold: features and columns of what trains and of what is held out."""
+
+    training: Any
+    labels: list[str]
+    rows: int  # of the user among them, which come first
+    visible: NDArray[np.int64]  # of the synthetic texts
+    held: Any
+    gold: NDArray[np.int64]
+    prior: NDArray[np.float64]
 
 
 def tune_head(
     strengths: Sequence[float],
-    features_of: Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[Any, Any]],
+    features_of: Callable[[Sequence[str], Sequence[str]], tuple[Any, Any]],
+    texts: Sequence[str],
     labels: Sequence[str],
     classes: Sequence[str],
     *,
     seed: int,
-) -> HeadSettings:
-    """Choose C by stratified cross-validation, and calibrate by the same held-out rows.
+    synthetic: Synthetic | None = None,
+) -> tuple[HeadSettings, float]:
+    """Choose C, and the weight of synthetic texts, by stratified cross-validation over the rows.
 
     Log losses after calibration, for they use all of a prediction and compare candidates at their
     best: before it, a C that is too large wins because it is surer. Accuracy on a few hundred rows
     cannot tell the candidates apart. Classes are balanced, which costs no accuracy where the
-    calibration knows how common they are.
+    calibration knows how common they are. The weight is chosen first, at the C in the middle.
 
     Args:
         strengths: values of C to choose from, in rising order.
-        features_of: gives the features of training rows and of held-out rows, by their indices.
-            Whatever is fitted to make them has to be fitted on the training rows alone.
-        labels: n class names.
+        features_of: gives the features of texts to train on and of texts held out. Whatever is
+            fitted to make them has to be fitted on the former alone.
+        texts: n texts of the user.
+        labels: their class names.
         classes: class names in column order.
         seed: of the folds.
+        synthetic: texts that train beside them.
 
     Returns:
-        The settings with the lowest loss. With nothing to judge by, the C in the middle and no
-        calibration.
+        The settings with the lowest loss, and the weight of synthetic texts. With nothing to judge
+        by, the C in the middle, no calibration and the first weight.
     """
+    middle = strengths[len(strengths) // 2]
+    weights = synthetic.candidates if synthetic is not None else (1.0,)
+    folds = list(_folds(features_of, texts, labels, classes, seed, synthetic))
+    if not folds:
+        return HeadSettings(middle, "balanced"), weights[0]
+    gold = np.concatenate([fold.gold for fold in folds])
+    prior = np.concatenate([np.tile(fold.prior, (len(fold.gold), 1)) for fold in folds])
+
+    def judged(strength: float, weight: float) -> tuple[NDArray[np.float64], HeadSettings]:
+        settings = HeadSettings(strength, "balanced")
+        logits = []
+        for fold in folds:
+            mass = np.ones(len(fold.labels))
+            if synthetic is not None:
+                mass[fold.rows :] = synthetic.weighted(weight)[fold.visible]
+            # As strong a penalty a row as with all rows: else the full head is surer than these.
+            share = (len(texts) + mass[fold.rows :].sum()) / mass.sum()
+            scaled = replace(settings, C=strength * share)
+            logits.append(
+                fit_head(fold.training, fold.labels, classes, scaled, mass).logits(fold.held)
+            )
+        raw = np.concatenate(logits)
+        calibration = fit_calibration(raw, prior, gold)
+        losses = log_losses(calibration(raw, prior), gold)
+        return losses, replace(settings, calibration=calibration)
+
+    first, weight = judged(middle, weights[0])[0], weights[0]
+    for candidate in weights[1:]:
+        change = judged(middle, candidate)[0] - first
+        if change.mean() < -change.std(ddof=1) / np.sqrt(len(change)):
+            first, weight = first + change, candidate
+    tried = [judged(strength, weight) for strength in strengths]
+    return min(tried, key=lambda pair: float(pair[0].mean()))[1], weight
+
+
+def _folds(
+    features_of: Callable[[Sequence[str], Sequence[str]], tuple[Any, Any]],
+    texts: Sequence[str],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    seed: int,
+    synthetic: Synthetic | None,
+) -> Iterator[_Fold]:
     from pgkd.task.splitting import stratified_folds
 
-    candidates = [HeadSettings(C, "balanced") for C in strengths]
     gold = columns_of(labels, classes)
     folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
-    rows: list[NDArray[np.int64]] = []
-    priors: list[NDArray[np.float64]] = []
-    logits: list[list[NDArray[np.float64]]] = [[] for _ in candidates]
-    for fold in np.unique(folds):
-        training, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        held = held[np.isin(gold[held], gold[training])]  # an unseen class says nothing here
-        if len(set(gold[training])) < 2 or not len(held):
-            continue
+    extra = len(synthetic.texts) if synthetic is not None else 0
+    for number in np.unique(folds):
+        training, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        visible = np.arange(extra)
+        if synthetic is not None:
+            visible = np.flatnonzero(~synthetic.hidden[held].any(axis=0))
         known = [labels[i] for i in training.tolist()]
-        seen, unseen = features_of(training, held)
-        rows.append(gold[held])
-        priors.append(np.tile(log_prior(gold[training], len(classes)), (len(held), 1)))
-        # As strong a penalty a row as with all rows: else the full head is surer than those judged.
-        share = len(labels) / len(training)
-        for candidate, found in zip(candidates, logits, strict=True):
-            settings = replace(candidate, C=candidate.C * share)
-            found.append(fit_head(seen, known, classes, settings).logits(unseen))
-    if not rows:
-        return candidates[len(candidates) // 2]
-    judged, prior = np.concatenate(rows), np.concatenate(priors)
-    tried: list[tuple[float, HeadSettings]] = []
-    for candidate, found in zip(candidates, logits, strict=True):
-        raw = np.concatenate(found)
-        calibration = fit_calibration(raw, prior, judged)
-        loss = float(log_losses(calibration(raw, prior), judged).mean())
-        tried.append((loss, replace(candidate, calibration=calibration)))
-    return min(tried, key=lambda pair: pair[0])[1]
+        seen = [texts[i] for i in training.tolist()]
+        if synthetic is not None:
+            known += [synthetic.labels[i] for i in visible.tolist()]
+            seen += [synthetic.texts[i] for i in visible.tolist()]
+        # A class that nothing is left of says nothing here.
+        held = held[np.isin(gold[held], columns_of(known, classes))]
+        if len(set(known)) < 2 or not len(held):
+            continue
+        features, unseen = features_of(seen, [texts[i] for i in held.tolist()])
+        prior = log_prior(gold[training], len(classes))
+        yield _Fold(features, known, len(training), visible, unseen, gold[held], prior)

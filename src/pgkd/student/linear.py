@@ -10,13 +10,15 @@ from pgkd.errors import StudentError
 from pgkd.student import saving
 from pgkd.student.base import Student
 from pgkd.student.checks import check_classes, check_texts, usable_rows
-from pgkd.student.head import Head, HeadSettings, fit_head, tune_head
+from pgkd.student.head import Head, HeadSettings, fit_head, log_prior, tune_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pgkd.student.head import Synthetic
 
 _STRENGTHS = (3.0, 30.0, 300.0)  # of C
 _DEFAULT = HeadSettings(C=30.0)
@@ -49,12 +51,16 @@ class LinearStudent(Student):
         texts: Sequence[str],
         labels: Sequence[str],
         sample_weight: NDArray[np.float64] | None = None,
+        class_counts: NDArray[np.float64] | None = None,
     ) -> Self:
         """See `Student.fit`."""
         texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
         self._features = _fitted(texts)
         features = _transform(self._features, texts)
-        self._head = fit_head(features, labels, self.classes, self._settings, weights)
+        prior = None
+        if class_counts is not None:
+            prior = log_prior(np.arange(len(self.classes)), len(self.classes), class_counts)
+        self._head = fit_head(features, labels, self.classes, self._settings, weights, prior)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -66,17 +72,31 @@ class LinearStudent(Student):
             return np.empty((0, len(self.classes)))
         return self._head.predict_proba(_transform(self._features, texts))
 
-    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+    def tune(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        *,
+        seed: int,
+        synthetic: Synthetic | None = None,
+    ) -> Self:
         """Choose the head's hyper-parameters by cross-validation."""
-        rows, labels, _ = usable_rows(texts, labels, self.classes)
+        texts, labels, _ = usable_rows(texts, labels, self.classes)
 
-        def features_of(training: NDArray[np.int64], held: NDArray[np.int64]) -> tuple[Any, Any]:
-            seen = [rows[i] for i in training.tolist()]
+        def features_of(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
             parts = _fitted(seen)
-            return _transform(parts, seen), _transform(parts, [rows[i] for i in held.tolist()])
+            return _transform(parts, seen), _transform(parts, held)
 
-        self._settings = tune_head(_STRENGTHS, features_of, labels, self.classes, seed=seed)
+        self._settings, self.synthetic_weight = tune_head(
+            _STRENGTHS, features_of, texts, labels, self.classes, seed=seed, synthetic=synthetic
+        )
         return self
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """See `Student.logits`."""
+        if self._head is None:
+            raise StudentError("The student is not fitted yet: call fit first.")
+        return self._head.logits(_transform(self._features, texts))
 
     @property
     def head_settings(self) -> HeadSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pgkd.errors import DataError
 from pgkd.task.checking import CONFLICTS, check_labels, class_warnings, consistent, disjoint
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pgkd.task.problems import Problems
 
 
+Fraction = float | Literal["auto"]
+
+_MANY = 1000  # rows from which on a share of them can be spared for validation
+
+
 @dataclass(frozen=True)
 class Task:
     """What is classified.
@@ -25,7 +30,8 @@ class Task:
     Attributes:
         taxonomy: the classes.
         train: rows to train on, in the order of the file.
-        validation: rows that judge the rounds; never trained on, never shown to the teacher.
+        validation: rows that judge the rounds; never trained on, never shown to the teacher. Empty
+            where rows are few: then cross-validation over `train` judges.
         warnings: what the user should know and nothing had to be refused for.
         pool: texts without labels, which the teacher may be asked to label.
     """
@@ -59,7 +65,7 @@ def assemble(
     what: str,
     *,
     drop: bool,
-    fraction: float,
+    fraction: Fraction,
     limit: int | None,
     seed: int,
 ) -> Task:
@@ -70,7 +76,8 @@ def assemble(
         problems: what was wrong with them so far.
         what: the rows, as the subject of the error's message.
         drop: leave contradicting rows out, instead of refusing all.
-        fraction: share of the rows that validates, where no validation rows are given.
+        fraction: share of the rows that validates, where no validation rows are given; ``"auto"``
+            is none below 1,000 rows, where cross-validation judges and every row trains, else .2.
         limit: use so many training rows; None uses all.
         seed: of the drawing and the split.
 
@@ -83,8 +90,10 @@ def assemble(
     train = limit_rows(rows, limit, seed)
     if len({row.label for row in train}) < 2:
         raise DataError(f"The limit of {limit} rows leaves rows of one class only. Raise it.")
+    if held is None and fraction == "auto":
+        fraction = 0.0 if len(train) < _MANY else 0.2
     if held is None:
-        train, held = _split(train, fraction, seed)
+        train, held = _split(train, float(fraction), seed) if fraction else (train, [])
     warnings += class_warnings(taxonomy.names, train)
     return Task(taxonomy, tuple(train), tuple(held), tuple(warnings))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from pgkd.errors import DataError
-from pgkd.task.assembly import Parts, Task, assemble
+from pgkd.task.assembly import Fraction, Parts, Task, assemble
 from pgkd.task.cells import examples_of
 from pgkd.task.checking import check_labels
 from pgkd.task.classes import read_taxonomy
@@ -33,7 +33,7 @@ def load_task(
     classes: Path | None = None,
     text_column: str = "text",
     label_column: str = "label",
-    validation_fraction: float = 0.2,
+    validation_fraction: Fraction = "auto",
     limit: int | None = None,
     seed: int = 0,
     on_conflict: OnConflict = "error",
@@ -46,7 +46,7 @@ def load_task(
         classes: YAML list of the classes; None takes those of the rows, in alphabetical order.
         text_column: column of the text.
         label_column: column of the class.
-        validation_fraction: share of the rows split off, in (0, 1).
+        validation_fraction: share of the rows split off, in (0, 1); see `assemble`.
         limit: use so many training rows, drawn before the split; the classes are those of all rows.
         seed: of the drawing and the split.
         on_conflict: for a text with several labels, or in both files: refuse, or drop it from
@@ -76,7 +76,7 @@ def task_from_arrays(
     *,
     validation: tuple[Sequence[str], Sequence[str]] | None = None,
     classes: Sequence[str] | Taxonomy | None = None,
-    validation_fraction: float = 0.2,
+    validation_fraction: Fraction = "auto",
     seed: int = 0,
     on_conflict: OnConflict = "error",
 ) -> Task:

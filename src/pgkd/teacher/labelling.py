@@ -151,6 +151,49 @@ def label_request(
     )
 
 
+def label_many_request(texts: Sequence[str], taxonomy: Taxonomy, *, seed: int = 0) -> Request:
+    """The request that classifies several texts at once.
+
+    Args:
+        texts: n texts; n labels are wanted, in their order.
+        taxonomy: the classes.
+        seed: of the answer.
+    """
+    label = {"type": "string", "enum": list(taxonomy.names)}
+    labels = {"type": "array", "items": label, "minItems": len(texts), "maxItems": len(texts)}
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"labels": labels},
+        "required": ["labels"],
+        "additionalProperties": False,
+    }
+    system = render("label_many_system", taxonomy=taxonomy)
+    user = render("label_many_user", texts=[_shorten(text) for text in texts])
+    longest = max(len(name.encode()) for name in taxonomy.names)
+    bound = 64 + len(texts) * (8 + longest // 2)
+    return Request(
+        (Message("system", system), Message("user", user)),
+        schema=schema,
+        sampling=Sampling(temperature=0.0, max_tokens=bound, seed=seed),
+        purpose="exam",
+    )
+
+
+def read_many_labels(reply: Reply | None, n: int, taxonomy: Taxonomy) -> list[str | None]:
+    """What a reply to `label_many_request` says, one a text; None where it says no class.
+
+    A reply with another number of labels says nothing: nobody knows which text each is of.
+    """
+    try:
+        answer = None if reply is None else json.loads(reply.text)
+    except (ValueError, RecursionError):
+        answer = None
+    labels = answer.get("labels") if isinstance(answer, dict) else None
+    if not isinstance(labels, list) or len(labels) != n:
+        return [None] * n
+    return [x if isinstance(x, str) and x in taxonomy.index else None for x in labels]
+
+
 def label_prompt(text: str) -> str:
     """What the user says in a request for the class of a text."""
     return render("label_user", text=_shorten(text))

@@ -6,14 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pgkd.config import Config
-from pgkd.distill.assembly import asking_of, folds_of
+from pgkd.distill.assembly import Known, asking_of, folds_of
 from pgkd.distill.review.applying import applied, dropped_texts
 from pgkd.distill.review.journal import DECISIONS, Reviews
 from pgkd.distill.stopping import StopRule
 from pgkd.errors import RunError
-from pgkd.evaluation import evaluate
-from pgkd.guidance import ClassificationGuide
+from pgkd.guidance import ClassificationGuide, Glossary
 from pgkd.guidance.class_list import class_texts
 from pgkd.teacher.account.ledger import now
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pgkd.distill.stopping import Verdict
     from pgkd.distill.store import RunFolder
     from pgkd.evaluation import Metrics
+    from pgkd.guidance import Assessment
     from pgkd.student import Student
     from pgkd.task import Example, Task
 
@@ -99,17 +101,22 @@ def retrain(run: RunFolder) -> Retrained:
         reviewed = replace(task, train=tuple(applied(task.train, decisions)))
         guide = _guide(run, config, reviewed, best)
         student = guide.train(texts)
+        old = _guide(run, config, task, best).assess(best, kept)
+        new = guide.assess(student, texts)
+        before = _losses(old, (*task.validation, *task.train))
+        after = _losses(new, (*task.validation, *reviewed.train))
+        common = [name for name in before if name in after]
         rule = StopRule(config.patience)
-        rule.judge(guide.validation_losses(best))
+        rule.judge(np.array([before[name] for name in common]))
         found = Retrained(
             decisions={kind: counted[kind] for kind in DECISIONS if counted[kind]},
             rows=len(reviewed.train),
             written=len(texts),
             vouched=sum(text.vouched for text in texts),
             written_weight=guide.written_weight,
-            before=_metrics(best, task),
-            after=_metrics(student, task),
-            verdict=rule.judge(guide.validation_losses(student)),
+            before=old.validation,
+            after=new.validation,
+            verdict=rule.judge(np.array([after[name] for name in common])),
         )
         run.save_reviewed(student)
         run.write_json(FILE, {**found.to_json(), "time": now()})
@@ -122,9 +129,10 @@ def _guide(run: RunFolder, config: Config, task: Task, best: Student) -> Classif
     return ClassificationGuide(
         task,
         best.clone(),
-        asking_of(config, task, folds, lambda: ""),  # nobody is asked
+        asking_of(config, task, folds, Known(Glossary, lambda: False)),  # nobody is asked
         folds=folds,
-        written_weight=None if config.written_weight == "auto" else config.written_weight,
+        seed=config.seed,
+        weights=lambda: (_written_weight(run),),
         labelled_weight=lambda: _labelled_weight(run),
         class_list=class_texts(task.taxonomy) if _class_list_was_used(run) else (),
     )
@@ -135,13 +143,18 @@ def _class_list_was_used(run: RunFolder) -> bool:
     return bool(tried) and bool(tried[-1]["used"])
 
 
+def _written_weight(run: RunFolder) -> float:
+    """What synthetic texts weighed in the run's best student."""
+    told = [line.get("written_weight") for line in run.events("round ended") if line["keep"]]
+    return next((weight for weight in reversed(told) if weight is not None), 1.0)
+
+
 def _labelled_weight(run: RunFolder) -> float:
     """What texts of the pool weighed in the run, by how often the teacher agreed with rows."""
     told = [line.get("labelled_weight") for line in run.events("round ended")]
     return next((weight for weight in reversed(told) if weight is not None), 1.0)
 
 
-def _metrics(student: Student, task: Task) -> Metrics:
-    rows: Sequence[Example] = task.validation
-    probabilities = student.predict_proba([row.text for row in rows])
-    return evaluate(probabilities, [row.label for row in rows], task.taxonomy.names)
+def _losses(found: Assessment, rows: Sequence[Example]) -> dict[str, float]:
+    """The loss of each row that judges, by its id."""
+    return dict(zip((row.id for row in rows), found.losses.tolist(), strict=False))
