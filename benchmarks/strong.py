@@ -7,8 +7,9 @@ and then serves: `--serve` is such a command, with {data} for the name of the da
 
     python benchmarks/strong.py --data-root DATA --serve 'python SERVER --bank BANK/{data}.csv.gz'
 
-Cells are appended to `--out` as they end, and not run again. Judged on rows of the training file
-that the run has not (`--judge held`), or on the test file (`--judge test`).
+Cells are appended to `--out` as they end, and not run again. Each is judged twice: on rows of the
+training file that the run has not, which choices are made by (`--judge held`), and on the test
+file, which is looked at last (`--judge test`).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ APART = "goemotions"  # whose labels no LLM writes well: not in the means
 MANY = 1000  # rows whose round 0 is the other end of the gap
 HEADER = ("data", "accuracy: round 0", "after", "change", "gap closed", "macro F1: round 0",
           "after", "change", "gap closed", "log loss", "texts", "prompt tokens a text")  # fmt: skip
+KEY = ("data", "rows", "seed", "teacher")
 HELD = 2000  # rows of the training file that judge, without the test file
 
 
@@ -71,11 +73,11 @@ def main() -> None:
         with lock, args.out.open("a") as file:
             file.write(line + "\n")
             done.append(json.loads(line))
-            print(line, flush=True)
+            print({name: done[-1][name] for name in (*KEY, "held")}, flush=True)
 
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(work, todo))
-    report([line for line in done if line["judge"] == args.judge])
+    report(done, args.judge)
 
 
 def arguments() -> argparse.Namespace:
@@ -102,16 +104,15 @@ def cells(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for rows in args.rows:
             for seed in args.seeds:
                 for data in args.sets:
-                    yield {"data": data, "seed": seed, "judge": args.judge, "rows": rows,
-                           "teacher": teacher}  # fmt: skip
+                    yield {"data": data, "seed": seed, "rows": rows, "teacher": teacher}
     for seed in args.seeds:
         for data in args.sets:
-            yield {"data": data, "seed": seed, "judge": args.judge, "rows": MANY, "teacher": None}
+            yield {"data": data, "seed": seed, "rows": MANY, "teacher": None}
 
 
 def key(line: dict[str, Any]) -> tuple[Any, ...]:
     """What tells a cell from the others."""
-    return tuple(line[name] for name in ("data", "rows", "seed", "teacher", "judge"))
+    return tuple(line[name] for name in KEY)
 
 
 def cell(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -135,12 +136,15 @@ def cell(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any]:
             task = distiller.load_task()
             distiller.fit_task(task)
         run = distiller.run_
-        texts, labels = judging(data, config, wanted["judge"], {row.text for row in task.train})
-        classes = task.taxonomy.names
+        ours = {row.text for row in (*task.train, *task.validation)}
         students = {"round_0": run.student("first"), "after": run.student("best")}
-        found = {
-            name: figures(student, texts, labels, classes) for name, student in students.items()
-        }
+        found = {}
+        for judge in ("held", "test"):
+            texts, labels = judging(data, config, judge, ours)
+            found[judge] = {
+                name: figures(student, texts, labels, task.taxonomy.names)
+                for name, student in students.items()
+            }
         result = run.read_json("result.json")
         with run.ledger() as ledger:
             calls = [call.reply for call in ledger.calls() if call.reply is not None]
@@ -198,21 +202,21 @@ def nobody() -> Iterator[str]:
     yield "http://127.0.0.1:9"
 
 
-def report(done: Sequence[dict[str, Any]]) -> None:
+def report(done: Sequence[dict[str, Any]], judge: str) -> None:
     """Print a table for every teacher and number of rows."""
-    many = {(c["data"], c["seed"]): c["round_0"] for c in done if c["teacher"] is None}
+    many = {(c["data"], c["seed"]): c[judge]["round_0"] for c in done if c["teacher"] is None}
     names = sorted({(c["teacher"], c["rows"]) for c in done if c["teacher"]}, key=str)
     for teacher, rows in names:
         mine = [c for c in done if (c["teacher"], c["rows"]) == (teacher, rows)]
-        print(f"\n{teacher}, {rows} rows, judged on {mine[0]['judge']}: mean ± spread of seeds")
+        print(f"\n{teacher}, {rows} rows, judged on {judge} rows: mean ± spread of seeds")
         print(f"| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")
         shares: dict[str, list[float]] = {"accuracy": [], "macro_f1": []}
         for data in [name for name in SETS if any(c["data"] == name for c in mine)]:
             runs = [c for c in mine if c["data"] == data]
             line = [data]
             for figure in ("accuracy", "macro_f1"):
-                before = [c["round_0"][figure] for c in runs]
-                after = [c["after"][figure] for c in runs]
+                before = [c[judge]["round_0"][figure] for c in runs]
+                after = [c[judge]["after"][figure] for c in runs]
                 change = [a - b for a, b in zip(after, before, strict=True)]
                 ends = [many[data, c["seed"]][figure] for c in runs if (data, c["seed"]) in many]
                 gap = fmean(ends) - fmean(before) if len(ends) == len(runs) else float("nan")
@@ -220,7 +224,9 @@ def report(done: Sequence[dict[str, Any]]) -> None:
                 if data != APART:
                     shares[figure].append(share)
                 line += [spread(before), spread(after), spread(change, "+"), f"{share:.2f}"]
-            first, last = (fmean([c[w]["log_loss"] for c in runs]) for w in ("round_0", "after"))
+            first, last = (
+                fmean([c[judge][w]["log_loss"] for c in runs]) for w in ("round_0", "after")
+            )
             line += [f"{first:.2f} to {last:.2f}", f"{fmean(c['texts'] for c in runs):.0f}"]
             line += [f"{fmean(c['prompt_tokens_a_text'] or 0 for c in runs):.0f}"]
             print("| " + " | ".join(line) + " |")

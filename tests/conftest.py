@@ -64,12 +64,14 @@ def rows() -> tuple[list[str], list[str]]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    """A quick run: linear student, two rounds of six texts."""
+    """A quick run: linear student, two rounds of six texts, of a teacher nobody examines."""
     return Config.parse(
         {
             "student": {"kind": "linear"},
             "teacher": {"provider": "fake"},
-            "guidance": {"folds": 3},
+            "data": {"validation_fraction": 0.2},
+            "guidance": {"folds": 3, "texts_per_request": 2},
+            "exam": 0,
             "rounds": 2,
             "samples": 6,
             "out": tmp_path / "run",

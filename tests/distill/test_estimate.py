@@ -37,7 +37,7 @@ def test_an_unknown_price_stays_unknown(config: Config) -> None:
 def test_calls_and_tokens_are_those_of_the_run(config: Config) -> None:
     found = Distiller(config, teacher=FakeTeacher()).estimate(TASK)
     run = Distiller(config, teacher=FakeTeacher()).fit_task(TASK).run_
-    asked = [call for call in calls_of(run) if call.purpose == "write"]
+    asked = [call for call in calls_of(run) if call.purpose in ("write", "glossary")]
     assert found.calls == len(asked)
     sent = sum(len(m["content"]) for call in asked for m in call.request["messages"])
     assert 0.5 < found.input_tokens / (sent / 4) < 2
@@ -48,7 +48,7 @@ def test_a_second_look_is_foreseen(config: Config) -> None:
     config = merged(config, curation={"second_look": "weigh"})
     found = Distiller(config, teacher=FakeTeacher()).estimate(TASK)
     run = Distiller(config, teacher=FakeTeacher()).fit_task(TASK).run_
-    asked = [call for call in calls_of(run) if call.purpose in ("write", "label")]
+    asked = [call for call in calls_of(run) if call.purpose in ("write", "glossary", "label")]
     assert found.calls == len(asked)
     sent = sum(len(m["content"]) for call in asked for m in call.request["messages"])
     assert 0.5 < found.input_tokens / (sent / 4) < 2

@@ -1,4 +1,4 @@
-"""The stop rule: a margin of one standard error, later rounds on ties, patience."""
+"""The stop rule: the lowest loss, row by row, and patience."""
 
 from __future__ import annotations
 
@@ -39,21 +39,13 @@ def test_a_better_round_is_kept_and_a_worse_one_is_not() -> None:
     assert worse.change == pytest.approx(0.2)
 
 
-def test_a_tie_goes_to_the_later_round() -> None:
+def test_a_round_that_is_a_little_worse_is_not_kept() -> None:
+    """To prefer the later of two that are alike is a bias towards harm with a weak teacher."""
     rule = StopRule(3)
     rule.judge(BASE)
     verdict = rule.judge(shifted(0.005))  # half a standard error worse
     assert 0 < verdict.change < verdict.standard_error
-    assert verdict.keep
-
-
-def test_many_small_losses_do_not_creep_past_the_margin() -> None:
-    """Each round is compared with the lowest loss, not with the round kept last."""
-    rule = StopRule(100)
-    rule.judge(BASE)
-    kept = [rule.judge(shifted(0.004 * i)).keep for i in range(1, 12)]
-    assert kept[0]
-    assert not kept[-1]
+    assert not verdict.keep
 
 
 def test_patience_counts_rounds_without_a_lower_loss() -> None:
@@ -76,7 +68,7 @@ def test_rows_that_cannot_judge_are_left_out() -> None:
 def test_no_row_in_common_changes_nothing() -> None:
     rule = StopRule(5)
     rule.judge(np.array([1.0, np.nan]))
-    assert rule.judge(np.array([np.nan, 1.0])).keep
+    assert rule.judge(np.array([np.nan, 1.0])).change == 0
 
 
 @given(st.lists(st.floats(0, 14), min_size=2, max_size=30), st.floats(-1, 1))

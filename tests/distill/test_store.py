@@ -100,7 +100,7 @@ def test_pretrained_weights_are_not_kept_twice(tmp_path: Path) -> None:
 def test_an_absent_student_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no student 'best'"):
         RunFolder.create(tmp_path / "run").student()
-    with pytest.raises(RunError, match=r"no student '\.\./x'. There are: alone, first, best, last"):
+    with pytest.raises(RunError, match=r"no student '\.\./x'. There are: first, best, last"):
         RunFolder.create(tmp_path / "run").student("../x")
 
 
@@ -125,5 +125,3 @@ def test_the_students_to_compare_are_those_that_differ(tmp_path: Path) -> None:
     assert "last" not in run.compared()
     run.write_json("result.json", {"best": 0, "rounds": [{"round": 0}, {"round": 1}]})
     assert run.compared()["last"] == "last"
-    run.save_baseline(fitted(0))
-    assert list(run.compared().items())[:2] == [("before", "alone"), ("round_0", "first")]

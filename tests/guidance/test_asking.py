@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from pgkd.curation import Sample
 from pgkd.evaluation import evaluate
 from pgkd.guidance.asking import LengthTarget, Writing, answer_tokens, shorten
 from pgkd.guidance.base import Assessment
+from pgkd.guidance.glossary import Glossary
 from pgkd.guidance.mining import mine
 from pgkd.guidance.paper import PaperAsking
-from pgkd.guidance.relatedness import related_classes
+from pgkd.guidance.relatedness import nearest_classes
 from pgkd.guidance.targeted import TargetedAsking
 from pgkd.task import Example, LabelClass, Origin, Taxonomy
 
@@ -61,12 +63,17 @@ def assessment_of(mistaken: dict[str, str]) -> Assessment:
 RIGHT = assessment_of({})
 
 
-def targeted(**settings: Any) -> TargetedAsking:
-    given = {
-        "samples": 12, "rounds": 2, "floor_share": 0.67, "per_request": 4, "shown_examples": 3,
-        **settings,
-    }  # fmt: skip
-    return TargetedAsking(TAXONOMY, REAL, FOLDS, WRITING, describe=lambda: ABOUT, **given)
+def no_features(texts: Sequence[str]) -> None:
+    """A student without features: classes are compared by their words."""
+
+
+def targeted(*, packs: bool = False, **settings: Any) -> TargetedAsking:
+    given: dict[str, Any] = {"samples": 12, "rounds": 2, "n_shots": 3, **settings}
+    glossary = Glossary(ABOUT, {"card_lost": "A card that is gone."})
+    return TargetedAsking(
+        TAXONOMY, REAL, FOLDS, WRITING, embed=no_features, glossary=lambda: glossary,
+        packs=lambda: packs, budget=lambda packed: 24, **given,
+    )  # fmt: skip
 
 
 def prompt(ask: Ask) -> str:
@@ -74,88 +81,114 @@ def prompt(ask: Ask) -> str:
 
 
 def ask_for(label: str, asks: Sequence[Ask]) -> Ask:
-    return next(ask for ask in asks if ask.labels == (label,))
+    return next(ask for ask in asks if label in ask.labels)
 
 
-def test_a_round_asks_for_exactly_its_budget_and_says_why() -> None:
-    asks = targeted().ask(1, RIGHT, [])
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_round_asks_for_exactly_its_budget_and_says_why(packs: bool) -> None:
+    asks = targeted(packs=packs).ask(1, RIGHT, [])
     assert sum(ask.count for ask in asks) == 12
+    assert all(sum(ask.wanted) == ask.count for ask in asks)
     assert [ask.id for ask in asks] == [f"r1-{i:04d}" for i in range(1, len(asks) + 1)]
-    assert all(len(ask.labels) == 1 and len(ask.reasons) == 1 and ask.reasons[0] for ask in asks)
+    assert all(len(ask.reasons) == len(ask.labels) and all(ask.reasons) for ask in asks)
 
 
-def test_the_answer_can_only_have_the_class_asked_for_and_the_count() -> None:
-    ask = targeted().ask(1, RIGHT, [])[0]
+def test_a_small_teacher_is_asked_for_one_class_at_a_time() -> None:
+    asks = targeted(samples=40).ask(1, RIGHT, [])
+    assert all(len(ask.labels) == 1 and ask.count <= 4 for ask in asks)
+
+
+def test_a_teacher_that_can_read_is_asked_for_related_classes_together() -> None:
+    asks = targeted(packs=True, allocation="even").ask(1, RIGHT, [])
+    (ask,) = asks
+    assert ask.count == 12
+    assert set(ask.labels) == set(CLASSES)
+    text = prompt(ask)
+    assert all(text.count(row.text) <= 1 for row in REAL)  # nothing is printed twice
+
+
+def test_the_answer_can_only_have_the_classes_asked_for_and_their_counts() -> None:
+    ask = targeted(packs=True).ask(1, RIGHT, [])[0]
     schema = ask.request.schema
     assert schema is not None
-    samples = schema["properties"]["samples"]
-    assert samples["items"]["properties"]["label"]["enum"] == list(ask.labels)
-    assert samples["minItems"] == samples["maxItems"] == ask.count
+    for number, (label, count) in enumerate(zip(ask.labels, ask.wanted, strict=True), start=1):
+        part = schema["properties"][str(number)]["properties"]
+        assert part["label"]["enum"] == [label]
+        assert part["texts"]["minItems"] == part["texts"]["maxItems"] == count
+
+
+def test_more_texts_than_were_asked_for_are_cut_off() -> None:
+    ask = targeted(packs=True).ask(1, RIGHT, [])[0]
+    many = [Sample(f"text {i}", label, i) for label in ask.labels for i in range(30)]
+    taken = ask.within(many)
+    counts = [sum(sample.label == label for sample in taken) for label in ask.labels]
+    assert tuple(counts) == ask.wanted
 
 
 def test_a_class_with_rows_shows_its_own_numbered_as_doubtful_answers_them() -> None:
     ask = ask_for("card_arrival", targeted(samples=40).ask(1, RIGHT, []))
-    own = [row for row in ask.shown if row.label == "card_arrival"]
-    assert len(own) == 3
-    assert list(ask.shown[:3]) == own
-    for number, row in enumerate(own, start=1):
+    assert [row.label for row in ask.shown] == ["card_arrival"] * 3
+    for number, row in enumerate(ask.shown, start=1):
         assert f"{number}. {row.text}" in prompt(ask)
     assert "Where a new card is." in prompt(ask)
+    assert "of about 3 words (from 3 to 3)" in prompt(ask)  # as long as its own six rows
+
+
+def test_a_never_seen_class_shows_its_glossary_line_and_rows_of_its_nearest_classes() -> None:
+    ask = ask_for("card_lost", targeted(samples=40).ask(1, RIGHT, []))
+    assert "A card that is gone." in prompt(ask)
     assert "of about 8 words (from 4 to 12)" in prompt(ask)
-
-
-def test_a_never_seen_class_shows_a_row_of_each_of_its_nearest_classes() -> None:
-    ask = ask_for("card_lost", targeted().ask(1, RIGHT, []))
-    assert "each with its class" in prompt(ask)
     labels = [row.label for row in ask.shown]
     assert sorted(labels) == sorted(CLASSES[:3])
-    assert set(labels[:2]) == {"card_arrival", "card_payment"}  # before the one less alike
-    for row in ask.shown:
-        assert f'- class "{row.label.replace("_", " ")}": {row.text}' in prompt(ask)
+    for number, row in enumerate(ask.shown, start=1):
+        assert f"{number}. ({row.label.replace('_', ' ')}) {row.text}" in prompt(ask)
 
 
-def test_rows_of_one_prompt_come_from_few_folds() -> None:
+def test_a_text_has_the_rows_of_its_own_class_as_parents() -> None:
+    ask = targeted(packs=True).ask(1, RIGHT, [])[0]
+    parents = ask.parents("top_up")
+    assert parents
+    assert all(name.startswith("train:top_up") for name in parents)
+
+
+def test_rows_of_one_class_in_a_prompt_come_from_few_folds() -> None:
     fold_of = {row.id: int(fold) for row, fold in zip(REAL, FOLDS, strict=True)}
-    asks = targeted(shown_examples=2).ask(1, RIGHT, [])
-    assert all(len({fold_of[row.id] for row in ask.shown}) == 1 for ask in asks)
+    for ask in targeted(n_shots=2).ask(1, RIGHT, []):
+        for label in CLASSES:
+            assert len({fold_of[row.id] for row in ask.shown if row.label == label}) <= 1
 
 
-def test_a_confused_pair_shows_both_sides_the_direction_and_the_mistakes() -> None:
+def test_weak_classes_get_more_texts() -> None:
     wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
-    asks = targeted(floor_share=0.0).ask(1, assessment_of(wrong), [])
-    ask = next(ask for ask in asks if "confused" in ask.reasons[0])
-    assert ask.labels == ("top_up",)
-    assert '4 of 6 examined texts of "top up" were taken for "card payment"' in prompt(ask)
-    such_as = prompt(ask).partition("such as:")[2].partition("Real examples")[0]
-    assert such_as.count("- top_up real") == 3  # all are counted, three are shown
-    theirs = prompt(ask).partition("which you must NOT write:")[2]
-    assert theirs.count("card_payment real") == 3
-    assert {row.label for row in ask.shown} == {"top_up", "card_payment"}
-
-
-def test_the_direction_of_a_confusion_decides_which_side_is_written() -> None:
-    wrong = {"train:card_payment:1": "top_up"}
-    asks = targeted(floor_share=0.0).ask(1, assessment_of(wrong), [])
-    ask = next(ask for ask in asks if "confused" in ask.reasons[0])
-    assert ask.labels == ("card_payment",)
+    asks = targeted(samples=40).ask(1, assessment_of(wrong), [])
+    counts = {name: sum(a.count for a in asks if name in a.labels) for name in CLASSES}
+    assert counts["card_lost"] > counts["top_up"] > counts["card_arrival"]
 
 
 def test_rows_take_turns_in_prompts() -> None:
-    asking = targeted(samples=4, shown_examples=2, floor_share=0.0)
+    asking = targeted(samples=4, n_shots=2, allocation="even")
     seen = [row.id for number in range(1, 13) for ask in asking.ask(number, RIGHT, [])
             for row in ask.shown if row.label == "top_up"]  # fmt: skip
     assert len(set(seen[:6])) == min(6, len(seen))
 
 
-def test_a_request_shows_how_earlier_texts_begin_and_no_more_of_them() -> None:
-    origin = Origin(1, "r1-0001", ())
-    earlier = [
-        Example(f"text {i} begins so and ends", "top_up", f"r1-0001-{i}", origin) for i in range(9)
-    ]
-    shown = prompt(ask_for("top_up", targeted(samples=40).ask(2, RIGHT, earlier)))
+EARLIER = [
+    Example(f"text {i} begins so and ends", "top_up", f"r1-0001-{i}", Origin(1, "r1-0001", ()))
+    for i in range(9)
+]
+
+
+def test_a_small_teacher_sees_how_earlier_texts_begin_and_no_more_of_them() -> None:
+    shown = prompt(ask_for("top_up", targeted(samples=40).ask(2, RIGHT, EARLIER)))
     assert '"text 8 begins so …"' in shown
-    assert "and ends" not in shown  # a small teacher would write it again, word for word
+    assert "and ends" not in shown  # it would write it again, word for word
     assert "text 2" not in shown  # only the last six: prompts stay small
+
+
+def test_a_teacher_that_can_read_sees_the_last_texts_of_the_class() -> None:
+    shown = prompt(ask_for("top_up", targeted(packs=True, samples=40).ask(2, RIGHT, EARLIER)))
+    assert "- text 8 begins so and ends" in shown
+    assert "text 4" not in shown
 
 
 def test_suspected_rows_are_shown_last() -> None:
@@ -165,7 +198,7 @@ def test_suspected_rows_are_shown_last() -> None:
         RIGHT.validation, RIGHT.out_of_fold,
         type(mined)(mined.correct, mined.mistakes, (row,), mined.pairs), RIGHT.losses,
     )  # fmt: skip
-    ask = ask_for("top_up", targeted(samples=40, shown_examples=5).ask(1, doubted, []))
+    ask = ask_for("top_up", targeted(samples=40, n_shots=5).ask(1, doubted, []))
     assert "train:top_up:0" not in {shown.id for shown in ask.shown}
 
 
@@ -221,13 +254,7 @@ def test_an_even_allocation_looks_at_nothing_that_the_student_does() -> None:
     wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
     asks = targeted(allocation="even").ask(1, assessment_of(wrong), [])
     assert asks == targeted(allocation="even").ask(1, RIGHT, [])
-    assert [ask.count for ask in asks] == [4, 4, 4]  # of 24 planned, six a class
-    later = targeted(allocation="even")
-    both = [ask for number in (1, 2) for ask in later.ask(number, RIGHT, [])]
-    assert {name: sum(a.count for a in both if a.labels == (name,)) for name in CLASSES} == (
-        dict.fromkeys(CLASSES, 6)
-    )
-    assert all("similar classes" not in prompt(ask) for ask in asks)
+    assert [ask.count for ask in asks] == [3, 3, 3, 3]
 
 
 def test_hard_negatives_take_turns_before_any_is_repeated() -> None:
@@ -244,18 +271,20 @@ def test_hard_negatives_take_turns_before_any_is_repeated() -> None:
     assert len({*first, *second, *third}) == min(n, 12)
 
 
-def test_related_classes_go_by_name_parent_and_description() -> None:
-    related = related_classes(TAXONOMY)
-    assert set(related["card_lost"]) == set(CLASSES) - {"card_lost"}
-    assert related["card_lost"][-1] == "top_up"
-    described = Taxonomy(
-        (
-            LabelClass("a", "refund of a payment"),
-            LabelClass("b", "wifi"),
-            LabelClass("c", "refunds"),
-        )
-    )
-    assert related_classes(described)["a"][0] == "c"
+def test_nearest_classes_go_by_name_parent_description_and_rows() -> None:
+    nearest = nearest_classes(TAXONOMY, REAL, no_features)
+    assert set(nearest["card_lost"]) == set(CLASSES) - {"card_lost"}
+    assert nearest["card_lost"][-1] == "top_up"
+    described = Taxonomy((LabelClass("a", "refund now"), LabelClass("b"), LabelClass("c")))
+    rows = [Example("a refund please", "c", "train:1"), Example("wifi down", "b", "train:2")]
+    assert nearest_classes(described, rows, no_features)["a"] == ("c", "b")
+
+
+def test_classes_are_compared_by_the_students_features_where_it_has_any() -> None:
+    def embed(texts: Sequence[str]) -> Any:
+        return np.array([[1.0, 0.0] if "card p" in t or "top" in t else [0.0, 1.0] for t in texts])
+
+    assert nearest_classes(TAXONOMY, [], embed)["top_up"][0] == "card_payment"
 
 
 def test_long_texts_are_cut_in_prompts_and_answers_have_room() -> None:

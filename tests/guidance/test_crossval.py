@@ -1,4 +1,4 @@
-"""Parent-aware cross-validation: no prediction of a row by who saw it, or its echo."""
+"""Cross-validation that knows echoes: no prediction of a row by who saw it, or a copy of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pytest
 
-from pgkd.guidance.crossval import out_of_fold
+from pgkd.guidance.crossval import echoes, out_of_fold
 from pgkd.student.base import Student
 from pgkd.task import Example, Origin
 
@@ -25,7 +25,13 @@ class Spy(Student):
         self.classes = tuple(classes)
         self._log = log
 
-    def fit(self, texts: Sequence[str], labels: Sequence[str], sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        sample_weight: Any = None,
+        class_counts: Any = None,
+    ) -> Self:
         self._trained = (set(texts), list(sample_weight))
         return self
 
@@ -33,7 +39,12 @@ class Spy(Student):
         self._log.append((*self._trained, set(texts)))
         return np.full((len(texts), len(self.classes)), 1 / len(self.classes))
 
-    def tune(self, texts: Sequence[str], labels: Sequence[str], *, seed: int) -> Self:
+    def logits(self, texts: Sequence[str]) -> Any:
+        return np.zeros((len(texts), len(self.classes)))
+
+    def tune(
+        self, texts: Sequence[str], labels: Sequence[str], *, seed: int, synthetic: Any = None
+    ) -> Self:
         return self
 
     def clone(self) -> Self:
@@ -94,3 +105,29 @@ def test_half_of_the_texts_have_to_survive(parents: tuple[int, ...], testable: b
     folds = np.array([*FOLDS, 0, 1])
     found = out_of_fold(Spy("abc", []), real, [written(1, "c", *parents)], folds)
     assert bool(found.testable[6]) is testable
+
+
+class Placed(Spy):
+    """A student whose features are where the last word of a text says."""
+
+    def features(self, texts: Sequence[str]) -> Any:
+        angles = [float(text.split()[-1]) for text in texts]
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def test_a_text_echoes_a_row_only_if_it_saw_it_and_is_nearer_than_texts_usually_are() -> None:
+    real = [Example(f"row at {i / 10}", "a", f"train:{i}") for i in range(12)]
+    shown = Origin(1, "r1-1", ("train:0",))
+    texts = [
+        Example("a copy of the first at 0.001", "a", "r1-1-1", shown),
+        Example("something else at 0.6", "a", "r1-1-2", shown),
+        Example("by chance at 0.1001", "a", "r1-2-1", Origin(1, "r1-2")),
+    ]
+    found = echoes(Placed("ab", []), real, texts)
+    assert found[0].tolist() == [True, False, False]
+    assert not found[1:].any()
+
+
+def test_without_features_every_text_echoes_what_it_saw() -> None:
+    texts = [written(1, "a", 0), written(2, "b")]
+    assert echoes(Spy("ab", []), REAL, texts).sum() == 1

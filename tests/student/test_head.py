@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from pgkd.student.calibration import Calibration
-from pgkd.student.head import HeadSettings, fit_head, tune_head
+from pgkd.student.head import HeadSettings, Synthetic, fit_head, tune_head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CLASSES = ("a", "b", "c", "never seen")
 
@@ -19,6 +22,15 @@ def blobs(n: int, spread: float = 0.5) -> tuple[Any, list[str]]:
     rng = np.random.default_rng(0)
     gold = np.arange(n) % 3
     return np.eye(3)[gold] + rng.normal(0, spread, (n, 3)), [CLASSES[i] for i in gold]
+
+
+def tuned(strengths: tuple[float, ...], features: Any, labels: list[str]) -> HeadSettings:
+    """What tuning chooses; the text of row 3 is "3"."""
+    return tune_head(
+        strengths,
+        lambda seen, held: (features[list(map(int, seen))], features[list(map(int, held))]),
+        list(map(str, range(len(labels)))), labels, CLASSES, seed=0,
+    )[0]  # fmt: skip
 
 
 def test_a_class_without_rows_gets_a_floor_and_the_rest_its_share() -> None:
@@ -48,13 +60,7 @@ def test_tuning_picks_a_penalty_that_fits_the_features() -> None:
     crowded = np.hstack([corners, rng.normal(0, 0.3, (60, 200))])
 
     def chosen(features: Any) -> float:
-        return tune_head(
-            (1e-2, 1e-1, 1e1),
-            lambda rows, held: (features[rows], features[held]),
-            labels,
-            CLASSES,
-            seed=0,
-        ).C
+        return tuned((1e-2, 1e-1, 1e1), features, labels).C
 
     assert chosen(np.hstack([corners / 2 + shared, shared])) == 1e1
     assert chosen(crowded) < 1e1
@@ -64,14 +70,65 @@ def test_tuning_never_sees_the_rows_it_is_judged_by() -> None:
     features, labels = blobs(30)
     asked = []
 
-    def features_of(rows: Any, held: Any) -> tuple[Any, Any]:
-        asked.append((set(rows.tolist()), set(held.tolist())))
-        return features[rows], features[held]
+    def features_of(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+        asked.append((set(seen), set(held)))
+        return features[list(map(int, seen))], features[list(map(int, held))]
 
-    tune_head((1.0,), features_of, labels, CLASSES, seed=0)
+    tune_head((1.0,), features_of, list(map(str, range(30))), labels, CLASSES, seed=0)
     assert len(asked) == 5
-    assert all(not rows & held for rows, held in asked)
-    assert set().union(*(held for _, held in asked)) == set(range(30))
+    assert all(not seen & held for seen, held in asked)
+    assert set().union(*(held for _, held in asked)) == set(map(str, range(30)))
+
+
+def synthetic_of(features: Any, labels: list[str], **changed: Any) -> tuple[Any, Synthetic]:
+    """Features of rows and texts by their numbers, and the texts, of which 60 are the rows."""
+    n = len(labels) - 60
+    given: dict[str, Any] = {
+        "texts": list(map(str, range(60, len(labels)))), "labels": labels[60:],
+        "weights": np.ones(n), "scaled": np.ones(n, dtype=bool), "candidates": (0.1, 1.0),
+        "hidden": np.zeros((60, n), dtype=bool), **changed,
+    }  # fmt: skip
+
+    def features_of(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+        return features[list(map(int, seen))], features[list(map(int, held))]
+
+    return features_of, Synthetic(**given)
+
+
+def weight_of(features_of: Any, labels: list[str], synthetic: Synthetic) -> float:
+    rows = list(map(str, range(60)))
+    return tune_head((1.0,), features_of, rows, labels[:60], CLASSES, seed=0, synthetic=synthetic)[
+        1
+    ]
+
+
+def test_texts_that_teach_get_the_larger_weight_and_wrong_ones_the_smaller() -> None:
+    features, labels = blobs(660, spread=1.0)
+    assert weight_of(*_right(features, labels)) == 1.0
+    wrong = [*labels[:60], *(CLASSES[(CLASSES.index(label) + 1) % 3] for label in labels[60:])]
+    features_of, synthetic = synthetic_of(features, wrong, candidates=(1.0, 0.1))
+    assert weight_of(features_of, wrong, synthetic) == 0.1
+
+
+def _right(features: Any, labels: list[str]) -> tuple[Any, list[str], Synthetic]:
+    features_of, synthetic = synthetic_of(features, labels)
+    return features_of, labels, synthetic
+
+
+def test_a_fold_never_trains_on_a_text_that_is_hidden_from_its_rows() -> None:
+    features, labels = blobs(90)
+    hidden = np.zeros((60, 30), dtype=bool)
+    hidden[7, 3] = True
+    features_of, synthetic = synthetic_of(features, labels, hidden=hidden)
+    asked = []
+
+    def noted(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+        asked.append((set(seen), set(held)))
+        return features_of(seen, held)
+
+    weight_of(noted, labels, synthetic)
+    assert [("63" in seen) for seen, held in asked if "7" in held] == [False]
+    assert all("63" in seen for seen, held in asked if "7" not in held)
 
 
 def test_a_calibrated_head_is_the_same_head_with_other_logits() -> None:
@@ -80,8 +137,8 @@ def test_a_calibrated_head_is_the_same_head_with_other_logits() -> None:
     calibration = Calibration(temperature=0.5, prior_weight=0.7)
     plain = fit_head(features, labels, CLASSES, HeadSettings(C=1.0))
     calibrated = fit_head(features, labels, CLASSES, HeadSettings(C=1.0, calibration=calibration))
-    share = np.array([labels.count(c) / len(labels) for c in "abc"])
-    expected = 2 * plain.logits(features)[:, :3] + 0.7 * np.log(share)
+    counts = np.array([labels.count(c) for c in CLASSES]) + 0.5
+    expected = (2 * plain.logits(features) + 0.7 * np.log(counts / counts.sum()))[:, :3]
     assert calibrated.logits(features)[:, :3] == pytest.approx(expected)
     assert np.isneginf(calibrated.logits(features)[:, 3]).all()
 
@@ -89,13 +146,8 @@ def test_a_calibrated_head_is_the_same_head_with_other_logits() -> None:
 def test_tuned_probabilities_are_as_sure_as_they_are_right() -> None:
     features, labels = blobs(1200, spread=0.7)
     training, new = features[:600], features[600:]
-    chosen = tune_head(
-        (1e-2,),  # a penalty so strong that all classes look alike
-        lambda rows, held: (training[rows], training[held]),
-        labels[:600],
-        CLASSES,
-        seed=0,
-    )
+    # A penalty so strong that all classes look alike.
+    chosen = tuned((1e-2,), training, labels[:600])
 
     def probabilities(settings: HeadSettings) -> Any:
         return fit_head(training, labels[:600], CLASSES, settings).predict_proba(new)

@@ -232,9 +232,18 @@ def test_arrays_get_the_same_checks() -> None:
         task_from_arrays(texts, labels[1:])
 
 
+def test_few_rows_all_train_and_a_thousand_spare_a_fifth() -> None:
+    texts, labels = make_rows(10)
+    few = task_from_arrays(texts, labels)
+    assert (len(few.train), few.validation) == (40, ())
+    many = [f"{text} {i}" for i in range(25) for text in texts]
+    task = task_from_arrays(many, labels * 25)
+    assert (len(task.train), len(task.validation)) == (800, 200)
+
+
 def test_too_few_rows_for_a_validation_part_are_refused() -> None:
     with pytest.raises(DataError, match="leave none for validation"):
-        task_from_arrays(["x", "y"], ["a", "b"])
+        task_from_arrays(["x", "y"], ["a", "b"], validation_fraction=0.2)
 
 
 def test_rows_to_evaluate_on_may_repeat_but_not_be_unknown(tmp_path: Path) -> None:

@@ -120,8 +120,7 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     from pgkd.cli.console import console, print_rows
 
     names = {
-        "before": "student before (labelled rows only)",
-        "round_0": "with the class list (round 0)",
+        "before": "before the teacher (round 0)",
         "after": "student after (kept as best)",
         "last": "student of the last round",
         "reviewed": "student of pgkd retrain",
@@ -136,13 +135,12 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     title = f"{report['rows']} rows of {report['data']}, 95% intervals"
     print_rows(title, ("", *_MEASURES.values()), rows)
     shell = console()
-    for key, than in (("before", "before"), ("round_0", "with the class list")):
-        for name, found in report.get(f"after_minus_{key}", {}).items():
-            low, high = found["interval"]
-            shell.print(
-                f"{_MEASURES[name]}, after minus {than}: {found['difference']:+.3f} "
-                f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
-            )
+    for name, found in report.get("after_minus_before", {}).items():
+        low, high = found["interval"]
+        shell.print(
+            f"{_MEASURES[name]}, after minus before: {found['difference']:+.3f} "
+            f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
+        )
     if per_class:
         _print_classes(report["students"])
 

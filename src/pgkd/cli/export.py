@@ -28,7 +28,7 @@ def export(
         Path | None, Option(help="Takes a folder for each format. Default: RUN/export.")
     ] = None,
     which: Annotated[
-        str, Option(help="Student of the run: best, reviewed, last, first or alone.")
+        str, Option(help="Student of the run: best, reviewed, last or first.")
     ] = "best",
     as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

@@ -81,7 +81,8 @@ def estimate_of(config: Config, task: Task, teacher: Teacher) -> Estimate:
         prices = BatchPrices(prices)
     labelling = _rounds_that_label(config, task)
     rows = [row.text for row in task.train]
-    packs = teacher.biller is not None or teacher.concurrency > 1
+    # What the examination will find is not known yet; a model on this machine is a small one.
+    packs = not config.exam or teacher.biller is not None or teacher.concurrency > 1
     asks = list(_asks(config, task, config.rounds - labelling, packs=packs))
     requests = [(ask.request, ask.count) for ask in asks]
     if config.exam and config.rounds:

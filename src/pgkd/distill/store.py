@@ -16,7 +16,6 @@
       reviews.jsonl      what people decided on texts, and which rounds trained with it
       result.json        how the run ended, and the metrics of every round
       evaluation.json    what `pgkd evaluate` found last, without the rows
-      students/alone     the student of the labelled rows alone, where the class list helps it
       students/first     the student before the teacher (round 0)
       students/best      the student to use: a copy on disk, never a reference
       students/last      the student of the last round
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
 TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
 
-STUDENTS = ("alone", "first", "best", "last", "reviewed")
+STUDENTS = ("first", "best", "last", "reviewed")
 _RECORDS = (
     "journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl", "result.json",
     "evaluation.json",
@@ -316,15 +315,10 @@ class RunFolder:
     def compared(self) -> dict[str, str]:
         """The students to hold against each other: the name of each, by its role.
 
-        ``before`` is that of the labelled rows alone, ``round_0`` with the class list where it
-        trained, too, ``after`` the best one, ``last`` that of the last round where it is another,
-        ``reviewed`` that which was trained again with people's decisions.
+        ``before`` is that of round 0, ``after`` the best one, ``last`` that of the last round where
+        it is another, ``reviewed`` that which was trained again with people's decisions.
         """
-        if self.has_student("alone"):
-            roles = {"before": "alone", "round_0": "first"}
-        else:
-            roles = {"before": "first"}
-        roles["after"] = "best"
+        roles = {"before": "first", "after": "best"}
         ended = (self.path / "result.json").is_file()
         result = self.read_json("result.json") if ended else {"rounds": []}
         if result["rounds"] and result["rounds"][-1]["round"] != result["best"]:
@@ -338,7 +332,7 @@ class RunFolder:
         return load_student(self.student_folder(which))
 
     def student_folder(self, which: str = "best") -> Path:
-        """Where the ``alone``, ``first``, ``best``, ``last`` or ``reviewed`` student lies.
+        """Where the ``first``, ``best``, ``last`` or ``reviewed`` student lies.
 
         Raises:
             RunError: there is no student of that name, or the run does not have it.
