@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pgkd.errors
-from pgkd.errors import ConfigError, TeacherError, TeacherUnavailableError
+from pgkd.errors import ConfigError, FieldRefusedError, TeacherError, TeacherUnavailableError
 from pgkd.teacher.account.budget import Amount, Budget, Limits, most_tokens
 from pgkd.teacher.account.prices import prices_of
 from pgkd.teacher.base import Reply, Request, Teacher
+from pgkd.teacher.replies import without_thinking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from pgkd.teacher.account.cache import ReplyCache
     from pgkd.teacher.account.ledger import Call, Ledger
     from pgkd.teacher.account.prices import Prices
+
+_log = logging.getLogger(__name__)
+_ROOM_TO_THINK = 8192  # tokens beyond what an answer takes; providers advise thousands
 
 FROM_CACHE = "cache"
 """What the ledger gives as the source of the price where a reply was paid for by another run."""
@@ -34,6 +40,8 @@ class AccountedTeacher(Teacher):
         prices: what its tokens cost; default: its biller's list.
         limits: the most that all calls in the ledger may use.
         cache: replies that other runs have paid for.
+        max_tokens: bound of every reply; None is what each request says, and room to think beside
+            it where the model is known to think.
 
     Raises:
         ConfigError: there is a limit in US dollars, and no price to count them by.
@@ -47,9 +55,12 @@ class AccountedTeacher(Teacher):
         prices: Prices | None = None,
         limits: Limits | None = None,
         cache: ReplyCache | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self._stand_for(teacher)
         self._teacher = teacher
+        self._max_tokens = max_tokens
+        self._warned = False
         self._ledger = ledger
         self._cache = cache
         self._prices = prices or prices_of(teacher.biller)
@@ -68,6 +79,7 @@ class AccountedTeacher(Teacher):
             BudgetExhaustedError: the call might pass a limit. It was not made.
             TeacherError: no reply came, now or when the run went on without it.
         """
+        request = self._bounded(request)
         settled = self._ledger.settled(request)
         if settled is not None:
             return _again(settled)
@@ -78,14 +90,60 @@ class AccountedTeacher(Teacher):
             return stored
         return self._ask(request)
 
+    def _bounded(self, request: Request) -> Request:
+        """A request with the bound that the user gave, if any."""
+        if self._max_tokens is None:
+            return request
+        return replace(request, sampling=replace(request.sampling, max_tokens=self._max_tokens))
+
+    def _roomy(self, request: Request) -> Request:
+        """A request as it leaves: where nobody gave a bound, a model that thinks has room for it.
+
+        The ledger and the cache know the request by the bound without it, for whether a model
+        thinks may be learnt in the middle of a run.
+        """
+        if self._max_tokens is not None or not self.thinks:
+            return request
+        bound = request.sampling.max_tokens + _ROOM_TO_THINK
+        return replace(request, sampling=replace(request.sampling, max_tokens=bound))
+
     def _ask(self, request: Request) -> Reply:
+        """The reply, after calls that taught how to ask; each is on the books."""
+        while True:
+            thought = self.thinks
+            try:
+                reply = self._call(request)
+            except FieldRefusedError as refusal:
+                self.thinks = self.thinks or refusal.thinks
+                continue
+            if reply.finish_reason != "length":
+                return reply
+            # Cut off before it began to answer: the model thinks. With room, it may get there.
+            self.thinks = self.thinks or not without_thinking(reply.text).strip()
+            if thought or not self.thinks or self._max_tokens is not None:
+                self._warn(request)
+                return reply
+
+    def _warn(self, request: Request) -> None:
+        if not self._warned:
+            self._warned = True
+            bound = self._roomy(request).sampling.max_tokens
+            _log.warning(
+                "A reply of %s was cut off at its bound of %d tokens. If it happens often, "
+                "set teacher.max_tokens to more.",
+                self.model or self.name,
+                bound,
+            )
+
+    def _call(self, request: Request) -> Reply:
         """A call that leaves: reserved, written down, made, written down, settled."""
-        most = most_of(request, self.model, self._prices)
+        roomy = self._roomy(request)
+        most = most_of(roomy, self.model, self._prices)
         self._budget.reserve(most)
         n = self._ledger.begin(request, self.name, most)
         used = most  # until the end is known: a call that broke off may have been charged
         try:
-            reply = self._teacher.complete(request)
+            reply = self._teacher.attempt(roomy)
             cost = cost_of(reply, self.model, self._prices)
             self._ledger.finish(n, reply, cost, self._prices.source)
             if self._cache:
@@ -141,6 +199,8 @@ def used_by(reply: Reply, cost: Decimal | None, most: Amount) -> Amount:
 
 def used_by_failure(kind: str | None, most: Amount) -> Amount:
     """A refused call costs nothing; one that broke off may have been answered and charged."""
+    if kind == FieldRefusedError.__name__:
+        return Amount()  # it will be made again, and counts then
     return most if kind == TeacherUnavailableError.__name__ else Amount(1)
 
 

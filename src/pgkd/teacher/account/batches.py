@@ -108,6 +108,7 @@ class BatchTeacher(AccountedTeacher):
         prices: of calls that are answered at once; a batch costs half.
         limits: as of an `AccountedTeacher`.
         cache: as of an `AccountedTeacher`.
+        max_tokens: as of an `AccountedTeacher`.
         submits: whether batches are handed in. If not, earlier ones are collected, and those that
             cannot be are given up.
         told: hears how far the batches are, after each look.
@@ -125,11 +126,14 @@ class BatchTeacher(AccountedTeacher):
         prices: Prices | None = None,
         limits: Limits | None = None,
         cache: ReplyCache | None = None,
+        max_tokens: int | None = None,
         submits: bool = True,
         told: Callable[[BatchProgress], None] = lambda progress: None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        super().__init__(teacher, ledger, prices=prices, limits=limits, cache=cache)
+        super().__init__(
+            teacher, ledger, prices=prices, limits=limits, cache=cache, max_tokens=max_tokens
+        )
         api = teacher.batches()
         if api is None:
             raise ConfigError(
@@ -157,7 +161,8 @@ class BatchTeacher(AccountedTeacher):
         self._collect()
         if not self._submits:
             return
-        waiting = deque(request for request in requests if self._is_open(request))
+        bounded = map(self._bounded, requests)
+        waiting = deque(request for request in bounded if self._is_open(request))
         while self._book(waiting):  # again with what the last ones have left of the budget
             self._collect()
 
@@ -197,11 +202,11 @@ class BatchTeacher(AccountedTeacher):
         while waiting and batch.size < self._api.most_requests:
             request = waiting[0]
             try:
-                size += len(json.dumps(self._api.body(request))) + _AROUND_A_REQUEST
+                size += len(json.dumps(self._api.body(self._roomy(request)))) + _AROUND_A_REQUEST
             except TeacherRequestError:
                 waiting.popleft()  # `complete` will tell
                 continue
-            most = most_of(request, self.model, self._batch_prices)
+            most = most_of(self._roomy(request), self.model, self._batch_prices)
             too_large = batch.calls and size > self._api.most_bytes
             if too_large or not self._budget.reserve_at_once(most):
                 return
@@ -262,7 +267,10 @@ class BatchTeacher(AccountedTeacher):
             if not self._submits:
                 self._give_up(batch, "it never arrived")
                 return
-        bodies = {name: self._api.body(booked.request) for name, booked in batch.calls.items()}
+        bodies = {
+            name: self._api.body(self._roomy(booked.request))
+            for name, booked in batch.calls.items()
+        }
         try:
             self._name(batch, self._api.submit(batch.tag, bodies))
         except TeacherUnavailableError:
