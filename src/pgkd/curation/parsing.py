@@ -132,28 +132,25 @@ def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
 
     Of several answers the last one counts: models correct themselves.
     """
-    answer = without_thinking(reply)
     whole = json_values(reply)
     for data in reversed(whole):
         if isinstance(data, dict) and isinstance(data.get("samples"), list):
             return data["samples"], _numbers(data.get("doubtful")), None
-    for data in reversed(whole):
-        if isinstance(data, list) and _is_list_of_samples(data, whole):
-            return data, (), None
-    if not re.search(r"[{\[]", answer):
+    answer = without_thinking(reply)
+    start = re.search(r"[{\[]", answer)
+    if start is None:
         return [], (), Fault(None, Reason.NO_JSON, "the reply holds no JSON", reply[:_RAW])
+    # A list after an opening brace may be a part of an object that is cut off.
+    lists = [data for data in whole if isinstance(data, list)] if start[0] == "[" else []
+    for data in reversed(lists):
+        if len(whole) == 1 or any(isinstance(item, dict) for item in data):
+            return data, (), None
     salvaged = list(_salvage(answer))
     if salvaged or not whole:
         detail = f"the JSON breaks off or is damaged after {len(salvaged)} samples"
         return salvaged, (), Fault(None, Reason.CUT_OFF, detail, reply[-_RAW:])
     detail = 'the JSON has no list "samples"'
     return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
-
-
-def _is_list_of_samples(data: list[Any], whole: list[Any]) -> bool:
-    return len(whole) == 1 or any(
-        isinstance(item, dict) and ("text" in item or "label" in item) for item in data
-    )
 
 
 def _at_the_bound(fault: Fault) -> Fault:

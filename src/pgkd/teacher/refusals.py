@@ -102,7 +102,7 @@ class Refusals:
                 raise
             told = "; ".join(change.told for change in changes)
             thinks = any(change.thinks for change in changes)
-            raise FieldRefusedError(f"{refusal} From now on: {told}.", thinks) from None
+            raise FieldRefusedError(_lesson(refusal, told), thinks) from None
 
     def _learnt(
         self, refusal: TeacherRequestError, payload: Payload, known: tuple[Change, ...]
@@ -120,7 +120,7 @@ class Refusals:
             for rule in self._rules:
                 if refusal.complaint and (change := rule(refusal.complaint, payload)):
                     self._changes += (change,)
-                    _log.warning("%s From now on: %s.", refusal, change.told)
+                    _log.warning("%s", _lesson(refusal, change.told))
                     return (change,)
         return ()
 
@@ -196,6 +196,10 @@ def about_system(complaint: str) -> bool:
 def asked_in_words(schema: Any) -> str:
     """What a prompt says in place of a schema that the endpoint does not take."""
     return _ASK_FOR_JSON + json.dumps(schema, ensure_ascii=False)
+
+
+def _lesson(refusal: TeacherRequestError, told: str) -> str:
+    return f"{str(refusal).rstrip(' .')}. From now on, {told}."
 
 
 def _without(payload: Payload, path: Sequence[str]) -> Payload:
