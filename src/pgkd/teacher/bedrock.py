@@ -10,7 +10,7 @@ from pgkd.errors import ConfigError, TeacherAuthError, TeacherError, TeacherUnav
 from pgkd.extras import require
 from pgkd.teacher.base import Reply, Request
 from pgkd.teacher.converse import STATUS, finish_of, payload_of, refusals, text_of
-from pgkd.teacher.endpoint import Endpoint, count_of, count_of_all
+from pgkd.teacher.endpoint import Endpoint, cause_of, count_of, count_of_all
 from pgkd.teacher.quiet import Quiet
 from pgkd.teacher.refusals import AdaptingTeacher, may_think
 
@@ -95,6 +95,9 @@ class BedrockTeacher(AdaptingTeacher):
             raise ConfigError(f"The bedrock teacher cannot be set up: {error}") from error
         except ValueError:  # its text repeats the address, which may hold a password
             raise ConfigError("The bedrock teacher's base_url is no address.") from None
+        if not self._client.meta.endpoint_url.startswith(("http://", "https://")):
+            self._client.close()
+            raise ConfigError("The bedrock teacher's base_url needs http:// or https://.")
         self._endpoint = Endpoint(self._client.meta.endpoint_url)
         self._quiet = Quiet(lambda text: self._endpoint.redacted(text), *_LOGGERS)
         self._client.meta.events.register("before-send.bedrock-runtime.Converse", self._send)
@@ -168,7 +171,8 @@ class BedrockTeacher(AdaptingTeacher):
             return self._endpoint.refusal(400, str(error))
         # What has no class of its own may quote the headers, and in them the credentials.
         quoted = kind if kind == "HTTPClientError" else f"{kind}: {error}"
-        return TeacherUnavailableError(self._endpoint.told(f"failed: {quoted}"))
+        why = cause_of(error, OSError)
+        return TeacherUnavailableError(self._endpoint.told(f"failed: {quoted}{why}"))
 
 
 class _Body:

@@ -280,7 +280,7 @@ def error_of_sdk(sdk: Any, error: Any, endpoint: Endpoint) -> TeacherError:
         # The SDK tells the message alone, and nothing of a body that is shaped otherwise.
         trouble = str(error) if " - " in str(error) or not words else f"{error} - {words}"
         return endpoint.refusal(error.status_code, trouble, error.response.headers, words)
-    return TeacherUnavailableError(endpoint.told(f"failed: {error}{_cause(error)}"))
+    return TeacherUnavailableError(endpoint.told(f"failed: {error}{cause_of(error)}"))
 
 
 def _words_of(body: str) -> str:
@@ -290,16 +290,21 @@ def _words_of(body: str) -> str:
         return body[:_LONGEST_COMPLAINT]
 
 
-def _cause(error: BaseException) -> str:
-    """Why there is no connection: SDKs say "Connection error." and no more."""
+def cause_of(error: BaseException, kind: type[BaseException] = BaseException) -> str:
+    """Why there is no connection, in brackets: SDKs say "Connection error." and no more.
+
+    Args:
+        error: the SDK's.
+        kind: what is told; the text of another exception may quote what was sent.
+    """
     deepest = error
     while (below := deepest.__cause__ or deepest.__context__) is not None:
         deepest = below
-    if deepest is error or not str(deepest):
+    if deepest is error or not isinstance(deepest, kind) or not str(deepest):
         return ""
-    kinds = ((ssl.SSLError, "TLS"), (socket.gaierror, "DNS, the host's name"))
-    kind = next((f"{name}: " for class_, name in kinds if isinstance(deepest, class_)), "")
-    return f" ({kind}{deepest})"
+    names = ((ssl.SSLError, "TLS: "), (socket.gaierror, "DNS, the host's name: "))
+    name = next((name for class_, name in names if isinstance(deepest, class_)), "")
+    return f" ({name}{deepest})"
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
