@@ -108,8 +108,8 @@ class TeacherRequestError(TeacherError):
     """The provider refuses this request as it stands; a retry cannot help.
 
     Attributes:
-        complaint: what the provider says of the request, for pgkd to learn from; it is untrusted
-            and not for people.
+        complaint: the words of the provider's error, from which pgkd learns what it does not
+            accept; untrusted, and not for people.
     """
 
     complaint: str = ""

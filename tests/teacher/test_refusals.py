@@ -145,7 +145,7 @@ def test_a_refused_field_is_left_out_from_then_on(
     }  # fmt: skip
     assert set(server.seen[-1][1]) - {"max_completion_tokens"} == whole - gone
     assert len(caplog.records) == refusals  # each is told once
-    assert len(teacher.refusals.told) == refusals
+    assert len(teacher.refusals.summaries) == refusals
 
 
 def test_a_bound_gets_its_other_name_and_its_number(server: Server, teacher: OpenAITeacher) -> None:
@@ -220,7 +220,7 @@ def test_calls_at_once_learn_together(
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: teacher.complete(REQUEST), range(40)))
     assert {reply.text for reply in replies} == {"fine"}
-    assert len(caplog.records) == len(teacher.refusals.told) == 4
+    assert len(caplog.records) == len(teacher.refusals.summaries) == 4
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_refusal_that_names_no_part_is_an_error_at_once(
     with pytest.raises(TeacherRequestError):
         teacher.complete(REQUEST)
     assert len(server.seen) == 1
-    assert teacher.refusals.told == ()
+    assert teacher.refusals.summaries == ()
 
 
 def test_what_an_error_repeats_of_the_request_is_no_complaint(
@@ -345,7 +345,7 @@ def test_a_refused_call_costs_nothing_and_stands_in_the_ledger(
         assert booked._budget.used == Amount(1, 15)
         states = [(call.state, call.error_kind) for call in ledger.calls()]
         assert states == [("failed", "FieldRefusedError")] * 4 + [("replied", None)]
-        assert "max_completion_tokens stands for max_tokens" in str(next(ledger.calls()).error)
+        assert "max_completion_tokens replaces max_tokens" in str(next(ledger.calls()).error)
         again = AccountedTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
         assert again._budget.used == Amount(1, 15)
         assert again.complete(REQUEST).text == "fine"  # from the ledger

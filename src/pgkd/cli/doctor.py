@@ -32,7 +32,7 @@ def doctor(
     base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Tell what is installed and found, and ask the teacher one question as a run asks."""
+    """Show what is installed and found, and ask the teacher one question as a run asks."""
     from pgkd.cli.console import print_json
     from pgkd.distill.provenance import environment
 
@@ -70,7 +70,7 @@ def _device() -> dict[str, str] | None:
 
 
 def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, Any]:
-    """One small question in the form of a run's; weights that are absent are told, not fetched."""
+    """One small question in the form of a run's; missing weights are reported, not fetched."""
     from tempfile import TemporaryDirectory
 
     from pgkd.config import Config

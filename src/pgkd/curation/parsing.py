@@ -84,7 +84,7 @@ def parse_samples(
         limits: bounds of what is read.
         masks: placeholders that a text may hold, for the user's rows hold them.
         count: samples that were asked for; None reads all.
-        cut_off: whether the provider says that the reply ended at its bound of tokens.
+        cut_off: whether the reply ended at its bound of tokens, according to the provider.
     """
     limits = limits or Limits()
     if len(reply) > limits.reply_characters:
@@ -113,8 +113,8 @@ def read_description(reply: str, limits: Limits | None = None) -> str:
     limits = limits or Limits()
     if len(reply) > limits.reply_characters:
         return ""
-    said = [data["description"] for data in objects(reply, "description")]
-    texts = [text for text in said if isinstance(text, str)]
+    found = [data["description"] for data in objects(reply, "description")]
+    texts = [text for text in found if isinstance(text, str)]
     return normalise(texts[-1][: limits.description_characters]) if texts else ""
 
 

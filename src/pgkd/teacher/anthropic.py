@@ -42,7 +42,7 @@ class AnthropicTeacher(SdkTeacher):
 
     Args:
         model: the model's name. Models that think before they answer count that as output: a run
-            leaves room for it in its bounds, unless ``max_tokens`` is given.
+            allows for it in its bounds, unless ``max_tokens`` is given.
         base_url: the endpoint; None is Anthropic's own, or what ``ANTHROPIC_BASE_URL`` names.
         api_key_env: environment variable that holds the key. With a `base_url` it may be unset.
             The key is read when the teacher is made, and taken out of every error message.
@@ -225,7 +225,9 @@ class AnthropicBatches(SdkBatches):
         error = getattr(getattr(result, "error", None), "error", None)
         told = f"{getattr(error, 'type', None)}: {getattr(error, 'message', None)}"
         why = told if error is not None else f"it is {kind}"
-        return TeacherError(self._endpoint.told(f"did not answer it in the batch: {why}"))
+        refused = getattr(error, "type", None) == "invalid_request_error"
+        kind_of_error = TeacherRequestError if refused else TeacherError
+        return kind_of_error(self._endpoint.told(f"did not answer it in the batch: {why}"))
 
 
 def _no_schema(complaint: str, payload: Payload) -> Change | None:
@@ -234,13 +236,13 @@ def _no_schema(complaint: str, payload: Payload) -> Change | None:
     def in_words(payload: Payload) -> Payload:
         if "output_config" not in payload:
             return payload
-        kept = {name: value for name, value in payload.items() if name != "output_config"}
+        others = {name: value for name, value in payload.items() if name != "output_config"}
         asked = asked_in_words(payload["output_config"]["format"]["schema"])
-        return kept | {"system": "\n\n".join(filter(None, (kept.get("system"), asked)))}
+        return others | {"system": "\n\n".join(filter(None, (others.get("system"), asked)))}
 
     if "output_config" not in payload or not _FORMAT.search(complaint):
         return None
-    return Change("JSON is asked for in words alone", in_words)
+    return Change("only the prompt asks for JSON", in_words)
 
 
 def _counts(batch: Any, *states: str) -> list[int]:

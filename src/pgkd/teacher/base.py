@@ -162,7 +162,7 @@ class Teacher(ABC):
     scores_choices: bool = False
     """Whether its replies to a request with `choices` bear the scores of them all."""
     thinks: bool = False
-    """Whether its model is known to think before it answers, so that a bound has to leave room."""
+    """Whether its model is known to think before it answers; its bounds then allow for it."""
 
     def _stand_for(self, other: Teacher) -> None:
         """Take the name, the prices and the abilities of the teacher that this one passes on to."""
@@ -179,7 +179,7 @@ class Teacher(ABC):
         """
 
     def attempt(self, request: Request) -> Reply:
-        """Answer one request by one call at most, for whoever writes down every call.
+        """Answer one request with a single call, for callers that record every call.
 
         Raises:
             FieldRefusedError: the endpoint refuses a part of the request, which it is not sent

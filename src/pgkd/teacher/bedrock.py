@@ -129,8 +129,8 @@ class BedrockTeacher(AdaptingTeacher):
         except (self._errors.ClientError, self._errors.BotoCoreError) as error:
             raise self._told(error) from None
         except (self._parser_error, *_ODD) as error:
-            told = self._endpoint.told(f"sent no answer of Converse: {error}")
-            raise TeacherUnavailableError(told) from None
+            message = self._endpoint.told(f"sent no answer of Converse: {error}")
+            raise TeacherUnavailableError(message) from None
 
     def close(self) -> None:
         """Close the connections."""

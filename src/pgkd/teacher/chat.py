@@ -92,9 +92,9 @@ def logprob_of(choice: Any) -> float | None:
     tokens = getattr(getattr(choice, "logprobs", None), "content", None)
     if not isinstance(tokens, list) or not tokens:
         return None
-    told = [getattr(token, "logprob", None) for token in tokens]
-    numbers = [float(value) for value in told if isinstance(value, int | float)]
-    return min(0.0, sum(numbers)) if len(numbers) == len(told) else None
+    found = [getattr(token, "logprob", None) for token in tokens]
+    numbers = [float(value) for value in found if isinstance(value, int | float)]
+    return min(0.0, sum(numbers)) if len(numbers) == len(found) else None
 
 
 def _renamed_bound(complaint: str, payload: Payload) -> Change | None:
@@ -104,13 +104,13 @@ def _renamed_bound(complaint: str, payload: Payload) -> Change | None:
     """
 
     def renamed(payload: Payload) -> Payload:
-        kept = {name: value for name, value in payload.items() if name != "max_tokens"}
-        return kept | {"max_completion_tokens": payload["max_tokens"]}
+        others = {name: value for name, value in payload.items() if name != "max_tokens"}
+        return others | {"max_completion_tokens": payload["max_tokens"]}
 
     mentioned = "max_tokens" in payload and "max_tokens" in complaint
     if not mentioned or not _UNKNOWN_BOUND.search(complaint.lower()):
         return None
-    return Change("max_completion_tokens stands for max_tokens", renamed, thinks=True)
+    return Change("max_completion_tokens replaces max_tokens", renamed, thinks=True)
 
 
 def _plainer_format(complaint: str, payload: Payload) -> Change | None:
@@ -120,12 +120,12 @@ def _plainer_format(complaint: str, payload: Payload) -> Change | None:
         return None
     if format_["type"] == "json_object":
         return Change(
-            "JSON is asked for in words alone",
+            "only the prompt asks for JSON",
             lambda p: {name: value for name, value in p.items() if name != "response_format"},
         )
     if "strict" in complaint.lower() and "strict" in format_["json_schema"]:
-        return Change("a schema is not strict", _not_strict)
-    return Change("JSON mode and words stand for a schema", _json_mode)
+        return Change("schemas are not strict", _not_strict)
+    return Change("JSON mode and the prompt replace the schema", _json_mode)
 
 
 def _not_strict(payload: Payload) -> Payload:
@@ -142,8 +142,8 @@ def _json_mode(payload: Payload) -> Payload:
         return payload
     first, *others = payload["messages"]
     # At the end of what all requests begin with, for caches of prefixes.
-    told = {**first, "content": f"{first['content']}\n\n{asked_in_words(schema['schema'])}"}
-    return {**payload, "messages": [told, *others], "response_format": {"type": "json_object"}}
+    extended = {**first, "content": f"{first['content']}\n\n{asked_in_words(schema['schema'])}"}
+    return {**payload, "messages": [extended, *others], "response_format": {"type": "json_object"}}
 
 
 def _schema(payload: Payload) -> dict[str, Any] | None:
@@ -155,13 +155,13 @@ def _no_system(complaint: str, payload: Payload) -> Change | None:
     there = any(message["role"] == "system" for message in payload["messages"])
     if not there or not about_system(complaint):
         return None
-    return Change("what the system says stands in the user's message", _merged)
+    return Change("the system message is part of the user's message", _merged)
 
 
 def _merged(payload: Payload) -> Payload:
-    said = [m["content"] for m in payload["messages"] if m["role"] == "system"]
+    system = [m["content"] for m in payload["messages"] if m["role"] == "system"]
     others = [m for m in payload["messages"] if m["role"] != "system"]
-    if not said or not others:
+    if not system or not others:
         return payload
-    first = {**others[0], "content": "\n\n".join((*said, others[0]["content"]))}
+    first = {**others[0], "content": "\n\n".join((*system, others[0]["content"]))}
     return {**payload, "messages": [first, *others[1:]]}

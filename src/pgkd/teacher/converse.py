@@ -117,28 +117,28 @@ def _no_tool(complaint: str, payload: Payload) -> Change | None:
     def in_words(payload: Payload) -> Payload:
         if "toolConfig" not in payload:
             return payload
-        kept = {name: value for name, value in payload.items() if name != "toolConfig"}
+        others = {name: value for name, value in payload.items() if name != "toolConfig"}
         tool = payload["toolConfig"]["tools"][0]["toolSpec"]
         asked = {"text": asked_in_words(tool["inputSchema"]["json"])}
-        if "system" in kept:
-            return kept | {"system": [*kept["system"], asked]}
-        return kept | {"messages": _with_first(kept["messages"], [asked])}
+        if "system" in others:
+            return others | {"system": [*others["system"], asked]}
+        return others | {"messages": _with_first(others["messages"], [asked])}
 
     if "toolConfig" not in payload or not _TOOLS.search(complaint):
         return None
-    return Change("JSON is asked for in words and not by a tool", in_words)
+    return Change("the prompt asks for JSON, and no tool is forced", in_words)
 
 
 def _no_system(complaint: str, payload: Payload) -> Change | None:
     def merged(payload: Payload) -> Payload:
         if "system" not in payload:
             return payload
-        kept = {name: value for name, value in payload.items() if name != "system"}
-        return kept | {"messages": _with_first(kept["messages"], payload["system"])}
+        others = {name: value for name, value in payload.items() if name != "system"}
+        return others | {"messages": _with_first(others["messages"], payload["system"])}
 
     if "system" not in payload or not about_system(complaint):
         return None
-    return Change("what the system says stands in the user's message", merged)
+    return Change("the system message is part of the user's message", merged)
 
 
 def _with_first(messages: list[Any], blocks: list[Any]) -> list[Any]:

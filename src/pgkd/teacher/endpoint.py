@@ -90,13 +90,13 @@ class Endpoint:
 
         Args:
             status: of the answer.
-            trouble: what people are told.
+            trouble: the message for people.
             headers: of the answer.
             complaint: all words of its error; default: `trouble`.
         """
         complaint = complaint or trouble
         if status == 402 or (400 <= status < 500 and _SPENT.search(complaint)):
-            spent = self.told(f"says that the quota or credit is used up: {trouble}")
+            spent = self.told(f"refuses, because the quota or credit is used up: {trouble}")
             return TeacherQuotaError(spent)
         if status == 403 and _OF_ACCESS.search(complaint) and not _OF_THE_KEY.search(complaint):
             return TeacherAuthError(
@@ -125,8 +125,8 @@ class Endpoint:
         marks = [str(getattr(error, name, "")) for name in ("code", "status", "type")]
         statuses = [_STATUS_OF_KIND.get(mark, mark) for mark in marks]
         status = next((int(each) for each in statuses if re.fullmatch("[45][0-9]{2}", each)), 502)
-        said = getattr(error, "message", None)
-        trouble = said if isinstance(said, str) and said else words
+        message = getattr(error, "message", None)
+        trouble = message if isinstance(message, str) and message else words
         return self.refusal(status, f"{trouble} ({status}, within an HTTP 200)", None, words)
 
     def checked(self, text: object) -> str:
@@ -277,7 +277,7 @@ def error_of_sdk(sdk: Any, error: Any, endpoint: Endpoint) -> TeacherError:
         return error.__cause__  # of `guarded_client`; some SDKs wrap it
     if isinstance(error, sdk.APIStatusError):
         words = _words_of(error.response.text)
-        # The SDK tells the message alone, and nothing of a body that is shaped otherwise.
+        # The SDK's text has the message only, and nothing of a body of another shape.
         trouble = str(error) if " - " in str(error) or not words else f"{error} - {words}"
         return endpoint.refusal(error.status_code, trouble, error.response.headers, words)
     return TeacherUnavailableError(endpoint.told(f"failed: {error}{cause_of(error)}"))
@@ -291,11 +291,11 @@ def _words_of(body: str) -> str:
 
 
 def cause_of(error: BaseException, kind: type[BaseException] = BaseException) -> str:
-    """Why there is no connection, in brackets: SDKs say "Connection error." and no more.
+    """Why there is no connection, in brackets, as SDKs report a bare "Connection error".
 
     Args:
         error: the SDK's.
-        kind: what is told; the text of another exception may quote what was sent.
+        kind: causes to report; the text of another exception may quote what was sent.
     """
     deepest = error
     while (below := deepest.__cause__ or deepest.__context__) is not None:

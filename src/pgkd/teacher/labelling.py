@@ -271,14 +271,14 @@ def _likeliest(probabilities: NDArray[np.float64], taxonomy: Taxonomy) -> Labell
 
 
 def _nothing_read(n: int, replies: Sequence[Reply | None]) -> str:
-    """Why no text has a label, and a reply to see it by."""
-    told = f"The teacher named a class of the list for none of {n} texts."
+    """Why no text has a label, with one reply as an example."""
+    message = f"The teacher named a class of the list for none of {n} texts."
     last = next((reply for reply in reversed(replies) if reply is not None), None)
     if last is None:
-        return f"{told} It refused them all."
+        return f"{message} It refused them all."
     if last.finish_reason == "length":
-        told += " Its replies are cut off at their bound of tokens: raise teacher.max_tokens."
-    return f"{told} One reply: {' '.join(last.text.split())[:_SHOWN]!r}"
+        message += " Its replies are cut off at their bound of tokens: raise teacher.max_tokens."
+    return f"{message} One reply: {' '.join(last.text.split())[:_SHOWN]!r}"
 
 
 def _answered(reply: Reply | None, taxonomy: Taxonomy) -> Labelled:

@@ -16,7 +16,7 @@ from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
 from pgkd.teacher.scoring import END, score_choices
 from pgkd.weights import DEFAULT_TEACHER, ensure, find
 
-_SAMPLE = 1_000_000  # bytes of a file's ends that tell it from others
+_SAMPLE = 1_000_000  # bytes of either end of a file that identify it
 _POLL = 0.2  # seconds between two looks for Ctrl-C
 _LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
 # Small models fall into loops. DRY sampling weighs down only what would prolong a stretch of more
@@ -176,10 +176,10 @@ class LocalTeacher(Teacher):
 
 
 def _identity(model: str) -> str:
-    """The model's name; with a file, one that tells it from others of that name.
+    """The model's name in the reply cache; for a file, its name with a hash of its content.
 
-    The reply cache goes by it. A model's last megabyte holds weights, the first one says how they
-    are stored; to read the gigabytes between them would take longer than a call.
+    The first megabyte of a GGUF file describes the weights and the last one consists of them. To
+    read the gigabytes in between would take longer than a call.
     """
     path = Path(model)
     if find(model) is not None or not path.is_file():

@@ -26,8 +26,8 @@ class OpenAITeacher(SdkTeacher):
     """Asks an OpenAI-compatible endpoint through the official SDK.
 
     A request's schema goes out as a strict ``json_schema`` response format. What an endpoint
-    refuses of a request is learnt from its error, left out or said otherwise from then on, and
-    logged once (`pgkd.teacher.refusals`). The reader of a reply checks it in any case.
+    refuses of a request is learnt from its error, left out or expressed otherwise from then on,
+    and logged once (`pgkd.teacher.refusals`). The reader of a reply checks it in any case.
 
     Args:
         model: the model's name at the endpoint.

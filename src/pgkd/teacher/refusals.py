@@ -1,9 +1,9 @@
 """Parts of a request that an endpoint refuses: learnt from its error, once, and left out.
 
 Models and endpoints differ in what they accept: a temperature, a seed, a system message, a JSON
-schema. No list of models stays true, so everything is sent at first. A refusal (an HTTP 4xx) that
-names an optional part is a lesson: the part is left out or said in another way in all later calls,
-and the user is told once. A refused call costs nothing at any provider.
+schema. No list of models stays up to date, so everything is sent at first. When a refusal (an HTTP
+4xx) names an optional part, later calls leave that part out or express it in another way, and the
+user gets one warning. No provider charges for a refused call.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _SYSTEM = re.compile(
     r"|developer instruction|roles must alternate",
     re.I | re.S,
 )
-# Names of models that think before they answer, so that the first bound leaves room already.
+# Names of models that think before they answer: their first bound allows for it already.
 _THINKERS = re.compile(r"(?:^|[/.])(?:o\d|gpt-[5-9]|claude-[a-z]+-[5-9])")
 
 
@@ -47,25 +47,25 @@ class Change:
     """What is different in all later requests.
 
     Attributes:
-        told: what, in words.
-        make: makes it; a payload without that part stays as it is.
+        summary: the difference, in words.
+        make: applies it; a payload without that part stays as it is.
         thinks: whether it shows that the model thinks before it answers.
     """
 
-    told: str
+    summary: str
     make: Callable[[Payload], Payload]
     thinks: bool = False
 
 
 Rule = Callable[[str, Payload], Change | None]
-"""From what an endpoint says, and the payload that it refuses, to a change that may help."""
+"""Maps an endpoint's complaint and the payload that it refuses to a change that may help."""
 
 
 class Refusals:
     """What one endpoint has refused so far. Safe between threads.
 
     Args:
-        rules: what may be changed, by what the endpoint says; the first that applies is taken.
+        rules: changes that may help; the first rule that matches a complaint is used.
     """
 
     def __init__(self, *rules: Rule) -> None:
@@ -74,9 +74,9 @@ class Refusals:
         self._learning = threading.Lock()
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """What is different from now on, in words."""
-        return tuple(change.told for change in self._changes)
+    def summaries(self) -> tuple[str, ...]:
+        """What is different by now, in words."""
+        return tuple(change.summary for change in self._changes)
 
     def applied(self, payload: Payload) -> Payload:
         """A payload as far as the endpoint accepts it."""
@@ -100,9 +100,9 @@ class Refusals:
             changes = self._learnt(refusal, payload, known)
             if not changes:
                 raise
-            told = "; ".join(change.told for change in changes)
+            summary = "; ".join(change.summary for change in changes)
             thinks = any(change.thinks for change in changes)
-            raise FieldRefusedError(_lesson(refusal, told), thinks) from None
+            raise FieldRefusedError(_lesson(refusal, summary), thinks) from None
 
     def _learnt(
         self, refusal: TeacherRequestError, payload: Payload, known: tuple[Change, ...]
@@ -110,7 +110,7 @@ class Refusals:
         """What a refusal has taught, or other calls meanwhile; empty if it is worth no second try.
 
         Args:
-            refusal: what the endpoint said.
+            refusal: the endpoint's error.
             payload: what it refused.
             known: the changes that the payload has.
         """
@@ -120,7 +120,7 @@ class Refusals:
             for rule in self._rules:
                 if refusal.complaint and (change := rule(refusal.complaint, payload)):
                     self._changes += (change,)
-                    _log.warning("%s", _lesson(refusal, change.told))
+                    _log.warning("%s", _lesson(refusal, change.summary))
                     return (change,)
         return ()
 
@@ -140,7 +140,7 @@ class AdaptingTeacher(Teacher):
             TeacherUnavailableError: no connection, a timeout or a server error after the retries;
                 or an answer that is none.
         """
-        while True:  # ends: each of these refusals has made a request smaller, or plainer
+        while True:  # finite: after each of these refusals the request is smaller or plainer
             try:
                 return self.attempt(request)
             except FieldRefusedError as refusal:
@@ -152,7 +152,7 @@ class AdaptingTeacher(Teacher):
 
 
 def may_think(model: str) -> bool:
-    """Whether a model of this name thinks before it answers, as far as the name tells."""
+    """Whether a model thinks before it answers, judging by its name."""
     return _THINKERS.search(model) is not None
 
 
@@ -163,20 +163,20 @@ def leave_out(*path: str, names: Sequence[str] = ()) -> Rule:
         path: keys that lead to it.
         names: under which it is mentioned; default: the last key.
     """
-    said = re.compile(rf"(?<![\w-])(?:{'|'.join(names or path[-1:])})(?![\w-])")
+    mentioned = re.compile(rf"(?<![\w-])(?:{'|'.join(names or path[-1:])})(?![\w-])")
     change = Change(f"{(names or path[-1:])[0]} is left out", lambda p: _without(p, path))
 
     def rule(complaint: str, payload: Payload) -> Change | None:
         there = _without(payload, path) != payload
-        return change if there and said.search(complaint) else None
+        return change if there and mentioned.search(complaint) else None
 
     return rule
 
 
 def fewer_enums(complaint: str, payload: Payload) -> Change | None:
-    """A rule: a schema with a list of values that is too long, or not to the endpoint's taste.
+    """A rule: drop lists of allowed values that are too long for the endpoint.
 
-    Only lists as long as the refused one are left out: the reader of a reply checks it anyway.
+    Shorter lists stay. The reader of a reply checks its values in any case.
     """
     longest = max((len(values) for values in _enums(payload)), default=0)
     if not longest or not _TOO_MUCH.search(complaint):
@@ -194,12 +194,12 @@ def about_system(complaint: str) -> bool:
 
 
 def asked_in_words(schema: Any) -> str:
-    """What a prompt says in place of a schema that the endpoint does not take."""
+    """The part of a prompt that replaces a schema which the endpoint does not accept."""
     return _ASK_FOR_JSON + json.dumps(schema, ensure_ascii=False)
 
 
-def _lesson(refusal: TeacherRequestError, told: str) -> str:
-    return f"{str(refusal).rstrip(' .')}. From now on, {told}."
+def _lesson(refusal: TeacherRequestError, summary: str) -> str:
+    return f"{str(refusal).rstrip(' .')}. From now on, {summary}."
 
 
 def _without(payload: Payload, path: Sequence[str]) -> Payload:
@@ -231,6 +231,6 @@ def _without_enums(part: Any, longest: int) -> Any:
         return part
     values = part.get("enum")
     if isinstance(values, list) and len(values) >= longest:
-        kept = {name: value for name, value in part.items() if name != "enum"}
-        return {"type": "string", **kept}  # Anthropic's form of an enum names no type
+        others = {name: value for name, value in part.items() if name != "enum"}
+        return {"type": "string", **others}  # Anthropic's form of an enum has no type
     return {name: _without_enums(value, longest) for name, value in part.items()}

@@ -1,7 +1,7 @@
 """The JSON of a reply: the one reader for samples, labels and descriptions.
 
 A reply is untrusted, and often more than its JSON: models think aloud first, talk around their
-answer, or put it into a code fence. What stands in their thinking is a draft, and never read.
+answer, or wrap it in a code fence. JSON inside their thinking is a draft and never used.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _LONGEST_TRIES = 4_000_000  # characters of such looks together: what is read st
 def without_thinking(reply: str) -> str:
     """A reply without what the model thought aloud.
 
-    An opening tag may be missing, for some chat templates write it into the prompt: then all that
-    stands before the closing one was thought. One that is never closed was cut off in thinking.
+    An opening tag may be missing, because some chat templates put it into the prompt: then all text
+    before the closing tag is thinking. A tag that is never closed means that the reply was cut off.
     """
-    kept: list[str] = []
+    parts: list[str] = []
     start, thinking = 0, False
     for tag in _TAG.finditer(reply):
         if tag["open"]:
             if not thinking:
-                kept.append(reply[start : tag.start()])
+                parts.append(reply[start : tag.start()])
             thinking = True
         else:
             if not thinking:
-                kept.clear()
+                parts.clear()
             start, thinking = tag.end(), False
     if not thinking:
-        kept.append(reply[start:])
-    return "\n".join(kept)
+        parts.append(reply[start:])
+    return "\n".join(parts)
 
 
 def json_values(reply: str) -> list[Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pgkd.teacher.account.prices import Prices
 
 _log = logging.getLogger(__name__)
-_ROOM_TO_THINK = 8192  # tokens beyond what an answer takes; providers advise thousands
+_THINKING_TOKENS = 8192  # added to the bound of an answer; providers advise thousands
 
 FROM_CACHE = "cache"
 """What the ledger gives as the source of the price where a reply was paid for by another run."""
@@ -40,8 +40,8 @@ class AccountedTeacher(Teacher):
         prices: what its tokens cost; default: its biller's list.
         limits: the most that all calls in the ledger may use.
         cache: replies that other runs have paid for.
-        max_tokens: bound of every reply; None is what each request says, and room to think beside
-            it where the model is known to think.
+        max_tokens: bound of every reply; None takes each request's own, with thinking tokens on
+            top where the model is known to think.
 
     Raises:
         ConfigError: there is a limit in US dollars, and no price to count them by.
@@ -61,6 +61,7 @@ class AccountedTeacher(Teacher):
         self._teacher = teacher
         self._max_tokens = max_tokens
         self._warned = False
+        self._lessons = 0  # calls whose refusal changed what is sent
         self._ledger = ledger
         self._cache = cache
         self._prices = prices or prices_of(teacher.biller)
@@ -91,43 +92,48 @@ class AccountedTeacher(Teacher):
         return self._ask(request)
 
     def _bounded(self, request: Request) -> Request:
-        """A request with the bound that the user gave, if any."""
+        """A request with the user's bound, if there is one."""
         if self._max_tokens is None:
             return request
         return replace(request, sampling=replace(request.sampling, max_tokens=self._max_tokens))
 
-    def _roomy(self, request: Request) -> Request:
-        """A request as it leaves: where nobody gave a bound, a model that thinks has room for it.
+    def _with_thinking_tokens(self, request: Request) -> Request:
+        """A request as it is sent: unless the user set a bound, a model that thinks gets more.
 
-        The ledger and the cache know the request by the bound without it, for whether a model
-        thinks may be learnt in the middle of a run.
+        Ledger and cache identify the request by the bound without these tokens, because a run may
+        learn only halfway through that its model thinks.
         """
         if self._max_tokens is not None or not self.thinks:
             return request
-        bound = request.sampling.max_tokens + _ROOM_TO_THINK
+        bound = request.sampling.max_tokens + _THINKING_TOKENS
         return replace(request, sampling=replace(request.sampling, max_tokens=bound))
 
     def _ask(self, request: Request) -> Reply:
-        """The reply, after calls that taught how to ask; each is on the books."""
+        """The reply; calls that were refused, and taught how to ask, precede it in the ledger."""
         while True:
             thought = self.thinks
             try:
                 reply = self._call(request)
             except FieldRefusedError as refusal:
                 self.thinks = self.thinks or refusal.thinks
+                self._lessons += 1
                 continue
             if reply.finish_reason != "length":
                 return reply
-            # Cut off before it began to answer: the model thinks. With room, it may get there.
-            self.thinks = self.thinks or not without_thinking(reply.text).strip()
+            self._notice_thinking(reply)
             if thought or not self.thinks or self._max_tokens is not None:
                 self._warn(request)
                 return reply
 
+    def _notice_thinking(self, reply: Reply) -> None:
+        """A reply that is cut off before its answer begins shows that the model thinks."""
+        cut_off = reply.finish_reason == "length"
+        self.thinks = self.thinks or (cut_off and not without_thinking(reply.text).strip())
+
     def _warn(self, request: Request) -> None:
         if not self._warned:
             self._warned = True
-            bound = self._roomy(request).sampling.max_tokens
+            bound = self._with_thinking_tokens(request).sampling.max_tokens
             _log.warning(
                 "A reply of %s was cut off at its bound of %d tokens. If it happens often, "
                 "set teacher.max_tokens to more.",
@@ -137,13 +143,13 @@ class AccountedTeacher(Teacher):
 
     def _call(self, request: Request) -> Reply:
         """A call that leaves: reserved, written down, made, written down, settled."""
-        roomy = self._roomy(request)
-        most = most_of(roomy, self.model, self._prices)
+        sent = self._with_thinking_tokens(request)
+        most = most_of(sent, self.model, self._prices)
         self._budget.reserve(most)
         n = self._ledger.begin(request, self.name, most)
         used = most  # until the end is known: a call that broke off may have been charged
         try:
-            reply = self._teacher.attempt(roomy)
+            reply = self._teacher.attempt(sent)
             cost = cost_of(reply, self.model, self._prices)
             self._ledger.finish(n, reply, cost, self._prices.source)
             if self._cache:

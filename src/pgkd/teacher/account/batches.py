@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -146,6 +146,7 @@ class BatchTeacher(AccountedTeacher):
         self._told = told
         self._sleep = sleep
         self._out: list[_Batch] = []
+        self._refused_requests: list[Request] = []
 
     def prepare(self, requests: Sequence[Request]) -> None:
         """Fetch the replies to these requests, as far as the budget has room for them.
@@ -164,7 +165,19 @@ class BatchTeacher(AccountedTeacher):
         bounded = map(self._bounded, requests)
         waiting = deque(request for request in bounded if self._is_open(request))
         while self._book(waiting):  # again with what the last ones have left of the budget
+            self._refused_requests.clear()
             self._collect()
+            waiting.extend(self._worth_another_batch())
+
+    def _worth_another_batch(self) -> list[Request]:
+        """Refused requests, if a single call learns from its refusal, as no batch can."""
+        if len(self._refused_requests) < 2:
+            return []
+        first, *others = self._refused_requests
+        lessons = self._lessons
+        with suppress(TeacherError):  # the request is sent again on its own, and reports it then
+            self.complete(first)
+        return others if self._lessons > lessons else []
 
     def _is_open(self, request: Request) -> bool:
         if self._ledger.settled(request) is not None:
@@ -202,11 +215,14 @@ class BatchTeacher(AccountedTeacher):
         while waiting and batch.size < self._api.most_requests:
             request = waiting[0]
             try:
-                size += len(json.dumps(self._api.body(self._roomy(request)))) + _AROUND_A_REQUEST
+                size += (
+                    len(json.dumps(self._api.body(self._with_thinking_tokens(request))))
+                    + _AROUND_A_REQUEST
+                )
             except TeacherRequestError:
                 waiting.popleft()  # `complete` will tell
                 continue
-            most = most_of(self._roomy(request), self.model, self._batch_prices)
+            most = most_of(self._with_thinking_tokens(request), self.model, self._batch_prices)
             too_large = batch.calls and size > self._api.most_bytes
             if too_large or not self._budget.reserve_at_once(most):
                 return
@@ -267,10 +283,8 @@ class BatchTeacher(AccountedTeacher):
             if not self._submits:
                 self._give_up(batch, "it never arrived")
                 return
-        bodies = {
-            name: self._api.body(self._roomy(booked.request))
-            for name, booked in batch.calls.items()
-        }
+        sent = self._with_thinking_tokens
+        bodies = {name: self._api.body(sent(call.request)) for name, call in batch.calls.items()}
         try:
             self._name(batch, self._api.submit(batch.tag, bodies))
         except TeacherUnavailableError:
@@ -336,7 +350,10 @@ class BatchTeacher(AccountedTeacher):
             if self._cache:
                 self._cache.keep(self._teacher, booked.request, end)
             used = used_by(end, cost, booked.most)
+            self._notice_thinking(end)
         else:
+            if isinstance(end, TeacherRequestError):
+                self._refused_requests.append(booked.request)
             self._ledger.fail(booked.n, end)
             used = used_by_failure(type(end).__name__, booked.most)
             batch.failed += 1
