@@ -40,7 +40,7 @@ from urllib.parse import urlsplit
 from pgkd.distill.provenance import environment
 from pgkd.teacher import Message, OpenAITeacher, PatientTeacher, Reply, Request, Teacher
 from pgkd.teacher.account import AccountedTeacher, Ledger
-from pgkd.teacher.openai import _payload
+from pgkd.teacher.chat import payload_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def measure(url: str, n: int, concurrency: int, latency: float) -> dict[str, flo
         with teacher._sdk.DefaultHttpxClient(timeout=120) as http:
             layer("httpx", partial(through_httpx, http, f"{url}/chat/completions"))
         with sdk:
-            layer("sdk", lambda asked: sdk.chat.completions.create(**_payload(asked, "m")))
+            layer("sdk", lambda asked: sdk.chat.completions.create(**payload_of(asked, "m")))
         layer("teacher", PatientTeacher(teacher, concurrency=concurrency).complete)
         with Ledger(Path(folder) / "all.sqlite") as ledger:
             books = AccountedTeacher(teacher, ledger)
@@ -170,7 +170,7 @@ def request(i: int) -> Request:
 
 def body(asked: Request) -> bytes:
     """What goes out for a request."""
-    return json.dumps(_payload(asked, "m")).encode()
+    return json.dumps(payload_of(asked, "m")).encode()
 
 
 def through_httpx(http: Any, url: str, asked: Request) -> Any:

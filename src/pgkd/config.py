@@ -135,6 +135,11 @@ class TeacherConfig(_Section):
     max_tokens: int | None = Field(
         default=None, ge=16, description="bound of one reply; default: from what is asked"
     )
+    reasoning_effort: str | None = Field(
+        default=None,
+        min_length=1,
+        description="openai: how long a reasoning model thinks, such as low; default: its own",
+    )
     price_input: Decimal | None = Field(
         default=None, ge=0, description="US dollars a million prompt tokens; default: a price list"
     )

@@ -12,7 +12,9 @@ The whole tree, with what a caller can do about each::
     ├── StudentError            a student cannot be fitted, saved or loaded
     ├── TeacherError            the teacher gave no reply
     │   ├── TeacherAuthError        the key is missing or refused: do not retry
+    │   │   └── TeacherQuotaError       the account's quota or credit is used up
     │   ├── TeacherRequestError     the request itself was refused: do not retry
+    │   │   └── FieldRefusedError       a part of it, left out from now on: ask again
     │   ├── BudgetExhaustedError    the next call might pass the budget: raise it
     │   ├── TeacherDownError        too many requests in a row failed: run again later
     │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
@@ -98,8 +100,33 @@ class TeacherAuthError(TeacherError):
     """The key is missing or the provider refuses it; a retry cannot help."""
 
 
+class TeacherQuotaError(TeacherAuthError):
+    """The quota or the credit of the account is used up; a retry cannot help."""
+
+
 class TeacherRequestError(TeacherError):
-    """The provider refuses this request as it stands; a retry cannot help."""
+    """The provider refuses this request as it stands; a retry cannot help.
+
+    Attributes:
+        complaint: the words of the provider's error, from which pgkd learns what it does not
+            accept; untrusted, and not for people.
+    """
+
+    complaint: str = ""
+
+
+class FieldRefusedError(TeacherRequestError):
+    """The provider refuses a part of the request that it is not sent again: ask once more.
+
+    `Teacher.complete` does so itself.
+
+    Attributes:
+        thinks: the refusal shows that the model thinks before it answers.
+    """
+
+    def __init__(self, message: str, thinks: bool = False) -> None:
+        self.thinks = thinks
+        super().__init__(message)
 
 
 class TeacherRateLimitError(TeacherError):

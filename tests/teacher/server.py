@@ -78,6 +78,7 @@ def _handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             headers = {name.lower(): value for name, value in self.headers.items()}
+            self.asked = body
             server.seen.append((headers, body))
             server.paths.append(self.path)
             time.sleep(server.delay)
@@ -86,9 +87,7 @@ def _handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
             if callable(answer):
                 answer(self, server)
                 return
-            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            begin(self, status, len(data), **headers)
-            self.wfile.write(data)
+            send(self, status, answer, **headers)
 
         def do_GET(self) -> None:  # a redirect may turn a POST into one
             server.seen.append((dict(self.headers.items()), {}))
@@ -108,6 +107,23 @@ def begin(handler: BaseHTTPRequestHandler, status: int, length: int, **headers: 
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
+
+
+def send(handler: BaseHTTPRequestHandler, status: int, body: Any, **headers: str) -> None:
+    """A whole answer."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    begin(handler, status, len(data), **headers)
+    handler.wfile.write(data)
+
+
+def picky(refused: Callable[[dict[str, Any]], Any], answer: Any, status: int = 400) -> Fault:
+    """Refuse a request with the error body that `refused` finds for it, else answer."""
+
+    def judge(handler: BaseHTTPRequestHandler, _: Server) -> None:
+        error = refused(handler.asked)  # type: ignore[attr-defined]
+        send(handler, 200 if error is None else status, answer if error is None else error)
+
+    return judge
 
 
 def reset(handler: BaseHTTPRequestHandler, _: Server | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import traceback
 import tracemalloc
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.errors import (
+    ConfigError,
     TeacherAuthError,
     TeacherError,
+    TeacherQuotaError,
     TeacherRateLimitError,
     TeacherRequestError,
     TeacherUnavailableError,
@@ -23,6 +26,7 @@ from pgkd.teacher import (
     BedrockTeacher,
     Message,
     OpenAITeacher,
+    PatientTeacher,
     Request,
     Teacher,
 )
@@ -64,6 +68,11 @@ def anthropic(base_url: str, **settings: Any) -> Teacher:
 
 def bedrock(base_url: str, **settings: Any) -> Teacher:
     return BedrockTeacher("m", region="eu-west-1", base_url=base_url, **settings)
+
+
+def trouble(said: str = "we are busy") -> dict[str, Any]:
+    """An error body as all of the services may read it."""
+    return {"type": "error", "error": {"type": "some_error", "message": said}, "message": said}
 
 
 PROVIDERS = {
@@ -137,11 +146,6 @@ def fails(teacher: Teacher, error: type[TeacherError]) -> TeacherError:
     return caught.value
 
 
-def trouble(said: str = "we are busy") -> dict[str, Any]:
-    """An error body as all of the services may read it."""
-    return {"type": "error", "error": {"type": "some_error", "message": said}, "message": said}
-
-
 def test_without_a_fault_all_is_well(teacher: Teacher) -> None:
     reply = teacher.complete(REQUEST)
     assert (reply.text, reply.finish_reason, reply.input_tokens) == ("{}", "stop", 12)
@@ -153,7 +157,9 @@ def test_without_a_fault_all_is_well(teacher: Teacher) -> None:
         (400, TeacherRequestError),
         (401, TeacherAuthError),
         (403, TeacherAuthError),
+        (402, TeacherQuotaError),
         (404, TeacherRequestError),
+        (408, TeacherUnavailableError),
         (429, TeacherRateLimitError),
         (500, TeacherUnavailableError),
         (502, TeacherUnavailableError),
@@ -172,9 +178,119 @@ def test_a_status_has_its_error(
 
 
 @pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (429, {"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}),
+        (400, trouble("Your credit balance is too low to access the API.")),
+        (402, trouble("Insufficient Balance")),
+        (403, trouble("Insufficient credits")),
+    ],
+)
+def test_a_quota_that_is_used_up_is_not_worth_a_retry(
+    server: Server, provider: Provider, status: int, body: Any
+) -> None:
+    server.answer(status, {"message": body["error"]["code"], **body} if status == 429 else body)
+    waits: list[float] = []
+    with server.running() as url, provider.make(url) as teacher:
+        asked = PatientTeacher(teacher, retries=4, sleep=waits.append)
+        fails(asked, TeacherQuotaError)
+    assert (len(server.seen), waits) == (1, [])
+
+
+def test_a_request_that_is_too_large_for_the_limit_is_not_worth_a_retry(
+    server: Server, teacher: Teacher
+) -> None:
+    server.answer(429, trouble("Request too large on tokens per min: Limit 30, Requested 41"))
+    fails(teacher, TeacherRequestError)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Project `proj_a` does not have access to model `gpt-5`",
+     "Country, region, or territory not supported"],
+)  # fmt: skip
+def test_a_403_about_a_model_or_a_region_says_so(
+    server: Server, teacher: Teacher, said: str
+) -> None:
+    server.answer(403, trouble(said))
+    caught = str(fails(teacher, TeacherAuthError))
+    assert said in caught
+    assert "refuses access" in caught
+    assert "refuses the key" not in caught
+
+
+@pytest.mark.parametrize("said", ["Invalid API key: sk-ver*****7890", "no", "bad credentials"])
+def test_a_403_about_the_key_tells_no_part_of_it(
+    server: Server, teacher: Teacher, said: str
+) -> None:
+    server.answer(403, trouble(said))
+    caught = str(fails(teacher, TeacherAuthError))
+    assert "refuses the key" in caught
+    assert said not in caught
+
+
+@pytest.mark.parametrize(
+    ("inside", "error"),
+    [
+        ({"message": "Provider returned error", "code": 429}, TeacherRateLimitError),
+        ({"message": "No endpoints found", "code": "404"}, TeacherRequestError),
+        ({"message": "It is overloaded", "type": "overloaded_error"}, TeacherUnavailableError),
+        ({"message": "Something is wrong", "code": 10**9}, TeacherUnavailableError),
+        ({"message": "What?", "type": "invalid_request_error"}, TeacherRequestError),
+        ("Something is wrong", TeacherUnavailableError),
+    ],
+)
+def test_an_error_within_a_good_answer_is_told(
+    server: Server, teacher: Teacher, inside: Any, error: type[TeacherError]
+) -> None:
+    if isinstance(teacher, BedrockTeacher):
+        pytest.skip("botocore knows the shape of an answer, and drops what is not in it")
+    server.answer(200, {"id": None, "choices": None, "content": None, "error": inside})
+    said = inside["message"] if isinstance(inside, dict) else inside
+    assert said in str(fails(teacher, error))
+
+
+def test_a_key_in_a_header_of_the_answer_is_in_no_log(
+    server: Server, teacher: Teacher, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`no_log_tells_the_key` sees to it; here, that the header was logged at all."""
+    server.answer(200, provider.answer, x_echo=f"Bearer {provider.secret}")
+    teacher.complete(REQUEST)
+    assert any("x-echo" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("address", ["localhost:11434/v1", "ftp://127.0.0.1/v1", "example.org"])
+def test_an_address_without_http_is_told_when_the_teacher_is_made(
+    provider: Provider, address: str
+) -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        provider.make(address)
+
+
+def test_why_there_is_no_connection_is_told(
+    server: Server,
+    provider: Provider,
+    certificate_for: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with provider.make("http://127.0.0.1:9") as teacher:
+        assert "refused" in str(fails(teacher, TeacherUnavailableError)).lower()
+    with server.running(certificate_for("IP:127.0.0.1")) as url, provider.make(url) as teacher:
+        assert "certificate verify failed" in str(fails(teacher, TeacherUnavailableError))
+
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with provider.make("http://nowhere.invalid") as teacher:
+        told = str(fails(teacher, TeacherUnavailableError))
+    assert "DNS" in told or "not known" in told
+
+
+@pytest.mark.parametrize(
     ("headers", "seconds"),
     [({}, None), ({"retry_after": "7"}, 7.0), ({"retry_after": "soon"}, None),
-     ({"retry_after": "inf"}, None)],
+     ({"retry_after": "inf"}, None), ({"retry_after_ms": "300"}, 0.3)],
 )  # fmt: skip
 def test_a_rate_limit_tells_how_long_to_wait(
     server: Server, teacher: Teacher, headers: dict[str, str], seconds: float | None

@@ -15,13 +15,15 @@ import pytest
 from pgkd.errors import ConfigError, TeacherRequestError
 from pgkd.guidance.asking import samples_schema
 from pgkd.task import Taxonomy
-from pgkd.teacher import LocalTeacher, Message, Request, Sampling
+from pgkd.teacher import LocalTeacher, Message, Reply, Request, Sampling
+from pgkd.teacher.account import ReplyCache
 from pgkd.teacher.labelling import label_request
 from pgkd.teacher.local import _payload
 from pgkd.weights import DEFAULT_TEACHER, cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,21 @@ def teacher() -> Iterator[LocalTeacher]:
 def ask(text: str, *, max_tokens: int = 120) -> Request:
     schema = samples_schema(["card_lost"], 1)
     return Request((Message("user", text),), schema, Sampling(seed=3, max_tokens=max_tokens))
+
+
+def test_two_files_of_one_name_share_no_reply(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp", reason="the extra 'local' is not installed")
+    paths = [tmp_path / folder / "model.gguf" for folder in "abc"]
+    for path, end in zip(paths, (b"one", b"two", b"one"), strict=True):
+        path.parent.mkdir()
+        path.write_bytes(b"GGUF" * 1_000_000 + end)
+    first, second, copy = (LocalTeacher(str(path)) for path in paths)
+    cache, reply = ReplyCache(tmp_path / "replies"), Reply("the first one's", "m")
+    cache.keep(first, ask("Write."), reply)
+    assert cache.find(second, ask("Write.")) is None
+    assert cache.find(copy, ask("Write.")) == reply
+    assert first.model.startswith("model.gguf@")
+    assert str(tmp_path) not in first.model
 
 
 @pytest.mark.weights

@@ -181,7 +181,8 @@ def test_a_rate_limit_tells_how_long_to_wait(server: Server, teacher: OpenAITeac
         {"odd": 1},
         [1],
         "hello",
-        completion([{"type": "text", "text": "in parts"}]),
+        completion([{"type": "thinking", "thinking": []}]),
+        completion([1, {"type": "text", "text": 1}]),
     ],
 )
 def test_an_answer_that_is_none_is_unavailability(
@@ -189,6 +190,40 @@ def test_an_answer_that_is_none_is_unavailability(
 ) -> None:
     server.answer(200, body)
     with pytest.raises(TeacherUnavailableError):
+        teacher.complete(REQUEST)
+
+
+def test_of_an_answer_in_parts_the_text_counts(server: Server, teacher: OpenAITeacher) -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thought, {"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]
+    server.answer(200, completion(parts))
+    assert teacher.complete(REQUEST).text == "in parts"
+
+
+@pytest.mark.parametrize("path", ["", "/api", "/openai/"])
+def test_a_404_of_an_address_without_a_version_says_so(path: str) -> None:
+    server = Server(b"404 page not found", path=path)
+    server.answer(404, b"404 page not found")
+    with (
+        server.running() as url,
+        OpenAITeacher("m", base_url=url) as teacher,
+        pytest.raises(TeacherRequestError, match="page not found.*end in /v1"),
+    ):
+        teacher.complete(REQUEST)
+
+
+def test_a_404_of_an_address_with_a_version_does_not(
+    server: Server, teacher: OpenAITeacher
+) -> None:
+    server.answer(404, {"error": {"message": "The model `m` does not exist"}})
+    with pytest.raises(TeacherRequestError, match="does not exist") as caught:
+        teacher.complete(REQUEST)
+    assert "/v1, and" not in str(caught.value)
+
+
+def test_a_body_of_another_shape_is_told_too(server: Server, teacher: OpenAITeacher) -> None:
+    server.answer(400, [{"error": {"code": 400, "message": "That is too much."}}])
+    with pytest.raises(TeacherRequestError, match="That is too much"):
         teacher.complete(REQUEST)
 
 

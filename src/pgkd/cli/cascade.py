@@ -117,7 +117,7 @@ def _ask(
         # One by one, as the server asks: it cannot know the mean over texts that are yet to come.
         found = label_texts(
             teacher, texts, made.taxonomy, calibrate=False, seed=config.seed,
-            on_reply=lambda _: progress.advance(bar),
+            on_reply=lambda _: progress.advance(bar), needs_some=True,
         )  # fmt: skip
     return [answer.label for answer in found], _price(made.ledger)
 

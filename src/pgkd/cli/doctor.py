@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pgkd.teacher import Teacher
 
 Option = typer.Option
 
@@ -21,13 +26,13 @@ _EXTRAS = {
 
 def doctor(
     teacher: Annotated[
-        str, Option(help="Provider to ask for one sentence; 'none' asks none.")
+        str, Option(help="Provider to ask one small question; 'none' asks none.")
     ] = "local",
     teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
     base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Tell what is installed and found, and ask the teacher for one sentence."""
+    """Show what is installed and found, and ask the teacher one question as a run asks."""
     from pgkd.cli.console import print_json
     from pgkd.distill.provenance import environment
 
@@ -65,26 +70,43 @@ def _device() -> dict[str, str] | None:
 
 
 def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, Any]:
-    """One sentence of the teacher; weights that are absent are told, not fetched."""
+    """One small question in the form of a run's; missing weights are reported, not fetched."""
+    from tempfile import TemporaryDirectory
+
     from pgkd.config import Config
-    from pgkd.distill.assembly import teacher_of
+    from pgkd.distill.assembly import employed, teacher_of
     from pgkd.errors import PgkdError
-    from pgkd.teacher import Message, Request, Sampling
+    from pgkd.teacher.account import Ledger
     from pgkd.weights import DEFAULT_TEACHER, cached
 
     if provider == "local" and model is None and cached(DEFAULT_TEACHER) is None:
         return {"error": f"its weights are not here. Run: pgkd models pull {DEFAULT_TEACHER}"}
-    asked = Request(
-        (Message("user", "In one short sentence: what is text classification?"),),
-        sampling=Sampling(temperature=0.0, max_tokens=48, seed=0),
-        purpose="doctor",
-    )
     settings = {"provider": provider, "model": model, "base_url": base_url}
     try:
-        with teacher_of(Config.parse({"teacher": settings})) as teacher:
-            reply = teacher.complete(asked)
+        config = Config.parse({"teacher": {**settings, "retries": 0, "cache": "off"}})
+        with (
+            TemporaryDirectory() as folder,
+            Ledger(Path(folder) / "ledger.sqlite") as ledger,
+            teacher_of(config) as teacher,
+        ):
+            return _answered(employed(config, teacher, ledger))
     except PgkdError as error:
         return {"error": str(error)}
+
+
+def _answered(teacher: Teacher) -> dict[str, Any]:
+    """What a teacher makes of a question with a system message, a schema and a sampling."""
+    from pgkd.task import Taxonomy
+    from pgkd.teacher import Reply, Sampling
+    from pgkd.teacher.labelling import label_request, read_labels
+
+    classes = Taxonomy.from_names(["question", "greeting"])
+    asked = label_request("When does the next train leave?", classes)
+    sampling = Sampling(max_tokens=asked.sampling.max_tokens, seed=0)
+    reply: Reply = teacher.complete(replace(asked, sampling=sampling, purpose="doctor"))
+    if read_labels([reply], classes, scored=False)[0].label is None:
+        cut = ", cut off at its bound of tokens" if reply.finish_reason == "length" else ""
+        return {"error": f"its answer names no class that was offered{cut}: {reply.text[:300]!r}"}
     return {"model": reply.model, "answer": reply.text, "seconds": round(reply.seconds, 2)}
 
 

@@ -133,6 +133,7 @@ def _label(
             **how,
             seed=settings.seed,
             on_reply=lambda _: progress.advance(bar),
+            needs_some=True,
         )
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgkd.curation.reasons import Fault, Reason, Sample
+from pgkd.teacher.replies import json_values, objects, without_thinking
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 _RAW = 500  # characters of a faulty item that are kept for reading
-_DECODER = json.JSONDecoder()
 _PLACEHOLDER = re.compile(
     r"\[[A-Za-z][^\]\d]{0,40}\]|\{\{?[A-Za-z_ ]{1,40}\}\}?|<[a-z_ ]{2,40}>", re.I
 )
@@ -69,18 +69,23 @@ def parse_samples(
     limits: Limits | None = None,
     *,
     masks: Collection[str] = (),
+    count: int | None = None,
+    cut_off: bool = False,
 ) -> Parsed:
     """Read a reply of the shape ``{"samples": [{"label", "text"}], "doubtful": [...]}``.
 
     Texts may also stand by class: ``{"1": {"label": ..., "texts": [...]}, "doubtful": [...]}``.
     A reply that is cut off still gives the samples before the cut. A label off the list is a
-    fault: no other label is put in its place.
+    fault: no other label is put in its place. What stands beyond the number asked for is a fault
+    too, for few endpoints hold a schema's `maxItems`.
 
     Args:
         reply: the teacher's text.
         allowed: the classes that were asked for.
         limits: bounds of what is read.
         masks: placeholders that a text may hold, for the user's rows hold them.
+        count: samples that were asked for; None reads all.
+        cut_off: whether the reply ended at its bound of tokens, according to the provider.
     """
     limits = limits or Limits()
     if len(reply) > limits.reply_characters:
@@ -93,19 +98,20 @@ def parse_samples(
         read = _sample(item, position, allowed, limits, masks)
         (samples if isinstance(read, Sample) else faults).append(read)  # type: ignore[arg-type]
     if fault is not None:
-        faults.append(fault)
+        faults.append(_at_the_bound(fault) if cut_off else fault)
+    if count is not None and len(samples) > count:
+        detail = f"the reply holds {len(samples)} samples, and {count} were asked for"
+        faults.append(Fault(None, Reason.TOO_MANY, detail, _raw(samples[count].text)))
+        del samples[count:]
     return Parsed(tuple(samples), tuple(faults), doubtful)
 
 
 def read_json(reply: str, limits: Limits | None = None) -> Any:
-    """The first JSON object of a reply; None where it holds none, or is too long."""
-    start = reply.find("{")
-    if start < 0 or len(reply) > (limits or Limits()).reply_characters:
+    """The last JSON object of a reply; None where it holds none, or is too long."""
+    if len(reply) > (limits or Limits()).reply_characters:
         return None
-    try:
-        return _DECODER.raw_decode(reply, start)[0]
-    except (ValueError, RecursionError):
-        return None
+    found = [data for data in json_values(reply) if isinstance(data, dict)]
+    return found[-1] if found else None
 
 
 def read_description(reply: str, limits: Limits | None = None) -> str:
@@ -114,19 +120,11 @@ def read_description(reply: str, limits: Limits | None = None) -> str:
     Empty where the reply holds no such thing: a run does without.
     """
     limits = limits or Limits()
-    start = reply[: limits.reply_characters].find("{")
-    if start < 0 or len(reply) > limits.reply_characters:
+    if len(reply) > limits.reply_characters:
         return ""
-    try:
-        data, _ = _DECODER.raw_decode(reply, start)
-    except (ValueError, RecursionError):
-        return ""
-    description = data.get("description") if isinstance(data, dict) else None
-    return (
-        normalise(description[: limits.description_characters])
-        if isinstance(description, str)
-        else ""
-    )
+    found = [data["description"] for data in objects(reply, "description")]
+    texts = [text for text in found if isinstance(text, str)]
+    return normalise(texts[-1][: limits.description_characters]) if texts else ""
 
 
 def normalise(text: str) -> str:
@@ -139,30 +137,44 @@ def normalise(text: str) -> str:
 
 
 def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
-    """Items of a reply, doubted numbers, and what is wrong with the reply as a whole."""
-    start = reply.find("{")
-    bracket = reply.find("[")
-    if bracket >= 0 and (start < 0 or bracket < start):
-        start = bracket  # a bare list of samples
-    if start < 0:
+    """Items of a reply, doubted numbers, and what is wrong with the reply as a whole.
+
+    Of several answers the last one counts: models correct themselves.
+    """
+    whole = json_values(reply)
+    for data in reversed(whole):
+        if isinstance(data, dict) and (samples := _samples(data)) is not None:
+            return samples, _numbers(data.get("doubtful")), None
+    answer = without_thinking(reply)
+    start = re.search(r"[{\[]", answer)
+    if start is None:
         return [], (), Fault(None, Reason.NO_JSON, "the reply holds no JSON", reply[:_RAW])
-    try:
-        data, _ = _DECODER.raw_decode(reply, start)
-    except (ValueError, RecursionError):
-        salvaged = list(_salvage(reply, start))
+    # A list after an opening brace may be a part of an object that is cut off.
+    lists = [data for data in whole if isinstance(data, list)] if start[0] == "[" else []
+    for data in reversed(lists):
+        if len(whole) == 1 or any(isinstance(item, dict) for item in data):
+            return data, (), None
+    salvaged = list(_salvage(answer))
+    if salvaged or not whole:
         detail = f"the JSON breaks off or is damaged after {len(salvaged)} samples"
         return salvaged, (), Fault(None, Reason.CUT_OFF, detail, reply[-_RAW:])
-    samples = (data.get("samples") or _grouped(data)) if isinstance(data, dict) else data
-    if not isinstance(samples, list) or not samples:
-        detail = "the JSON has no list of texts"
-        return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
-    numbers = data.get("doubtful") if isinstance(data, dict) else None
-    return samples, _numbers(numbers), None
+    detail = "the JSON has no list of texts"
+    return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
 
 
-def _grouped(data: dict[str, Any]) -> list[Any]:
-    """The samples of ``{"1": {"label": ..., "texts": [...]}, ...}``, one after the other."""
+def _at_the_bound(fault: Fault) -> Fault:
+    """A fault of a reply that was cut off: the cause is named, and what to do about it."""
+    detail = f"{fault.detail}: it was cut off at its bound of tokens (teacher.max_tokens)"
+    return replace(fault, reason=Reason.CUT_OFF, detail=detail)
+
+
+def _samples(data: dict[str, Any]) -> list[Any] | None:
+    """The samples of an object, in a list or by class; None where it has neither."""
+    if isinstance(data.get("samples"), list):
+        return list(data["samples"])
     groups = [data, *data.values()]
+    if not any(isinstance(group, dict) and "texts" in group for group in groups):
+        return None
     return [
         {"label": group.get("label"), "text": text}
         for group in groups
@@ -178,15 +190,15 @@ def _numbers(value: Any) -> tuple[int, ...]:
     return tuple(sorted(set(found)))
 
 
-def _salvage(reply: str, start: int) -> Iterator[Any]:
+def _salvage(reply: str) -> Iterator[Any]:
     """Whole flat objects of damaged JSON, each read once: linear, whatever comes."""
-    for match in re.finditer(r"\{[^{}]*\}", reply[start:]):
+    for match in re.finditer(r"\{[^{}]*\}", reply):
         try:
             item = json.loads(match.group())
         except (ValueError, RecursionError):
             continue
         if "texts" in item:
-            yield from _grouped(item)
+            yield from _samples(item) or ()
         elif "text" in item or "label" in item:
             yield item
 

@@ -12,6 +12,7 @@ class Reason(StrEnum):
     TOO_LARGE = "reply too large"
     NO_JSON = "no JSON"
     CUT_OFF = "cut off"
+    TOO_MANY = "more than asked for"
     WRONG_TYPE = "wrong type"
     OFF_LIST = "label not asked for"
     EMPTY = "no text"

@@ -114,10 +114,12 @@ def employed(
     if how.batch or (ledger.open_batches() and teacher.batches() is not None):
         booked = BatchTeacher(
             teacher, ledger, prices=prices, limits=limits, cache=cache,
-            submits=how.batch, told=on_batch,
+            max_tokens=how.max_tokens, submits=how.batch, told=on_batch,
         )  # fmt: skip
     else:
-        booked = AccountedTeacher(teacher, ledger, prices=prices, limits=limits, cache=cache)
+        booked = AccountedTeacher(
+            teacher, ledger, prices=prices, limits=limits, cache=cache, max_tokens=how.max_tokens
+        )
     retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
     return PatientTeacher(
         booked, retries=retries, longest=how.longest, concurrency=how.concurrency, breaker=breaker

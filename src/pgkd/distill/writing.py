@@ -142,7 +142,7 @@ class Writer:
         first = last = self._ask(ask.id, ask.request)
         if not isinstance(first, Reply):
             return _Exchange(first, Parsed((), ()), first)
-        parsed = self._parse(first, ask)
+        parsed = self._parse(first, ask, ask.count)
         faults, request = parsed.faults, ask.request
         for attempt in range(1, self._repairs + 1):
             missing = ask.count - len(ask.within(parsed.samples))
@@ -152,7 +152,7 @@ class Writer:
             request = repair_request(ask.request, last, faults, missing=missing, schema=schema)
             last = self._ask(f"{ask.id}-repair{attempt}", request)
             if isinstance(last, Reply):
-                more = self._parse(last, ask)
+                more = self._parse(last, ask, missing)
                 faults = more.faults
                 # The first answer's faults stay on record: dropped texts, with their reasons.
                 parsed = replace(
@@ -162,8 +162,11 @@ class Writer:
                 )
         return _Exchange(first, parsed, last)
 
-    def _parse(self, answer: Reply, ask: Ask) -> Parsed:
-        return parse_samples(answer.text, ask.labels, masks=self._curator.masks)
+    def _parse(self, answer: Reply, ask: Ask, count: int) -> Parsed:
+        return parse_samples(
+            answer.text, ask.labels, masks=self._curator.masks,
+            count=count, cut_off=answer.finish_reason == "length",
+        )  # fmt: skip
 
     def _ask(self, call: str, request: Request) -> Reply | TeacherError:
         self._hooks.on_call(call)

@@ -83,10 +83,10 @@ def score_teacher(
         on_reply: called with every reply: the place to show progress.
 
     Raises:
-        TeacherError: a call gave no reply.
+        TeacherError: a call gave no reply, or no reply names a class.
     """
     start = time.perf_counter()
-    found = label_texts(teacher, texts, taxonomy, seed=seed, on_reply=on_reply)
+    found = label_texts(teacher, texts, taxonomy, seed=seed, on_reply=on_reply, needs_some=True)
     return score_labels(found, labels, seconds=time.perf_counter() - start, seed=seed)
 
 

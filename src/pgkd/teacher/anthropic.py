@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import closing
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teacher.base import FinishReason, Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
 from pgkd.teacher.endpoint import count_of, count_of_all
+from pgkd.teacher.refusals import Change, Payload, Refusals, asked_in_words, fewer_enums
 from pgkd.teacher.sdk import SdkTeacher
 from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 _DEFAULT_MODEL = "claude-haiku-4-5"  # answers at once; from 5 on they think first
+_FORMAT = re.compile(r"output.?(?:config|format)|structured.?output|json.?schema|\bschema\b", re.I)
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
     "max_tokens": "length",
@@ -31,14 +34,15 @@ class AnthropicTeacher(SdkTeacher):
 
     A request's schema goes out as ``output_config.format``, the structured output that is generally
     available; the newest models refuse a forced tool call. What it cannot say, such as the number
-    of items, the SDK moves into the schema's descriptions.
+    of items, the SDK moves into the schema's descriptions. Where a model refuses it, the prompt
+    asks for JSON instead, from then on (`pgkd.teacher.refusals`).
 
     No temperature, top_p or seed is sent: the API version that the SDK speaks from 2.0 on refuses
     the first two at any value, and never knew the third.
 
     Args:
-        model: the model's name. Models that think before they answer count that as output: give
-            them a larger ``max_tokens``.
+        model: the model's name. Models that think before they answer count that as output: a run
+            allows for it in its bounds, unless ``max_tokens`` is given.
         base_url: the endpoint; None is Anthropic's own, or what ``ANTHROPIC_BASE_URL`` names.
         api_key_env: environment variable that holds the key. With a `base_url` it may be unset.
             The key is read when the teacher is made, and taken out of every error message.
@@ -48,6 +52,7 @@ class AnthropicTeacher(SdkTeacher):
 
     Raises:
         MissingExtraError: the extra ``anthropic`` is not installed.
+        ConfigError: `base_url` is no address.
         TeacherAuthError: the variable is empty, and there is no `base_url`; or no HTTP header can
             carry what it holds.
     """
@@ -71,21 +76,21 @@ class AnthropicTeacher(SdkTeacher):
             timeout=timeout,
             max_retries=max_retries,
         )
+        self.refusals = Refusals(fewer_enums, _no_schema)
 
-    def complete(self, request: Request) -> Reply:
-        """Answer one request.
+    def attempt(self, request: Request) -> Reply:
+        """See `Teacher.attempt`.
 
         Raises:
-            TeacherAuthError: the key is refused.
-            TeacherRateLimitError: too many requests, also after the retries.
             TeacherRequestError: the endpoint refuses this request, or no schema can say it.
-            TeacherUnavailableError: no connection, a timeout, an overload or a server error after
-                the retries; or an answer that is none.
         """
-        payload = self._payload(request)
         start = time.perf_counter()
-        message = self._posted("/v1/messages", payload)
-        return self._reply(message, time.perf_counter() - start)
+
+        def post(payload: Payload) -> Reply:
+            message = self._posted("/v1/messages", payload)
+            return self._reply(message, time.perf_counter() - start)
+
+        return self.refusals.send(self._payload(request), post)
 
     def batches(self) -> AnthropicBatches:
         """Anthropic's Message Batches API."""
@@ -113,6 +118,8 @@ class AnthropicTeacher(SdkTeacher):
     def _reply(self, message: Any, seconds: float) -> Reply:
         # Nobody has checked it: any part may be missing or odd.
         blocks = getattr(message, "content", None)
+        if blocks is None and (error := getattr(message, "error", None)):
+            raise self._endpoint.refusal_within(error)
         reason = getattr(message, "stop_reason", None)
         finish = _FINISH.get(reason, "other") if isinstance(reason, str) else "other"
         texts = [
@@ -155,7 +162,7 @@ class AnthropicBatches(SdkBatches):
 
     def body(self, request: Request) -> dict[str, Any]:
         """A request as the endpoint wants it."""
-        return self._teacher._payload(request)
+        return self._teacher.refusals.applied(self._teacher._payload(request))
 
     def submit(self, tag: str, bodies: Mapping[str, dict[str, Any]]) -> str:
         """Hand it in; the tag is in the requests' names."""
@@ -218,7 +225,24 @@ class AnthropicBatches(SdkBatches):
         error = getattr(getattr(result, "error", None), "error", None)
         told = f"{getattr(error, 'type', None)}: {getattr(error, 'message', None)}"
         why = told if error is not None else f"it is {kind}"
-        return TeacherError(self._endpoint.told(f"did not answer it in the batch: {why}"))
+        refused = getattr(error, "type", None) == "invalid_request_error"
+        kind_of_error = TeacherRequestError if refused else TeacherError
+        return kind_of_error(self._endpoint.told(f"did not answer it in the batch: {why}"))
+
+
+def _no_schema(complaint: str, payload: Payload) -> Change | None:
+    """A model without structured outputs: the prompt asks for JSON instead."""
+
+    def in_words(payload: Payload) -> Payload:
+        if "output_config" not in payload:
+            return payload
+        others = {name: value for name, value in payload.items() if name != "output_config"}
+        asked = asked_in_words(payload["output_config"]["format"]["schema"])
+        return others | {"system": "\n\n".join(filter(None, (others.get("system"), asked)))}
+
+    if "output_config" not in payload or not _FORMAT.search(complaint):
+        return None
+    return Change("only the prompt asks for JSON", in_words)
 
 
 def _counts(batch: Any, *states: str) -> list[int]:

@@ -161,11 +161,14 @@ class Teacher(ABC):
     """Calls that it can take at once, from several threads."""
     scores_choices: bool = False
     """Whether its replies to a request with `choices` bear the scores of them all."""
+    thinks: bool = False
+    """Whether its model is known to think before it answers; its bounds then allow for it."""
 
     def _stand_for(self, other: Teacher) -> None:
         """Take the name, the prices and the abilities of the teacher that this one passes on to."""
         self.name, self.model, self.biller = other.name, other.model, other.biller
         self.concurrency, self.scores_choices = other.concurrency, other.scores_choices
+        self.thinks = other.thinks
 
     @abstractmethod
     def complete(self, request: Request) -> Reply:
@@ -174,6 +177,16 @@ class Teacher(ABC):
         Raises:
             TeacherError: no reply came; the subclass says whether a retry may help.
         """
+
+    def attempt(self, request: Request) -> Reply:
+        """Answer one request with a single call, for callers that record every call.
+
+        Raises:
+            FieldRefusedError: the endpoint refuses a part of the request, which it is not sent
+                again: ask once more.
+            TeacherError: as `complete`.
+        """
+        return self.complete(request)
 
     def prepare(self, requests: Sequence[Request]) -> None:  # noqa: B027  (most ask one by one)
         """Hear what will be asked next, each with its id; the replies may be fetched ahead.

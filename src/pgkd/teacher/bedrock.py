@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError, TeacherAuthError, TeacherError, TeacherUnavailableError
 from pgkd.extras import require
-from pgkd.teacher.base import Reply, Request, Teacher
-from pgkd.teacher.converse import STATUS, finish_of, payload_of, text_of
-from pgkd.teacher.endpoint import Endpoint, count_of, count_of_all
+from pgkd.teacher.base import Reply, Request
+from pgkd.teacher.converse import STATUS, finish_of, payload_of, refusals, text_of
+from pgkd.teacher.endpoint import Endpoint, cause_of, count_of, count_of_all
 from pgkd.teacher.quiet import Quiet
+from pgkd.teacher.refusals import AdaptingTeacher, may_think
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +32,14 @@ _LOGGERS = (
 _BEARER = "AWS_BEARER_TOKEN_BEDROCK"  # a key of Bedrock's own, in place of AWS credentials
 
 
-class BedrockTeacher(Teacher):
+class BedrockTeacher(AdaptingTeacher):
     """Asks a model on Amazon Bedrock through boto3.
 
     A request's schema goes out as the one tool that the model has to call, and the tool's input
-    comes back as the reply. Models that cannot be made to call a tool raise `TeacherRequestError`.
-    Temperature and top_p go out unless the model is a Claude, or an application inference profile
-    that may be one; there is no seed.
+    comes back as the reply. A model that cannot be made to call a tool is asked for JSON in words,
+    and what else it refuses is left out, once that is known (`pgkd.teacher.refusals`). Temperature
+    and top_p go out unless the model is a Claude, or an application inference profile that may be
+    one; there is no seed.
 
     Credentials come from AWS's own chain, such as the environment and profiles. pgkd does not read
     them, and takes what was sent of them out of every error message.
@@ -74,6 +76,8 @@ class BedrockTeacher(Teacher):
         self._http_errors: Any = require("urllib3.exceptions", **_JOB)
         self._parser_error = require("botocore.parsers", **_JOB).ResponseParserError
         self.model = model
+        self.thinks = may_think(model)
+        self.refusals = refusals()
         config = require("botocore.config", **_JOB).Config(
             connect_timeout=timeout,
             read_timeout=timeout,
@@ -91,31 +95,17 @@ class BedrockTeacher(Teacher):
             raise ConfigError(f"The bedrock teacher cannot be set up: {error}") from error
         except ValueError:  # its text repeats the address, which may hold a password
             raise ConfigError("The bedrock teacher's base_url is no address.") from None
+        if not self._client.meta.endpoint_url.startswith(("http://", "https://")):
+            self._client.close()
+            raise ConfigError("The bedrock teacher's base_url needs http:// or https://.")
         self._endpoint = Endpoint(self._client.meta.endpoint_url)
         self._quiet = Quiet(lambda text: self._endpoint.redacted(text), *_LOGGERS)
         self._client.meta.events.register("before-send.bedrock-runtime.Converse", self._send)
 
-    def complete(self, request: Request) -> Reply:
-        """Answer one request.
-
-        Raises:
-            TeacherAuthError: the credentials are refused, or can no longer be had.
-            TeacherRateLimitError: too many requests, also after the retries.
-            TeacherRequestError: the endpoint refuses this request.
-            TeacherUnavailableError: no connection, a timeout or a server error after the retries;
-                or an answer that is none.
-        """
-        payload = payload_of(request, self.model)
+    def attempt(self, request: Request) -> Reply:
+        """See `Teacher.attempt`."""
         start = time.perf_counter()
-        try:
-            answer = self._client.converse(**payload)
-            text = text_of(answer)
-        # `from None`: a traceback that shows botocore's error would show what it may quote.
-        except (self._errors.ClientError, self._errors.BotoCoreError) as error:
-            raise self._told(error) from None
-        except (self._parser_error, *_ODD) as error:
-            told = self._endpoint.told(f"sent no answer of Converse: {error}")
-            raise TeacherUnavailableError(told) from None
+        answer, text = self.refusals.send(payload_of(request, self.model), self._converse)
         seconds, usage = time.perf_counter() - start, answer.get("usage") or {}
         cached = usage.get("cacheReadInputTokens")
         return Reply(
@@ -129,6 +119,18 @@ class BedrockTeacher(Teacher):
             finish_reason=finish_of(answer),
             cached_tokens=count_of(cached),
         )
+
+    def _converse(self, payload: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """What the model answers, and the text of it."""
+        try:
+            answer = self._client.converse(**payload)
+            return answer, text_of(answer)
+        # `from None`: a traceback that shows botocore's error would show what it may quote.
+        except (self._errors.ClientError, self._errors.BotoCoreError) as error:
+            raise self._told(error) from None
+        except (self._parser_error, *_ODD) as error:
+            message = self._endpoint.told(f"sent no answer of Converse: {error}")
+            raise TeacherUnavailableError(message) from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -169,7 +171,8 @@ class BedrockTeacher(Teacher):
             return self._endpoint.refusal(400, str(error))
         # What has no class of its own may quote the headers, and in them the credentials.
         quoted = kind if kind == "HTTPClientError" else f"{kind}: {error}"
-        return TeacherUnavailableError(self._endpoint.told(f"failed: {quoted}"))
+        why = cause_of(error, OSError)
+        return TeacherUnavailableError(self._endpoint.told(f"failed: {quoted}{why}"))
 
 
 class _Body:

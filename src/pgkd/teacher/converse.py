@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
+
+from pgkd.teacher.refusals import (
+    Change,
+    Payload,
+    Refusals,
+    about_system,
+    asked_in_words,
+    fewer_enums,
+    leave_out,
+)
 
 if TYPE_CHECKING:
     from pgkd.teacher.base import FinishReason, Request
@@ -41,6 +52,9 @@ STATUS: dict[str, int] = {
 }  # fmt: skip
 # Claude models refuse temperature, top_p or the pair; a profile of one's own hides its model.
 _UNSAMPLED = ("anthropic.", "application-inference-profile/")
+
+
+_TOOLS = re.compile(r"\btools?\b|tool.?(?:config|choice|use)|\bschema\b", re.I)
 
 
 def payload_of(request: Request, model: str) -> dict[str, Any]:
@@ -84,3 +98,50 @@ def text_of(answer: dict[str, Any]) -> str | None:
 def finish_of(answer: dict[str, Any]) -> FinishReason:
     """How the reply ended."""
     return _FINISH.get(answer.get("stopReason") or "", "other")
+
+
+def refusals() -> Refusals:
+    """What a model may refuse."""
+    return Refusals(
+        leave_out("inferenceConfig", "topP", names=("top_p", "topP")),
+        leave_out("inferenceConfig", "temperature"),
+        fewer_enums,
+        _no_tool,
+        _no_system,
+    )
+
+
+def _no_tool(complaint: str, payload: Payload) -> Change | None:
+    """A model that cannot be made to call a tool: the prompt asks for JSON instead."""
+
+    def in_words(payload: Payload) -> Payload:
+        if "toolConfig" not in payload:
+            return payload
+        others = {name: value for name, value in payload.items() if name != "toolConfig"}
+        tool = payload["toolConfig"]["tools"][0]["toolSpec"]
+        asked = {"text": asked_in_words(tool["inputSchema"]["json"])}
+        if "system" in others:
+            return others | {"system": [*others["system"], asked]}
+        return others | {"messages": _with_first(others["messages"], [asked])}
+
+    if "toolConfig" not in payload or not _TOOLS.search(complaint):
+        return None
+    return Change("the prompt asks for JSON, and no tool is forced", in_words)
+
+
+def _no_system(complaint: str, payload: Payload) -> Change | None:
+    def merged(payload: Payload) -> Payload:
+        if "system" not in payload:
+            return payload
+        others = {name: value for name, value in payload.items() if name != "system"}
+        return others | {"messages": _with_first(others["messages"], payload["system"])}
+
+    if "system" not in payload or not about_system(complaint):
+        return None
+    return Change("the system message is part of the user's message", merged)
+
+
+def _with_first(messages: list[Any], blocks: list[Any]) -> list[Any]:
+    """Messages whose first one begins with these blocks."""
+    first, *others = messages
+    return [{**first, "content": [*blocks, *first["content"]]}, *others]

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pgkd.errors import ConfigError, TeacherRequestError
+from pgkd.errors import ConfigError, TeacherError, TeacherRequestError
 from pgkd.teacher.base import Message, Reply, Request, Sampling
 from pgkd.teacher.patient import with_breaker
 from pgkd.teacher.pool import in_order
 from pgkd.teacher.prompts import render
+from pgkd.teacher.replies import objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,6 +43,7 @@ Method = Literal["auto", "score", "answer", "agree"]
 METHODS: tuple[Method, ...] = ("auto", "score", "answer", "agree")
 
 _TEXT_WORDS = 300  # of a text that is shown: the context of a local teacher is small
+_SHOWN = 300  # characters of a reply that an error shows
 _TEMPERATURE = 0.7  # of answers that are drawn to see whether they agree
 _ENOUGH_FOR_PRIOR = 20  # texts: the mean over fewer says more of them than of the model
 
@@ -73,6 +75,7 @@ def label_texts(
     calibrate: bool = True,
     seed: int = 0,
     on_reply: Callable[[Reply], object] = lambda reply: None,
+    needs_some: bool = False,
 ) -> list[Labelled]:
     """Let a teacher classify texts, as many at once as it takes.
 
@@ -89,13 +92,14 @@ def label_texts(
         seed: of every request. A single answer is drawn at temperature 0, so most providers have no
             use for it.
         on_reply: called with every reply, in the order asked: the place to show progress.
+        needs_some: whether it is an error if no text at all gets a label.
 
     Returns:
         n answers, in the order of the texts.
 
     Raises:
         TeacherError: a call gave no reply, or so many in a row were refused that it cannot be the
-            texts.
+            texts; or no text got a label, and some are needed.
         ConfigError: the teacher tells no scores, and the method needs them.
     """
     chosen = _method(method, teacher)
@@ -107,12 +111,14 @@ def label_texts(
         for request in _requests(text, taxonomy, chosen, repeats, examples=examples, seed=seed)
     )
     replies = list(_replies(teacher, requests, on_reply))
-    if chosen != "agree":
-        return read_labels(replies, taxonomy, scored=chosen == "score", calibrate=calibrate)
-    return [
-        _agreed(replies[start : start + repeats], taxonomy)
-        for start in range(0, len(replies), repeats)
-    ]
+    if chosen == "agree":
+        starts = range(0, len(replies), repeats)
+        found = [_agreed(replies[start : start + repeats], taxonomy) for start in starts]
+    else:
+        found = read_labels(replies, taxonomy, scored=chosen == "score", calibrate=calibrate)
+    if needs_some and found and all(answer.label is None for answer in found):
+        raise TeacherError(_nothing_read(len(found), replies))
+    return found
 
 
 def label_request(
@@ -184,11 +190,8 @@ def read_many_labels(reply: Reply | None, n: int, taxonomy: Taxonomy) -> list[st
 
     A reply with another number of labels says nothing: nobody knows which text each is of.
     """
-    try:
-        answer = None if reply is None else json.loads(reply.text)
-    except (ValueError, RecursionError):
-        answer = None
-    labels = answer.get("labels") if isinstance(answer, dict) else None
+    found = [] if reply is None else objects(reply.text, "labels")
+    labels = found[-1]["labels"] if found else None
     if not isinstance(labels, list) or len(labels) != n:
         return [None] * n
     return [x if isinstance(x, str) and x in taxonomy.index else None for x in labels]
@@ -307,6 +310,17 @@ def _likeliest(probabilities: NDArray[np.float64], taxonomy: Taxonomy) -> Labell
     )
 
 
+def _nothing_read(n: int, replies: Sequence[Reply | None]) -> str:
+    """Why no text has a label, with one reply as an example."""
+    message = f"The teacher named a class of the list for none of {n} texts."
+    last = next((reply for reply in reversed(replies) if reply is not None), None)
+    if last is None:
+        return f"{message} It refused them all."
+    if last.finish_reason == "length":
+        message += " Its replies are cut off at their bound of tokens: raise teacher.max_tokens."
+    return f"{message} One reply: {' '.join(last.text.split())[:_SHOWN]!r}"
+
+
 def _answered(reply: Reply | None, taxonomy: Taxonomy) -> Labelled:
     label = _label_of(reply, taxonomy)
     if reply is None or label is None or reply.logprob is None:
@@ -337,9 +351,7 @@ def _shorten(text: str) -> str:
 
 
 def _label_of(reply: Reply | None, taxonomy: Taxonomy) -> str | None:
-    try:
-        answer = None if reply is None else json.loads(reply.text)
-    except (ValueError, RecursionError):
-        return None
-    label = answer.get("label") if isinstance(answer, dict) else None
+    """The class that a reply names; of several answers the last one counts."""
+    answers = [] if reply is None else objects(reply.text, "label")
+    label = answers[-1]["label"] if answers else None
     return label if isinstance(label, str) and label in taxonomy.index else None

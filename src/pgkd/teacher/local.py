@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import threading
@@ -15,6 +16,7 @@ from pgkd.teacher.base import FinishReason, Reply, Request, Teacher
 from pgkd.teacher.scoring import END, score_choices
 from pgkd.weights import DEFAULT_TEACHER, ensure, find
 
+_SAMPLE = 1_000_000  # bytes of either end of a file that identify it
 _POLL = 0.2  # seconds between two looks for Ctrl-C
 _LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
 # Small models fall into loops. DRY sampling weighs down only what would prolong a stretch of more
@@ -60,6 +62,7 @@ class LocalTeacher(Teacher):
                 "`pgkd models list` nor a GGUF file."
             )
         require("xllamacpp", extra="local", job="The local teacher")
+        self.model = _identity(self._model)
 
     def complete(self, request: Request) -> Reply:
         """Answer one request; Ctrl-C is heard while the model writes.
@@ -170,6 +173,25 @@ class LocalTeacher(Teacher):
             _await(self._ended)
             self._caller.join()
             self._caller = None
+
+
+def _identity(model: str) -> str:
+    """The model's name in the reply cache; for a file, its name with a hash of its content.
+
+    The first megabyte of a GGUF file describes the weights and the last one consists of them. To
+    read the gigabytes in between would take longer than a call.
+    """
+    path = Path(model)
+    if find(model) is not None or not path.is_file():
+        return model
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        digest.update(str(size).encode())
+        for start in (0, max(0, size - _SAMPLE)):
+            file.seek(start)
+            digest.update(file.read(_SAMPLE))
+    return f"{path.name}@{digest.hexdigest()[:12]}"
 
 
 def _await(ended: threading.Event) -> None:

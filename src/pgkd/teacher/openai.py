@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from pgkd.errors import TeacherError, TeacherRequestError
-from pgkd.teacher.base import FinishReason, Reply, Request
+from pgkd.errors import TeacherError
+from pgkd.teacher.base import Reply, Request
 from pgkd.teacher.batch import BatchState, Trace
+from pgkd.teacher.chat import finish_of, logprob_of, payload_of, refusals, text_of
 from pgkd.teacher.endpoint import count_of
 from pgkd.teacher.sdk import SdkTeacher
 from pgkd.teacher.sdk_batches import CLOCKS_DIFFER, SdkBatches
@@ -19,19 +20,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _DEFAULT_MODEL = "gpt-4o-mini"
-_FINISH: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "refusal",
-}
 
 
 class OpenAITeacher(SdkTeacher):
     """Asks an OpenAI-compatible endpoint through the official SDK.
 
-    A request's schema goes out as a strict ``json_schema`` response format. There is no silent
-    fallback: an endpoint that rejects it raises `TeacherRequestError`, one that ignores it may
-    answer anything, and the reader of the reply checks it in either case.
+    A request's schema goes out as a strict ``json_schema`` response format. What an endpoint
+    refuses of a request is learnt from its error, left out or expressed otherwise from then on,
+    and logged once (`pgkd.teacher.refusals`). The reader of a reply checks it in any case.
 
     Args:
         model: the model's name at the endpoint.
@@ -42,9 +38,12 @@ class OpenAITeacher(SdkTeacher):
         timeout: seconds to wait for a connection, or for the next bytes of an answer.
         max_retries: times that the SDK repeats a call after a rate limit or server trouble. A run
             repeats calls itself, and writes down each attempt.
+        reasoning_effort: how long a reasoning model thinks, such as ``"low"``; None leaves it to
+            the model.
 
     Raises:
         MissingExtraError: the extra ``openai`` is not installed.
+        ConfigError: `base_url` is no address.
         TeacherAuthError: the variable is empty, and there is no `base_url`; or no HTTP header can
             carry what it holds.
     """
@@ -60,6 +59,7 @@ class OpenAITeacher(SdkTeacher):
         api_key_env: str = "OPENAI_API_KEY",
         timeout: float = 120.0,
         max_retries: int = 0,
+        reasoning_effort: str | None = None,
     ) -> None:
         super().__init__(
             model,
@@ -68,27 +68,20 @@ class OpenAITeacher(SdkTeacher):
             timeout=timeout,
             max_retries=max_retries,
         )
+        self.refusals = refusals()
+        self._effort = reasoning_effort
+        if "/v" not in urlsplit(self.biller).path:
+            self._endpoint.hint = " Most base_urls end in /v1, and this one does not."
 
-    def complete(self, request: Request) -> Reply:
-        """Answer one request.
-
-        Raises:
-            TeacherAuthError: the key is refused.
-            TeacherRateLimitError: too many requests, also after the retries.
-            TeacherRequestError: the endpoint refuses this request.
-            TeacherUnavailableError: no connection, a timeout or a server error after the retries.
-        """
+    def attempt(self, request: Request) -> Reply:
+        """See `Teacher.attempt`."""
         start = time.perf_counter()
-        payload = _payload(request, self.model)
-        try:
+
+        def post(payload: dict[str, Any]) -> Reply:
             completion = self._posted("/chat/completions", payload)
-        except TeacherRequestError as error:
-            # A log-probability is wanted, not needed: reasoning models refuse to tell it.
-            if "logprobs" not in payload or "logprobs" not in str(error):
-                raise
-            del payload["logprobs"]
-            completion = self._posted("/chat/completions", payload)
-        return self._reply(completion, time.perf_counter() - start)
+            return self._reply(completion, time.perf_counter() - start)
+
+        return self.refusals.send(payload_of(request, self.model, self._effort), post)
 
     def batches(self) -> OpenAIBatches:
         """OpenAI's Batch API; few other endpoints have it."""
@@ -99,8 +92,10 @@ class OpenAITeacher(SdkTeacher):
         choices = getattr(completion, "choices", None)
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(choice, "message", None)
-        text = getattr(message, "content", None) or ""
-        text = self._endpoint.checked(None if message is None else text)
+        error = getattr(completion, "error", None) or getattr(choice, "error", None)
+        if error and not getattr(message, "content", None):
+            raise self._endpoint.refusal_within(error)
+        text = self._endpoint.checked(text_of(message))
         usage, served = getattr(completion, "usage", None), getattr(completion, "model", None)
         details = getattr(usage, "prompt_tokens_details", None)
         return Reply(
@@ -109,8 +104,8 @@ class OpenAITeacher(SdkTeacher):
             input_tokens=count_of(getattr(usage, "prompt_tokens", None)),
             output_tokens=count_of(getattr(usage, "completion_tokens", None)),
             seconds=round(seconds, 3),
-            finish_reason=_finish(choice, message),
-            logprob=_logprob(choice),
+            finish_reason=finish_of(choice, message),
+            logprob=logprob_of(choice),
             cached_tokens=count_of(getattr(details, "cached_tokens", None)),
         )
 
@@ -126,7 +121,8 @@ class OpenAIBatches(SdkBatches):
 
     def body(self, request: Request) -> dict[str, Any]:
         """A request as the endpoint wants it."""
-        return _payload(request, self._teacher.model)
+        payload = payload_of(request, self._teacher.model, self._teacher._effort)
+        return self._teacher.refusals.applied(payload)
 
     def submit(self, tag: str, bodies: Mapping[str, dict[str, Any]]) -> str:
         """Send the file up, and have it answered."""
@@ -200,39 +196,3 @@ def _why(batch: Any) -> str:
     errors = getattr(getattr(batch, "errors", None), "data", None)
     told = [getattr(error, "message", None) for error in errors] if isinstance(errors, list) else []
     return " ".join(str(message) for message in told if message) or "no reason is given"
-
-
-def _payload(request: Request, model: str) -> dict[str, Any]:
-    sampling = request.sampling
-    payload: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
-    }
-    if sampling.seed is not None:
-        payload["seed"] = sampling.seed
-    if request.wants_logprob:
-        payload["logprobs"] = True
-    if request.schema is not None:
-        schema = {"name": "answer", "schema": request.schema, "strict": True}
-        payload["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return payload
-
-
-def _finish(choice: Any, message: Any) -> FinishReason:
-    if getattr(message, "refusal", None):
-        return "refusal"
-    reason = getattr(choice, "finish_reason", None)
-    return _FINISH.get(reason, "other") if isinstance(reason, str) else "other"
-
-
-def _logprob(choice: Any) -> float | None:
-    """Log-probability of the whole answer: the sum over its tokens."""
-    tokens = getattr(getattr(choice, "logprobs", None), "content", None)
-    if not isinstance(tokens, list) or not tokens:
-        return None
-    told = [getattr(token, "logprob", None) for token in tokens]
-    numbers = [float(value) for value in told if isinstance(value, int | float)]
-    return min(0.0, sum(numbers)) if len(numbers) == len(told) else None

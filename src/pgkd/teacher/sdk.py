@@ -6,18 +6,30 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pgkd.errors import TeacherUnavailableError
+from pgkd.errors import ConfigError, TeacherUnavailableError
 from pgkd.extras import require
-from pgkd.teacher.base import Teacher
 from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of, parsed
 from pgkd.teacher.quiet import Quiet
+from pgkd.teacher.refusals import AdaptingTeacher, may_think
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
 
-class SdkTeacher(Teacher):
+# httpx and httpx2, and what these rest on: it logs the headers of every answer.
+_LOGGERS = tuple(
+    f"{package}{name}"
+    for two in ("", "2")
+    for package, names in (
+        (f"httpx{two}", ("",)),
+        (f"httpcore{two}", (".connection", ".http11", ".http2", ".proxy", ".socks")),
+    )
+    for name in names
+)
+
+
+class SdkTeacher(AdaptingTeacher):
     """A teacher behind an official SDK whose package and extra bear the teacher's name.
 
     A subclass names the SDK's client in `client_class`, and takes the arguments as its own.
@@ -31,6 +43,7 @@ class SdkTeacher(Teacher):
 
     Raises:
         MissingExtraError: the extra is not installed.
+        ConfigError: `base_url` is no address.
         TeacherAuthError: the variable is empty, and there is no `base_url`; or no HTTP header can
             carry what it holds.
     """
@@ -50,6 +63,7 @@ class SdkTeacher(Teacher):
         self._sdk: ModuleType = require(self.name, extra=self.name, job=f"The {self.name} teacher")
         key = key_of(api_key_env, needed=base_url is None)
         self.model = model
+        self.thinks = may_think(model)
         self._timeout = timeout
         self._http = http_of(self._sdk)
         self._tls = self._http.create_ssl_context()  # once: it reads hundreds of certificates
@@ -63,9 +77,11 @@ class SdkTeacher(Teacher):
         self._clients = [self._client]
         self._idle = deque(self._clients)
         self.biller = str(self._client.base_url)
+        if not self.biller.startswith(("http://", "https://")):  # untold: it may hold a password
+            self._client.close()
+            raise ConfigError(f"The {self.name} teacher's base_url needs http:// or https://.")
         self._endpoint = Endpoint(self.biller, key)
-        loggers = (f"{self.name}._base_client", "httpx", "httpx2")
-        self._quiet = Quiet(self._endpoint.redacted, *loggers)
+        self._quiet = Quiet(self._endpoint.redacted, f"{self.name}._base_client", *_LOGGERS)
 
     def close(self) -> None:
         """Close the connections."""

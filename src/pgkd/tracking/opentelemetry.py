@@ -18,7 +18,7 @@ from pgkd.tracking.base import Ending, TrackedRun, Tracker
 from pgkd.tracking.settings import placeless
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pgkd.teacher.batch import BatchApi
 
@@ -177,13 +177,24 @@ class _TracedTeacher(Teacher):
         Raises:
             TeacherError: the teacher's.
         """
+        return self._traced(request, self._teacher.complete)
+
+    def attempt(self, request: Request) -> Reply:
+        """Make one call, within a span.
+
+        Raises:
+            TeacherError: the teacher's.
+        """
+        return self._traced(request, self._teacher.attempt)
+
+    def _traced(self, request: Request, ask: Callable[[Request], Reply]) -> Reply:
         model = placeless(self.model)
         asked = _request_attributes(request, self.name, model)
         name = f"chat {model}".strip()
         span = self._tracker.start_call(name, asked, remote=self.biller is not None)
         with self._tracker.during(span):
             try:
-                reply = self._teacher.complete(request)
+                reply = ask(request)
             except BaseException as error:
                 self._tracker.failed(span, error)
                 raise

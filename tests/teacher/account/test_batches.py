@@ -6,6 +6,7 @@ import time
 import tracemalloc
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,35 @@ def test_what_failed_in_the_batch_is_asked_at_once_at_the_whole_price(
     charged = end in ("missing", "damaged")  # perhaps: nobody knows
     kinds = {call.error_kind for call in desk.calls() if call.state == "failed"}
     assert (kinds == {"TeacherUnavailableError"}) == charged
+
+
+def test_what_a_batch_was_refused_for_is_learnt_by_one_call_and_the_rest_is_a_batch_again(
+    desk: Desk, service: Service
+) -> None:
+    service.ends = lambda n: "refused" if len(service.batches) == 1 else "answered"
+    service.quoted = "temperature: not supported; the grammar is too large"
+    single = "POST /v1/chat" if desk.submit == "POST /v1/batches" else "POST /v1/messages"
+    results_read: list[int] = []
+
+    def shaped(lines: list[bytes]) -> list[bytes]:
+        if not results_read:  # the next call is not a batch
+            service.faults = [Fault(single, 400)]
+        results_read.append(len(lines))
+        return lines
+
+    service.shaped = shaped
+    schema = {
+        "type": "object",
+        "properties": {"label": {"type": "string", "enum": ["a", "b"]}},
+        "required": ["label"],
+        "additionalProperties": False,
+    }
+    requests = [replace(request, schema=schema) for request in asked(4)]
+    with desk.life() as life:
+        assert fetch(life, requests) == answers(4)
+    assert len(service.asked) == 1
+    assert [len(batch.requests) for batch in service.batches.values()] == [4, 3]
+    assert desk.states.split() == ["failed"] * 5 + ["replied"] * 4
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled"])

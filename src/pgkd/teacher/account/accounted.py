@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pgkd.errors
-from pgkd.errors import ConfigError, TeacherError, TeacherUnavailableError
+from pgkd.errors import ConfigError, FieldRefusedError, TeacherError, TeacherUnavailableError
 from pgkd.teacher.account.budget import Amount, Budget, Limits, most_tokens
 from pgkd.teacher.account.prices import prices_of
 from pgkd.teacher.base import Reply, Request, Teacher
+from pgkd.teacher.replies import without_thinking
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from pgkd.teacher.account.cache import ReplyCache
     from pgkd.teacher.account.ledger import Call, Ledger
     from pgkd.teacher.account.prices import Prices
+
+_log = logging.getLogger(__name__)
+_THINKING_TOKENS = 8192  # added to the bound of an answer; providers advise thousands
 
 FROM_CACHE = "cache"
 """What the ledger gives as the source of the price where a reply was paid for by another run."""
@@ -34,6 +40,8 @@ class AccountedTeacher(Teacher):
         prices: what its tokens cost; default: its biller's list.
         limits: the most that all calls in the ledger may use.
         cache: replies that other runs have paid for.
+        max_tokens: bound of every reply; None takes each request's own, with thinking tokens on
+            top where the model is known to think.
 
     Raises:
         ConfigError: there is a limit in US dollars, and no price to count them by.
@@ -47,9 +55,13 @@ class AccountedTeacher(Teacher):
         prices: Prices | None = None,
         limits: Limits | None = None,
         cache: ReplyCache | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self._stand_for(teacher)
         self._teacher = teacher
+        self._max_tokens = max_tokens
+        self._warned = False
+        self._lessons = 0  # calls whose refusal changed what is sent
         self._ledger = ledger
         self._cache = cache
         self._prices = prices or prices_of(teacher.biller)
@@ -68,6 +80,7 @@ class AccountedTeacher(Teacher):
             BudgetExhaustedError: the call might pass a limit. It was not made.
             TeacherError: no reply came, now or when the run went on without it.
         """
+        request = self._bounded(request)
         settled = self._ledger.settled(request)
         if settled is not None:
             return _again(settled)
@@ -78,14 +91,65 @@ class AccountedTeacher(Teacher):
             return stored
         return self._ask(request)
 
+    def _bounded(self, request: Request) -> Request:
+        """A request with the user's bound, if there is one."""
+        if self._max_tokens is None:
+            return request
+        return replace(request, sampling=replace(request.sampling, max_tokens=self._max_tokens))
+
+    def _with_thinking_tokens(self, request: Request) -> Request:
+        """A request as it is sent: unless the user set a bound, a model that thinks gets more.
+
+        Ledger and cache identify the request by the bound without these tokens, because a run may
+        learn only halfway through that its model thinks.
+        """
+        if self._max_tokens is not None or not self.thinks:
+            return request
+        bound = request.sampling.max_tokens + _THINKING_TOKENS
+        return replace(request, sampling=replace(request.sampling, max_tokens=bound))
+
     def _ask(self, request: Request) -> Reply:
+        """The reply; calls that were refused, and taught how to ask, precede it in the ledger."""
+        while True:
+            thought = self.thinks
+            try:
+                reply = self._call(request)
+            except FieldRefusedError as refusal:
+                self.thinks = self.thinks or refusal.thinks
+                self._lessons += 1
+                continue
+            if reply.finish_reason != "length":
+                return reply
+            self._notice_thinking(reply)
+            if thought or not self.thinks or self._max_tokens is not None:
+                self._warn(request)
+                return reply
+
+    def _notice_thinking(self, reply: Reply) -> None:
+        """A reply that is cut off before its answer begins shows that the model thinks."""
+        cut_off = reply.finish_reason == "length"
+        self.thinks = self.thinks or (cut_off and not without_thinking(reply.text).strip())
+
+    def _warn(self, request: Request) -> None:
+        if not self._warned:
+            self._warned = True
+            bound = self._with_thinking_tokens(request).sampling.max_tokens
+            _log.warning(
+                "A reply of %s was cut off at its bound of %d tokens. If it happens often, "
+                "set teacher.max_tokens to more.",
+                self.model or self.name,
+                bound,
+            )
+
+    def _call(self, request: Request) -> Reply:
         """A call that leaves: reserved, written down, made, written down, settled."""
-        most = most_of(request, self.model, self._prices)
+        sent = self._with_thinking_tokens(request)
+        most = most_of(sent, self.model, self._prices)
         self._budget.reserve(most)
         n = self._ledger.begin(request, self.name, most)
         used = most  # until the end is known: a call that broke off may have been charged
         try:
-            reply = self._teacher.complete(request)
+            reply = self._teacher.attempt(sent)
             cost = cost_of(reply, self.model, self._prices)
             self._ledger.finish(n, reply, cost, self._prices.source)
             if self._cache:
@@ -141,6 +205,8 @@ def used_by(reply: Reply, cost: Decimal | None, most: Amount) -> Amount:
 
 def used_by_failure(kind: str | None, most: Amount) -> Amount:
     """A refused call costs nothing; one that broke off may have been answered and charged."""
+    if kind == FieldRefusedError.__name__:
+        return Amount()  # it will be made again, and counts then
     return most if kind == TeacherUnavailableError.__name__ else Amount(1)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -108,6 +108,7 @@ class BatchTeacher(AccountedTeacher):
         prices: of calls that are answered at once; a batch costs half.
         limits: as of an `AccountedTeacher`.
         cache: as of an `AccountedTeacher`.
+        max_tokens: as of an `AccountedTeacher`.
         submits: whether batches are handed in. If not, earlier ones are collected, and those that
             cannot be are given up.
         told: hears how far the batches are, after each look.
@@ -125,11 +126,14 @@ class BatchTeacher(AccountedTeacher):
         prices: Prices | None = None,
         limits: Limits | None = None,
         cache: ReplyCache | None = None,
+        max_tokens: int | None = None,
         submits: bool = True,
         told: Callable[[BatchProgress], None] = lambda progress: None,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        super().__init__(teacher, ledger, prices=prices, limits=limits, cache=cache)
+        super().__init__(
+            teacher, ledger, prices=prices, limits=limits, cache=cache, max_tokens=max_tokens
+        )
         api = teacher.batches()
         if api is None:
             raise ConfigError(
@@ -142,6 +146,7 @@ class BatchTeacher(AccountedTeacher):
         self._told = told
         self._sleep = sleep
         self._out: list[_Batch] = []
+        self._refused_requests: list[Request] = []
 
     def prepare(self, requests: Sequence[Request]) -> None:
         """Fetch the replies to these requests, as far as the budget has room for them.
@@ -157,9 +162,22 @@ class BatchTeacher(AccountedTeacher):
         self._collect()
         if not self._submits:
             return
-        waiting = deque(request for request in requests if self._is_open(request))
+        bounded = map(self._bounded, requests)
+        waiting = deque(request for request in bounded if self._is_open(request))
         while self._book(waiting):  # again with what the last ones have left of the budget
+            self._refused_requests.clear()
             self._collect()
+            waiting.extend(self._worth_another_batch())
+
+    def _worth_another_batch(self) -> list[Request]:
+        """Refused requests, if a single call learns from its refusal, as no batch can."""
+        if len(self._refused_requests) < 2:
+            return []
+        first, *others = self._refused_requests
+        lessons = self._lessons
+        with suppress(TeacherError):  # the request is sent again on its own, and reports it then
+            self.complete(first)
+        return others if self._lessons > lessons else []
 
     def _is_open(self, request: Request) -> bool:
         if self._ledger.settled(request) is not None:
@@ -197,11 +215,14 @@ class BatchTeacher(AccountedTeacher):
         while waiting and batch.size < self._api.most_requests:
             request = waiting[0]
             try:
-                size += len(json.dumps(self._api.body(request))) + _AROUND_A_REQUEST
+                size += (
+                    len(json.dumps(self._api.body(self._with_thinking_tokens(request))))
+                    + _AROUND_A_REQUEST
+                )
             except TeacherRequestError:
                 waiting.popleft()  # `complete` will tell
                 continue
-            most = most_of(request, self.model, self._batch_prices)
+            most = most_of(self._with_thinking_tokens(request), self.model, self._batch_prices)
             too_large = batch.calls and size > self._api.most_bytes
             if too_large or not self._budget.reserve_at_once(most):
                 return
@@ -262,7 +283,8 @@ class BatchTeacher(AccountedTeacher):
             if not self._submits:
                 self._give_up(batch, "it never arrived")
                 return
-        bodies = {name: self._api.body(booked.request) for name, booked in batch.calls.items()}
+        sent = self._with_thinking_tokens
+        bodies = {name: self._api.body(sent(call.request)) for name, call in batch.calls.items()}
         try:
             self._name(batch, self._api.submit(batch.tag, bodies))
         except TeacherUnavailableError:
@@ -328,7 +350,10 @@ class BatchTeacher(AccountedTeacher):
             if self._cache:
                 self._cache.keep(self._teacher, booked.request, end)
             used = used_by(end, cost, booked.most)
+            self._notice_thinking(end)
         else:
+            if isinstance(end, TeacherRequestError):
+                self._refused_requests.append(booked.request)
             self._ledger.fail(booked.n, end)
             used = used_by_failure(type(end).__name__, booked.most)
             batch.failed += 1

@@ -240,14 +240,14 @@ class Ledger:
     def settled(self, request: Request) -> Call | None:
         """How this request ended in an earlier life of the run; None where it has to be asked.
 
-        A reply settles it for good. A failure does only if the run went on to a later round: its
-        later requests rest on it. In the last round a failed call is worth another try.
+        A reply settles it for good, the last one where it was asked again. A failure does only if
+        the run went on to a later round: its later requests rest on it. In the last round a failed
+        call is worth another try.
         """
         found = None
         for call in self._select("WHERE id = ? AND key = ? ORDER BY n", (request.id, request.key)):
-            if call.state == "replied":
-                return call
-            if call.state == "failed" and call.round < self._resumed_in:
+            failed_for_good = call.state == "failed" and call.round < self._resumed_in
+            if call.state == "replied" or (failed_for_good and not (found and found.reply)):
                 found = call
         return found
 
