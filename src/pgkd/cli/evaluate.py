@@ -90,13 +90,12 @@ def _teacher(
     from rich.progress import Progress
 
     from pgkd.cli.console import console
-    from pgkd.config import Config
     from pgkd.distill import RunFolder
     from pgkd.distill.assembly import employed, teacher_of
     from pgkd.evaluation import draw_rows, score_teacher
 
     run = RunFolder.open(path)
-    config = Config.from_yaml(run.path / "config.yaml")
+    config = run.config()
     drawn = draw_rows(len(texts), n, seed)
     shell = console(stderr=True)
     with (

@@ -14,7 +14,7 @@ from pgkd.distill.estimate import Estimate, EstimateFirst, estimate_of, round_ze
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
-from pgkd.distill.resume import begin_or_resume
+from pgkd.distill.resume import begin_or_resume, resuming
 from pgkd.distill.review import ReviewedGuide, Reviews
 from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
@@ -182,11 +182,11 @@ class Distiller:
         config = self.config
         trackers = [*map(make_tracker, config.track), *self._trackers]
         run = RunFolder.create(config.out or default_out(config))
-        with run.locked(), run.ledger() as ledger:
+        with run.locked(), resuming(run) as settling, run.ledger() as ledger:
             resumed = begin_or_resume(run, ledger, config, task)
             forget_wish(run)  # whoever starts a run wants it to go
             tracking = Tracking(trackers, run, config)
-            hooks = HookList([Journal(run), *self._hooks, tracking, Control(run)])
+            hooks = HookList([Journal(run), settling, *self._hooks, tracking, Control(run)])
             if resumed is not None:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)

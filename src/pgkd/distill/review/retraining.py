@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pgkd.config import Config
 from pgkd.distill.assembly import asking_of, folds_of
 from pgkd.distill.review.applying import applied, dropped_texts
 from pgkd.distill.review.journal import DECISIONS, Reviews
@@ -20,6 +19,7 @@ from pgkd.teacher.account.ledger import now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.config import Config
     from pgkd.distill.stopping import Verdict
     from pgkd.distill.store import RunFolder
     from pgkd.evaluation import Metrics
@@ -84,7 +84,7 @@ def retrain(run: RunFolder) -> Retrained:
         StudentError: the rows that are left cannot train a student.
     """
     with run.locked():
-        config = Config.from_yaml(run.path / "config.yaml")
+        config = run.config()
         best, task = run.student("best"), run.task()
         decisions = Reviews(run.path).latest()
         kept, dropped = run.kept(), list(dropped_texts(run))
