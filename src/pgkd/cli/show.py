@@ -92,7 +92,7 @@ def _class_list(tried: dict[str, Any] | None) -> None:
         error = tried.get("loss_change_standard_error") or 0.0
         console().print(
             f"The class list as training texts: cross-validated log loss "
-            f"{tried['loss_change']:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
+            f"{tried.get('loss_change', 0.0):+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
         )
 
 

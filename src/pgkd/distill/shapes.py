@@ -149,7 +149,7 @@ class _Start(_Form):
 
 class _ClassList(_Form):
     used: bool
-    loss_change: _Number
+    loss_change: _Number = 0.0
     loss_change_standard_error: _Number | None = None
 
 
