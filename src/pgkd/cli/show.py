@@ -89,10 +89,13 @@ def _class_list(tried: dict[str, Any] | None) -> None:
     from pgkd.cli.console import console
 
     if tried:
-        error = tried.get("loss_change_standard_error") or 0.0
+        change, error = (
+            tried.get("loss_change", 0.0),
+            tried.get("loss_change_standard_error") or 0.0,
+        )
         console().print(
             f"The class list as training texts: cross-validated log loss "
-            f"{tried.get('loss_change', 0.0):+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
+            f"{change:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
         )
 
 

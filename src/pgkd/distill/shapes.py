@@ -206,6 +206,7 @@ class _Evaluation(_Form):
     students: dict[str, _Figures]
     teacher: _Section = None
     timing: _Section = None
+    left_out: dict[str, _Count] = {}
 
 
 class _Reviewed(_Form):

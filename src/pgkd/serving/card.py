@@ -217,7 +217,7 @@ class Card:
     def _limits(self) -> Iterable[str]:
         yield (
             "The validation rows chose the round that was kept, so their figures are a little "
-            "hopeful. `pgkd evaluate` judges on rows that the run has never seen."
+            "hopeful. `pgkd evaluate` judges on other rows than the run's own."
         )
         yield "It answers with one of its classes, whatever the text is."
         if self.kind != "linear":
