@@ -236,7 +236,7 @@ def test_evaluate_leaves_out_the_rows_of_the_run(
         assert report["rows"] == 24
         assert sum(report["left_out"].values()) == 10
     printed = run("evaluate", folder, "--data", mixed)
-    assert "(10 of the run's own left out)" in printed
+    assert "10 rows of the file are the run's own and are left out" in printed
     kept = (folder / "evaluation.json").read_bytes()
     with pytest.raises(DataError, match=r"40 of 40 rows .* are the run's own .* none is left"):
         run("evaluate", folder, "--data", data / "train.csv")

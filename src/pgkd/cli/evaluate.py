@@ -169,10 +169,10 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
         label = f"teacher alone ({teacher['n']} rows)"
         rows.append((label, *(_cell(teacher, measure) for measure in _MEASURES)))
     title = f"{report['rows']} rows of {report['data']}, 95% intervals"
-    if left_out := sum(report.get("left_out", {}).values()):
-        title += f" ({left_out} of the run's own left out)"
     print_rows(title, ("", *_MEASURES.values()), rows)
     shell = console()
+    if left_out := sum(report.get("left_out", {}).values()):
+        shell.print(f"{left_out} rows of the file are the run's own and are left out.")
     for key, than in (("before", "before"), ("round_0", "with the class list")):
         for name, found in report.get(f"after_minus_{key}", {}).items():
             low, high = found["interval"]

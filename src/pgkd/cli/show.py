@@ -89,10 +89,8 @@ def _class_list(tried: dict[str, Any] | None) -> None:
     from pgkd.cli.console import console
 
     if tried:
-        change, error = (
-            tried.get("loss_change", 0.0),
-            tried.get("loss_change_standard_error") or 0.0,
-        )
+        change = tried.get("loss_change", 0.0)
+        error = tried.get("loss_change_standard_error") or 0.0
         console().print(
             f"The class list as training texts: cross-validated log loss "
             f"{change:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
