@@ -70,7 +70,7 @@ def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
     Where `write` raises, the old folder stays and of the new one nothing is left.
     """
     new = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(new, ignore_errors=True)
+    discard(new)
     new.mkdir(parents=True)
     try:
         write(new)
@@ -82,13 +82,19 @@ def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
 def move_folder(new: Path, folder: Path) -> None:
     """Let a folder take the place of another one, which goes when the new one is there."""
     old = folder.with_name(f".{folder.name}.old")
-    if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
+    if os.path.lexists(folder):
+        discard(old)
         folder.rename(old)
     new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    discard(old)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder, or whatever is in its place: a link without what it leads to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

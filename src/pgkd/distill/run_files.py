@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pgkd import readers
 from pgkd.distill.shapes import check
 from pgkd.errors import RunError
-from pgkd.files import held, move_folder, with_name, write_whole
+from pgkd.files import discard, held, move_folder, with_name, write_whole
 from pgkd.readers import reason
 from pgkd.teacher.account import Ledger
 
@@ -109,10 +108,8 @@ class RunFiles:
     def unstage(self) -> None:
         """Forget what was written beside; what was there before stays as it is."""
         self._staged = None
-        staged = self.path / _STAGED
-        if staged.is_symlink():
-            staged.unlink()
-        shutil.rmtree(staged, ignore_errors=True)
+        with suppress(OSError):  # a folder that may only be read has none
+            discard(self.path / _STAGED)
 
     @property
     def is_staged(self) -> bool:
