@@ -152,7 +152,11 @@ class Ledger:
         except sqlite3.Error as error:
             raise RunError(f"{path} cannot be opened as a record of calls: {error}.") from error
         self._commits = Commits(self._db, self._lock)
-        self._resumed_in = max((call.round for call in self.calls()), default=0)
+        try:
+            self._resumed_in = max((call.round for call in self.calls()), default=0)
+        except RunError:
+            self.close()
+            raise
 
     @classmethod
     def to_read(cls, path: Path, *, within: Path | None = None) -> Self:

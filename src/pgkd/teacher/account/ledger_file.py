@@ -85,14 +85,16 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """Open an SQLite file without writing, also where nothing can be written."""
     address = path.resolve().as_uri() + "?mode=ro"
     wal = path.with_name(path.name + "-wal")
-    if not wal.exists() or not wal.stat().st_size:
-        # Nobody writes it now, and SQLite would make two files beside it.
-        return connect(address + "&immutable=1", uri=True)
-    db = connect(address, uri=True)
     try:
+        is_open = wal.stat().st_size > 0
+    except FileNotFoundError:
+        is_open = False
+    if not is_open:  # nobody writes it now, and SQLite would make two files beside it
+        return connect(address + "&immutable=1", uri=True)
+    try:
+        db = connect(address, uri=True)
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:  # a killed run on a read-only disk: read a copy
-        db.close()
         with tempfile.TemporaryDirectory(prefix="pgkd-ledger-") as folder:
             copy = Path(folder) / "ledger.sqlite"
             for name in (path, wal):
