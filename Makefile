@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN ?= runs/helpdesk
 
-.PHONY: help setup demo test test-slow test-docs test-ray check lock docs reference images clean \
+.PHONY: help setup demo test test-slow test-turn fuzz-runs test-docs test-ray check lock docs reference images clean \
   bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
   bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
   bench-stop bench-second-look bench-retraining bench-fine-tuning bench-mining bench-head \
@@ -41,6 +41,14 @@ test: setup  ## all tests but the slow ones
 
 test-slow: setup  ## the slow ones
 	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+TURN ?= $(or $(shell git rev-parse --short HEAD 2>/dev/null),$(shell date +%j))
+
+test-turn: setup  ## some of the slow ones, others with every commit; two minutes
+	PGKD_SLOW_TURN=$(TURN) PGKD_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+fuzz-runs: setup  ## every file of a run harmed in every way, under every command; a quarter of an hour
+	PGKD_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -W error -m tests.fuzz.runs
 
 test-docs: setup  ## every command and snippet of the docs is run
 	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m 'pages or not pages' tests/docs

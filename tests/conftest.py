@@ -11,6 +11,9 @@ import pytest
 from pgkd.config import Config
 from tests.browser import browser as browser
 from tests.browser import page as page
+from tests.turns import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.turns import pytest_report_header as pytest_report_header
+from tests.turns import pytest_runtest_setup as pytest_runtest_setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ import pytest
 from filelock import Timeout
 
 from pgkd.errors import RunError
-from pgkd.files import copy_folder, held, write_anew, write_whole
+from pgkd.files import copy_folder, held, system_error, write_anew, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,3 +86,39 @@ def test_what_is_held_is_let_go_where_the_work_fails(tmp_path: Path) -> None:
         raise Timeout("elsewhere")
     with held(lock, taken):
         pass
+
+
+def test_whatever_stands_in_the_place_of_a_folder_makes_way(tmp_path: Path) -> None:
+    """A pipe is not waited at, and a link goes without what it leads to."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/text").write_text("irreplaceable")
+    folder = tmp_path / "student"
+    os.mkfifo(folder)
+    write_anew(folder, lambda new: (new / "weights").write_text("new"))
+    assert (folder / "weights").read_text() == "new"
+    for name in ("link", ".link.partial", ".link.old"):
+        (tmp_path / name).symlink_to("thesis")
+    write_anew(tmp_path / "link", lambda new: (new / "weights").write_text("new"))
+    assert (tmp_path / "link/weights").read_text() == "new"
+    assert (tmp_path / "thesis/text").read_text() == "irreplaceable"
+
+
+def test_a_lock_that_is_a_link_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("irreplaceable")
+    (tmp_path / ".lock").symlink_to("thesis")
+    with pytest.raises(OSError, match="no regular file"), held(tmp_path / ".lock", RunError("no")):
+        pass
+    assert (tmp_path / "thesis").read_text() == "irreplaceable"
+
+
+def test_a_full_disk_names_the_file_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, *how: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pathlib.Path.open", full)
+    with pytest.raises(OSError, match="No space left") as found:
+        write_whole(tmp_path / "file", "text")
+    told = system_error(found.value)
+    assert told.startswith(f"{tmp_path / 'file'}: No space left on device. Make room")

@@ -183,5 +183,5 @@ def _run_folder(out: str | Path | None) -> Iterator[Path]:
 def _has_replies(run: Path) -> bool:
     if not (run / "ledger.sqlite").is_file():
         return False
-    with RunFolder(run).ledger() as ledger:
+    with RunFolder(run).ledger_to_read() as ledger:
         return any(call.reply for call in ledger.calls())

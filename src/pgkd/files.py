@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +32,36 @@ def write_whole(path: Path, content: str | bytes, *, alone: bool = True) -> None
     writer = "" if alone else f".{os.getpid()}-{threading.get_ident()}"
     partial = path.with_name(f".{path.name}{writer}.partial")
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.unlink(missing_ok=True)  # it may be a link that somebody has put there
+        with partial.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
+    except OSError as error:
+        raise with_name(error, path) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def with_name(error: OSError, path: Path) -> OSError:
+    """An error of the system that names the file: that of a full disk does not."""
+    return OSError(error.errno, error.strerror or str(error), str(path))
+
+
+_HINTS = {
+    errno.ENOSPC: "Make room on the disk; a run is then resumed by the same command.",
+    errno.EDQUOT: "Make room in your quota; a run is then resumed by the same command.",
+    errno.EFBIG: "The limit on file sizes is too low (ulimit -f); a run is then resumed by the "
+    "same command.",
+    errno.EROFS: "Choose a place that can be written to.",
+    errno.EACCES: "Choose a place that you may write to.",
+}
+
+
+def system_error(error: OSError) -> str:
+    """An error of the system in one sentence, and what to do where that is known."""
+    where = f"{error.filename}: " if error.filename else ""
+    why = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+    return f"{where}{why}. {_HINTS.get(error.errno or 0, '')}".rstrip()
 
 
 def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
@@ -42,15 +70,31 @@ def write_anew(folder: Path, write: Callable[[Path], Any]) -> None:
     Where `write` raises, the old folder stays and of the new one nothing is left.
     """
     new = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(new, ignore_errors=True)
+    discard(new)
     new.mkdir(parents=True)
     try:
         write(new)
-        if folder.exists():
-            shutil.rmtree(folder)
-        new.rename(folder)
+        move_folder(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def move_folder(new: Path, folder: Path) -> None:
+    """Let a folder take the place of another one, which goes when the new one is there."""
+    old = folder.with_name(f".{folder.name}.old")
+    if os.path.lexists(folder):
+        discard(old)
+        folder.rename(old)
+    new.rename(folder)
+    discard(old)
+
+
+def discard(path: Path) -> None:
+    """Remove a folder, or whatever is in its place: a link without what it leads to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -67,6 +111,9 @@ def held(lock: Path, refusal: Exception, *, patience: float = 0) -> Iterator[Non
     """
     from filelock import FileLock, Timeout
 
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(lock.lstat().st_mode):  # to lock a link would empty what it leads to
+            raise OSError(errno.EINVAL, "it is no regular file", str(lock))
     file = FileLock(lock)
     try:
         file.acquire(timeout=patience)

@@ -52,15 +52,15 @@ TRAPS = (
     Trap(
         "the best student is a link to the last one",
         "distill/store.py",
-        'lambda new: _copy(students / "last", new)',
-        'lambda new: new.symlink_to(students / "last")',
+        "lambda new: copy_folder(last, new)",
+        "lambda new: (new.rmdir(), new.symlink_to(last))",
         "tests/distill/test_store.py",
     ),
     Trap(
         "the best student shares its files with the last one",
-        "distill/store.py",
-        "        shutil.copy2(source, target)",
-        "        Path(target).hardlink_to(source)",
+        "files.py",
+        "        shutil.copy2(source, target)\n    return target",
+        "        Path(target).hardlink_to(source)\n    return target",
         "tests/distill/test_store.py",
     ),
     Trap(
@@ -198,6 +198,27 @@ TRAPS = (
         "tests/behaviour/test_reproduce.py",
     ),
     Trap(
+        "an empty ledger is resumed, and worse students take the place of the best",
+        "distill/resume.py",
+        "        check_agreement(run)\n",
+        "",
+        "tests/distill/test_agreement.py",
+    ),
+    Trap(
+        "what was finished is written over while it is repeated",
+        "distill/resume.py",
+        "            run.stage()\n",
+        "            run.clear_records()\n",
+        "tests/distill/test_agreement.py",
+    ),
+    Trap(
+        "a link in a run is followed to whatever it leads to",
+        "readers.py",
+        "if within is not None and not real.is_relative_to(within.resolve(strict=True)):",
+        "if False:",
+        "tests/test_readers.py",
+    ),
+    Trap(
         "a parity gate that lets everything pass",
         "serving/export.py",
         "if parity.faults(tolerance):",
@@ -207,8 +228,8 @@ TRAPS = (
     Trap(
         "one scale of int8 for a whole batch",
         "serving/quantize.py",
-        "axes=[-1], keepdims=1",
-        "keepdims=1",
+        "np.array([-1], dtype=np.int64)",
+        "np.array([0, -1], dtype=np.int64)",
         "tests/serving/test_predictor.py",
     ),
 )

@@ -194,10 +194,12 @@ def test_evaluate_tells_what_the_class_list_brought_and_what_the_teacher(
         "--rounds", 1, "--samples", 4, "--out", out,
     )  # fmt: skip
     assert "before the teacher (round 0)" in printed
-    shown = run("evaluate", out, "--data", train)
+    test = tmp_path / "test.csv"
+    test.write_text("\n".join(("text,label", *(f"again {row}" for row in rows))), encoding="utf-8")
+    shown = run("evaluate", out, "--data", test)
     assert "after minus before" in shown
     assert "after minus with the class list" in shown
-    report = json.loads(run("evaluate", out, "--data", train, "--json"))
+    report = json.loads(run("evaluate", out, "--data", test, "--json"))
     assert list(report["students"])[:3] == ["before", "round_0", "after"]
     assert {"accuracy", "macro_f1"} == set(report["after_minus_round_0"])
     assert "class list as training texts" in run("show", out)
@@ -216,6 +218,29 @@ def test_evaluate_in_json_has_intervals_and_the_teacher(finished: Path, data: Pa
     assert report["rows"] == 24
     labels = [call for call in calls_of(RunFolder(finished)) if call.purpose == "label"]
     assert [call.state for call in labels] == ["replied"] * 5  # paid: kept
+
+
+def test_evaluate_leaves_out_the_rows_of_the_run(
+    finished: Path, data: Path, tmp_path: Path
+) -> None:
+    """The trap: rows that it was trained on were called rows that it had never seen."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    own = (data / "train.csv").read_text(encoding="utf-8").splitlines()
+    other = (data / "test.csv").read_text(encoding="utf-8").splitlines()
+    mixed = tmp_path / "mixed.csv"
+    same = [line.upper().replace(",BILLING", ",billing") for line in own if ",billing" in line]
+    mixed.write_text("\n".join([*other, *same]), encoding="utf-8")
+    for path in (folder, folder / "students/best"):
+        report = json.loads(run("evaluate", path, "--data", mixed, "--json"))
+        assert report["rows"] == 24
+        assert sum(report["left_out"].values()) == 10
+    printed = run("evaluate", folder, "--data", mixed)
+    assert "10 rows of the file are the run's own and are left out" in printed
+    kept = (folder / "evaluation.json").read_bytes()
+    with pytest.raises(DataError, match=r"40 of 40 rows .* are the run's own .* none is left"):
+        run("evaluate", folder, "--data", data / "train.csv")
+    assert (folder / "evaluation.json").read_bytes() == kept
 
 
 def test_predict_one_text(finished: Path) -> None:

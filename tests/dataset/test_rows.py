@@ -79,7 +79,9 @@ def test_what_people_decided_counts(reviewed: RunFolder) -> None:
 
 def test_doubted_rows_are_marked(run: RunFolder) -> None:
     row = run.task().train[3]
-    run.append("suspects.jsonl", [{"id": row.id, "label": row.label, "by": "teacher"}])
+    run.append(
+        "suspects.jsonl", [{"id": row.id, "label": row.label, "by": "teacher", "text": row.text}]
+    )
     assert by_id(final_data(run))[row.id].doubted
     assert not by_id(final_data(run))[run.task().train[4].id].doubted
 

@@ -57,7 +57,7 @@ def test_lines_are_synced_before_append_returns(
 
 def test_a_lone_surrogate_of_a_reply_does_not_lose_the_line(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
-    run.append("journal.jsonl", [{"text": "broken \ud800 emoji"}])
+    run.append("journal.jsonl", [{"event": "broken \ud800 emoji"}])
     assert len(list(run.read_lines("journal.jsonl"))) == 1
 
 
@@ -111,9 +111,9 @@ def test_without_times_goes_to_any_depth() -> None:
 
 def test_a_line_that_a_crash_cut_off_is_left_out_and_a_damaged_one_is_told(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
-    (run.path / "journal.jsonl").write_text('{"a": 1}\n{"b"', encoding="utf-8")
-    assert list(run.read_lines("journal.jsonl")) == [{"a": 1}]
-    (run.path / "journal.jsonl").write_text('{"a": 1}\n{"b"\n{}\n', encoding="utf-8")
+    (run.path / "journal.jsonl").write_text('{"event": "a"}\n{"b"', encoding="utf-8")
+    assert list(run.read_lines("journal.jsonl")) == [{"event": "a"}]
+    (run.path / "journal.jsonl").write_text('{"event": "a"}\n{"b"\n{}\n', encoding="utf-8")
     with pytest.raises(RunError, match="line 2"):
         list(run.read_lines("journal.jsonl"))
 
@@ -121,7 +121,10 @@ def test_a_line_that_a_crash_cut_off_is_left_out_and_a_damaged_one_is_told(tmp_p
 def test_the_students_to_compare_are_those_that_differ(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
     assert run.compared() == {"before": "first", "after": "best"}
-    run.write_json("result.json", {"best": 1, "rounds": [{"round": 0}, {"round": 1}]})
+    figures = {"n": 8, "accuracy": 1.0, "macro_f1": 1.0, "log_loss": 0.0}
+    counts = {"asked": 0, "kept": 0, "written": 0, "keep": True, "validation": figures}
+    ended = {"stopped_by": "rounds", "rounds": [{"round": i, **counts} for i in range(2)]}
+    run.write_json("result.json", {"best": 1, **ended})
     assert "last" not in run.compared()
-    run.write_json("result.json", {"best": 0, "rounds": [{"round": 0}, {"round": 1}]})
+    run.write_json("result.json", {"best": 0, **ended})
     assert run.compared()["last"] == "last"

@@ -73,7 +73,18 @@ def test_test_figures_come_first_and_tell_no_path(run: RunFolder) -> None:
     content = gather(run)
     assert [basis.rows for basis in content.bases] == ["test", "validation"]
     assert content.bases[0].source == "test.csv"
-    assert "240 rows that the run had never seen" in content.verdict.sentence
+    assert "240 test rows" in content.verdict.sentence
+
+
+def test_the_report_does_not_call_rows_unseen_that_nobody_looked_at(run: RunFolder) -> None:
+    evaluated(run)
+    verdict = gather(run).verdict
+    assert "seen" not in verdict.sentence
+    assert any("not looked at" in line for line in verdict.more)
+    evaluated(run, left_out={"training rows": 7})
+    more = gather(run).verdict.more
+    assert "7 other rows of test.csv are the run's own and judge nothing." in more
+    assert not any("not looked at" in line for line in more)
 
 
 @pytest.mark.parametrize(

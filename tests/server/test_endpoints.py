@@ -105,8 +105,12 @@ def test_only_json_is_read(server: Server) -> None:
     """A page of another site may send a form or text/plain unasked, but no JSON."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         found = server.request("POST", "/predict", b'{"text": "a"}', {"Content-Type": kind})
-        assert found[0] == 422
-        assert json.loads(found[2])["error"]["code"] == "malformed"
+        assert found[0] == 415
+        assert json.loads(found[2])["error"]["code"] == "wrong_content_type"
+    for kind in ("application/json; charset=utf-8", "Application/Problem+JSON"):
+        assert (
+            server.request("POST", "/predict", b'{"text": "a"}', {"Content-Type": kind})[0] == 200
+        )
     status, headers, _ = server.request("OPTIONS", "/predict", None, {"Origin": "http://e.vil"})
     assert status == 405
     assert "access-control-allow-origin" not in headers

@@ -132,6 +132,25 @@ def test_a_head_without_end_is_refused(server: Server) -> None:
     assert server.get("/health")[0] == 200
 
 
+@pytest.mark.parametrize("lines", [1, 1000], ids=["one header", "many headers"])
+def test_a_head_too_large_is_refused_though_it_comes_at_once(server: Server, lines: int) -> None:
+    """The trap: a head of 120 kB that was whole before it was counted was answered."""
+    body = b'{"text": "invoice"}'
+    length = f"Content-Length: {len(body)}"
+    with server.connect() as connection:
+        large = (f"X-{i}: " + "a" * (120_000 // lines) for i in range(lines))
+        connection.sendall(head(length, *large) + body)
+        try:
+            response = everything(connection)
+        except ConnectionResetError:  # it was closed before all had been sent
+            return
+        assert status_of(response) == 400
+        assert response.endswith(b"The head of the request is too large.")
+    with server.connect() as connection:
+        connection.sendall(head(length, "Connection: close", "X-Long: " + "a" * 60_000) + body)
+        assert status_of(everything(connection)) == 200
+
+
 def test_what_is_no_http_is_refused(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")

@@ -26,6 +26,7 @@ from pgkd.cli import (
     ui,
 )
 from pgkd.errors import PgkdError
+from pgkd.files import system_error
 
 app = typer.Typer(
     name="pgkd",
@@ -54,9 +55,19 @@ app.add_typer(models.app, name="models", help="Find, fetch and locate model weig
 
 
 def main() -> None:
-    """Run the command line; an error that pgkd raised on purpose is told without a traceback."""
+    """Run the command line.
+
+    An error that pgkd raised on purpose, and one of the system such as a full disk, is told
+    without a traceback.
+    """
+    from pgkd.cli.console import clean_log, tell_error
+
+    clean_log()
     try:
         app()
     except PgkdError as error:
-        print(f"pgkd: {error}", file=sys.stderr)
+        tell_error(str(error))
+        sys.exit(1)
+    except OSError as error:
+        tell_error(system_error(error))
         sys.exit(1)

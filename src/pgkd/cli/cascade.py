@@ -155,7 +155,7 @@ def _price(path: Path) -> float | None:
     """Mean US dollars of the calls that were answered and priced; None where none was."""
     from pgkd.teacher.account import Ledger, answered, summed
 
-    with Ledger(path) as ledger:
+    with Ledger.to_read(path) as ledger:
         total = summed(ledger.calls())
     priced = answered(total) - total["unpriced"]
     return float(Decimal(total["usd"]) / priced) if priced else None

@@ -30,7 +30,8 @@ def cost(
     from pgkd.distill import RunFolder
     from pgkd.teacher.account import Ledger, by_round_and_purpose, summed
 
-    with Ledger(run) if run.is_file() else RunFolder.open(run).ledger() as ledger:
+    folder = run.is_dir() or not run.exists()
+    with RunFolder.open(run).ledger_to_read() if folder else Ledger.to_read(run) as ledger:
         calls = list(ledger.calls())
     lines, total = by_round_and_purpose(calls), summed(calls)
     if as_json:

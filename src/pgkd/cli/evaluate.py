@@ -1,4 +1,4 @@
-"""`pgkd evaluate`: judge a run on rows that it has never seen."""
+"""`pgkd evaluate`: judge a run on other rows than its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from pgkd.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +37,10 @@ def evaluate(
     per_class: Annotated[bool, Option(help="Print the figures of every class.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Compare the student before, after and at the last round, with 95% intervals."""
+    """Compare the student before, after and at the last round, with 95% intervals.
+
+    Rows that are the run's own, to train or to validate, are left out.
+    """
     from pgkd.cli.console import console, print_json
     from pgkd.evaluation import judge_students, time_student
     from pgkd.task import read_rows
@@ -43,7 +48,10 @@ def evaluate(
     students = _students(run)
     classes = next(iter(students.values())).classes
     texts, labels = read_rows(data, text_column, label_column, classes=classes)
+    texts, labels, own = _others(run, data, texts, labels)
     report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
+    if own is not None:
+        report["left_out"] = own
     with console(stderr=True).status("evaluating"):
         report["timing"] = time_student(students["after"], texts).to_json()
         probabilities = {name: s.predict_proba(texts) for name, s in students.items()}
@@ -55,6 +63,34 @@ def evaluate(
         print_json(report)
     else:
         _print(report, per_class=per_class)
+
+
+def _others(
+    path: Path, data: Path, texts: list[str], labels: list[str]
+) -> tuple[list[str], list[str], dict[str, int] | None]:
+    """Rows that are none of the run's own, and how many are; None where there is no run to ask.
+
+    Raises:
+        DataError: all are the run's own.
+    """
+    from pgkd.cli.console import console
+    from pgkd.distill import RunFolder
+    from pgkd.distill.own_rows import counted, own_rows, run_around
+
+    folder = run_around(path)
+    if folder is None:
+        return texts, labels, None
+    found = own_rows(RunFolder.open(folder), texts)
+    own = counted(found)
+    if not own:
+        return texts, labels, own
+    kinds = " and ".join(f"{count} {kind}" for kind, count in own.items())
+    told = f"{sum(own.values())} of {len(texts)} rows of {data} are the run's own ({kinds})"
+    if all(found):
+        raise DataError(f"{told}, and none is left to judge by: give rows that it has not seen.")
+    console(stderr=True).print(f"warning: {told} and are left out")
+    left = [i for i, kind in enumerate(found) if kind is None]
+    return [texts[i] for i in left], [labels[i] for i in left], own
 
 
 def _students(path: Path) -> dict[str, Student]:
@@ -90,13 +126,12 @@ def _teacher(
     from rich.progress import Progress
 
     from pgkd.cli.console import console
-    from pgkd.config import Config
     from pgkd.distill import RunFolder
     from pgkd.distill.assembly import employed, teacher_of
     from pgkd.evaluation import draw_rows, score_teacher
 
     run = RunFolder.open(path)
-    config = Config.from_yaml(run.path / "config.yaml")
+    config = run.config()
     drawn = draw_rows(len(texts), n, seed)
     shell = console(stderr=True)
     with (
@@ -135,6 +170,8 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     title = f"{report['rows']} rows of {report['data']}, 95% intervals"
     print_rows(title, ("", *_MEASURES.values()), rows)
     shell = console()
+    if left_out := sum(report.get("left_out", {}).values()):
+        shell.print(f"{left_out} rows of the file are the run's own and are left out.")
     for name, found in report.get("after_minus_before", {}).items():
         low, high = found["interval"]
         shell.print(

@@ -25,9 +25,12 @@ def show(
     """Show the rounds, what was asked and why, what was kept and dropped, and doubtful labels."""
     from pgkd.cli.console import print_json
     from pgkd.distill import RunFolder
+    from pgkd.distill.run_files import fitting_together
 
     folder = RunFolder.open(run)
-    content = _gather(folder, round_, label)
+    folder.settings()  # a run that no other command can read is told of here, too
+    with fitting_together(folder):
+        content = _gather(folder, round_, label)
     if as_json:
         print_json(content)
         return
@@ -86,10 +89,11 @@ def _class_list(tried: dict[str, Any] | None) -> None:
     from pgkd.cli.console import console
 
     if tried:
-        error = tried["loss_change_standard_error"] or 0.0
+        change = tried.get("loss_change", 0.0)
+        error = tried.get("loss_change_standard_error") or 0.0
         console().print(
             f"The class list as training texts: cross-validated log loss "
-            f"{tried['loss_change']:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
+            f"{change:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
         )
 
 
@@ -107,7 +111,8 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
     rows = []
     for line in rounds:
         metrics = line["validation"]
-        change, error = line["loss_change"], line["loss_change_standard_error"] or 0.0
+        change = line.get("loss_change", 0.0)
+        error = line.get("loss_change_standard_error") or 0.0
         rows.append(
             (
                 str(line["round"]),
@@ -127,7 +132,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
 
 def _weights(line: dict[str, Any]) -> str:
     """What written texts weigh in a round, and those of the pool that the teacher labelled."""
-    written, labelled = line["written_weight"], line.get("labelled_weight")
+    written, labelled = line.get("written_weight"), line.get("labelled_weight")
     told = [f"{written:g}"] if written else []
     return "; ".join(told + ([f"labelled {labelled:.2g}"] if labelled else []))
 
@@ -142,7 +147,7 @@ def _asks(asks: list[dict[str, Any]]) -> None:
             ask["id"],
             "the teacher's choice" if ask["labels"] == "all" else ask["labels"][0],
             str(ask["count"]),
-            "; ".join(ask["reasons"]),
+            "; ".join(ask.get("reasons", ())),
         )
         for ask in asks
     ]
@@ -169,7 +174,7 @@ def _dropped(dropped: list[dict[str, Any]], n: int) -> None:
         for line in [line for line in dropped if line["reason"] == reason][: min(n, 2)]:
             text = line.get("text") or line.get("raw") or ""
             shell.print("        ", clean(str(text), 120), sep="")
-            shell.print("          ", clean(line["detail"], 140), sep="")
+            shell.print("          ", clean(line.get("detail", ""), 140), sep="")
 
 
 def _suspects(suspects: list[dict[str, Any]], n: int) -> None:
@@ -181,7 +186,7 @@ def _suspects(suspects: list[dict[str, Any]], n: int) -> None:
     shell.print(f"\nRows whose label is doubtful: {len(suspects)} (all in suspects.jsonl)")
     for line in suspects[:n]:
         other = f", rather {line['suggested']}" if "suggested" in line else ""
-        doubt = f"  {line['id']}: {line['label']}{other} ({line['by']}) │ "
+        doubt = f"  {line['id']}: {line['label']}{other} ({line.get('by', '')}) │ "
         shell.print(clean(doubt), " ", clean(line["text"], 110), sep="")
 
 
@@ -189,7 +194,7 @@ def _prompts(folder: RunFolder, number: int | None) -> None:
     from pgkd.cli.console import console
 
     shell = console()
-    with folder.ledger() as ledger:
+    with folder.ledger_to_read() as ledger:
         for call in ledger.calls():
             if number is not None and call.round != number:
                 continue

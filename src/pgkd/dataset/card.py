@@ -198,7 +198,7 @@ class DataCard:
 
 def card_of(run: RunFolder, data: FinalData) -> DataCard:
     """The card of the data of a run."""
-    with run.ledger() as ledger:
+    with run.ledger_to_read() as ledger:
         calls = list(ledger.calls())
     models = dict.fromkeys(call.reply.model for call in calls if call.reply and call.reply.model)
     tried = list(run.events("class list tried"))

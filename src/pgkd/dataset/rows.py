@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.distill.review import Decision, Reviews, applied, dropped_texts
+from pgkd.distill.run_files import fitting_together
 from pgkd.errors import RunError
 from pgkd.guidance.weighting import row_weights
 
@@ -90,8 +92,13 @@ def final_data(run: RunFolder, *, all_rounds: bool = False) -> FinalData:
     Raises:
         RunError: the run has not ended, or a file of it is damaged.
     """
-    if not (run.path / "result.json").is_file():
+    if not os.path.lexists(run.path / "result.json"):
         raise RunError(f"{run.path} has not ended: run the same command again to resume it.")
+    with fitting_together(run):
+        return _gather(run, all_rounds=all_rounds)
+
+
+def _gather(run: RunFolder, *, all_rounds: bool) -> FinalData:
     result, task = run.read_json("result.json"), run.task()
     if not result["rounds"]:
         raise RunError(f"{run.path} ended before its first student: there is nothing to tell.")
@@ -109,7 +116,7 @@ def final_data(run: RunFolder, *, all_rounds: bool = False) -> FinalData:
     weights = _weights(examples, last if all_rounds else result["rounds"][best])
     maker = _Maker(decisions, _reasons(run), _doubted(run))
     known = {example.id for example in given}
-    with run.ledger() as ledger:
+    with run.ledger_to_read() as ledger:
         teachers = tuple(dict.fromkeys(call.provider for call in ledger.calls()))
     return FinalData(
         taxonomy=task.taxonomy,

@@ -358,7 +358,7 @@ def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks
         requests = glossary_requests(task.taxonomy, task.train, instructions, seed=config.seed)
         answers = [writer.answer(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
         found = glossary_from(answers, task.taxonomy, instructions)
-        run.write_glossary(found.to_yaml())
+        run.write_text("glossary.yaml", found.to_yaml())
         hooks.on_glossary(found)
         return found
 

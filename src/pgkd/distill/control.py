@@ -6,6 +6,7 @@ started from the command line, from Python or from the room.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -13,6 +14,7 @@ from pgkd.distill.events import Hooks, Round
 from pgkd.distill.store import as_json
 from pgkd.errors import RunError
 from pgkd.files import write_whole
+from pgkd.readers import reason
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def wish(run: RunFolder, wanted: Wish, by: str) -> None:
 
 def wished(run: RunFolder) -> tuple[Wish, str]:
     """What is wished of a run, and by whom; what cannot be read wishes nothing."""
-    if not (run.path / FILE).is_file():
+    if not os.path.lexists(run.path / FILE):
         return "go", ""
     try:
         found = run.read_json(FILE)
@@ -55,7 +57,10 @@ def wished(run: RunFolder) -> tuple[Wish, str]:
 
 def forget_wish(run: RunFolder) -> None:
     """Let a run go on, whatever was wished of it before."""
-    (run.path / FILE).unlink(missing_ok=True)
+    try:
+        (run.path / FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"{run.path / FILE} cannot be removed: {reason(error)}.") from error
 
 
 class Control(Hooks):

@@ -14,7 +14,7 @@ from pgkd.distill.estimate import Estimate, estimate_of
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
 from pgkd.distill.loop import distill
-from pgkd.distill.resume import begin_or_resume
+from pgkd.distill.resume import begin_or_resume, resuming
 from pgkd.distill.review import ReviewedGuide, Reviews
 from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
@@ -179,11 +179,11 @@ class Distiller:
         config = self.config
         trackers = [*map(make_tracker, config.track), *self._trackers]
         run = RunFolder.create(config.out or default_out(config))
-        with run.locked(), run.ledger() as ledger:
+        with run.locked(), resuming(run) as settling, run.ledger() as ledger:
             resumed = begin_or_resume(run, ledger, config, task)
             forget_wish(run)  # whoever starts a run wants it to go
             tracking = Tracking(trackers, run, config)
-            hooks = HookList([Journal(run), *self._hooks, tracking, Control(run)])
+            hooks = HookList([Journal(run), settling, *self._hooks, tracking, Control(run)])
             if resumed is not None:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
@@ -207,7 +207,8 @@ class Distiller:
         writer = writer_of(config, task, teacher, run, hooks)
         made = self._make_guide(config, task, writer, run, hooks)
         guide = ReviewedGuide(made, Reviews(run.path))
-        return distill(guide, writer, StopRule(config.patience), run, hooks, rounds=config.rounds)
+        rule = StopRule(config.patience, lambda: writer.margin)
+        return distill(guide, writer, rule, run, hooks, rounds=config.rounds)
 
 
 def default_out(config: Config) -> Path:

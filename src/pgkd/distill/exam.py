@@ -27,7 +27,8 @@ _SINGLE = 24  # rows that a teacher is asked for one by one, if it cannot do man
 _OWN = 48  # of its texts that it reads without their classes
 _ABLE = 0.6  # share of right answers in one packed request: who has it can read and write packed
 _NOISE = 3  # right answers of one packed request by which two ways to ask differ by chance
-_WORTH_LITTLE = 0.15  # of `Exam.worth`
+_KNOWS = 0.4  # of `Exam.worth`
+_WORTH_LITTLE = 0.15  # the same
 _LEAST_WORTH = 0.05
 
 
@@ -83,6 +84,11 @@ class Exam:
         return max(0.0, (agreed - chance) / (1 - chance)) ** 2
 
     @property
+    def margin(self) -> float:
+        """Standard errors by which a round with more of its texts may seem worse and be kept."""
+        return 1.0 if self.worth >= _KNOWS else 0.0
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """Weights of its texts to choose from, the likeliest first."""
         return (0.1, 0.3, 1.0) if self.worth < _WORTH_LITTLE else (0.3, 1.0, 0.1)
@@ -110,7 +116,7 @@ class Exam:
     @property
     def verdict(self) -> str:
         """What it means, in a sentence."""
-        if self.worth >= 0.4:
+        if self.worth >= _KNOWS:
             return "This teacher knows the classes: its texts count."
         if self.worth >= _WORTH_LITTLE:
             return "This teacher knows the classes in part: its texts count less than your rows."

@@ -65,6 +65,12 @@ class PoolWriter(Writer):
         return kept
 
     @property
+    def margin(self) -> float:
+        """See `Exam.margin`; 0 where nobody was examined."""
+        examined = self.examiner is not None and self.examiner.exam.rows.asked
+        return self.examiner.exam.margin if self.examiner is not None and examined else 0.0
+
+    @property
     def scored(self) -> bool:
         """Whether the teacher tells the scores of all classes, so that those are asked for."""
         return self._teacher.scores_choices

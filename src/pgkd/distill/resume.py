@@ -4,27 +4,36 @@ Everything in a run follows from its settings, its rows and what the teacher ans
 resumed by running it again from the start: the ledger answers what was answered before, the
 students come out as they were, and the first open request goes to the teacher. Nothing is paid
 twice, and the end is that of a run that was never cut off.
+
+Before that, its files have to agree (`agreement`). Until it is as far as it was, it writes beside
+what is there (`RunFiles.stage`), and asks nothing that was answered before (`Ledger.expect`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pgkd.config import Config
+from pgkd.distill.agreement import answered_requests, check_agreement, finished_rounds
+from pgkd.distill.events import Hooks
 from pgkd.distill.provenance import provenance
 from pgkd.distill.review.journal import Reviews
 from pgkd.errors import RunError
 from pgkd.student.devices import CPU
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from pgkd.distill.events import Outcome
     from pgkd.distill.store import RunFolder
+    from pgkd.guidance.asking import Ask
     from pgkd.task import Task
     from pgkd.teacher.account import Call, Ledger
 
@@ -63,7 +72,7 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
         RunError: the run was begun with other settings or rows; the message lists them.
     """
     files = provenance(run, config, task)
-    old = (run.path / "config.yaml").is_file()
+    old = begun(run)
     if old:
         changed = _changed(run, files)
         if changed:
@@ -72,8 +81,12 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
                 + "\n".join(f"  - {line}" for line in changed)
                 + "\nGive the old settings to resume it, or another folder with --out."
             )
+        ledger.expect(answered_requests(run))
         _pin_rounds(run)
-        run.clear_records()
+        if finished_rounds(run):
+            run.stage()
+        else:
+            run.clear_records()
     for name, text in reversed(files.items()):  # config.yaml last: it makes the folder a run
         run.write_text(name, text)
     if not old:
@@ -83,6 +96,68 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
     return Resumed(states["replied"], lost, waiting=states["in flight"])
 
 
+def begun(run: RunFolder) -> bool:
+    """Whether there is a run to resume."""
+    return os.path.lexists(run.path / "config.yaml")
+
+
+@contextmanager
+def resuming(run: RunFolder) -> Iterator[Settling]:
+    """See that a run that was begun is whole, before anything of it is opened to write.
+
+    Whatever ends the context, nothing is left of what was only repeated.
+
+    Returns:
+        The hook that puts what was repeated in its place.
+
+    Raises:
+        RunError: it is not whole; the message says what is missing.
+    """
+    finished = 0
+    if begun(run):
+        run.settings()
+        check_agreement(run)
+        finished = finished_rounds(run)
+    try:
+        yield Settling(run, finished)
+    finally:
+        run.unstage()
+
+
+class Settling(Hooks):
+    """Puts what a resumed run has repeated in the place of the old, once it is as far as that was.
+
+    Args:
+        run: its folder.
+        finished: rounds that had ended before.
+    """
+
+    def __init__(self, run: RunFolder, finished: int) -> None:
+        self._run = run
+        self._finished = finished
+
+    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+        """A round begins that had not ended before: all before it is there again."""
+        if number >= self._finished:
+            self._run.settle()
+
+    def on_run_end(self, outcome: Outcome) -> None:
+        """The run has ended, perhaps with nothing more to do.
+
+        Raises:
+            RunError: it was stopped earlier than it had been; then the old stays.
+        """
+        stopped = outcome.stopped_by in ("interrupted", "teacher failed")
+        if self._run.is_staged and stopped and len(outcome.rounds) < self._finished:
+            self._run.unstage()
+            raise RunError(
+                f"{self._run.path} was stopped while what it had done was being repeated "
+                f"({outcome.detail or outcome.stopped_by}). It is as it was: the same command "
+                "resumes it."
+            )
+        self._run.settle()
+
+
 def _pin_rounds(run: RunFolder) -> None:
     """Rounds of a pgkd that knew no decisions go on without, though there are some by now."""
     Reviews(run.path).pin_without([line["round"] for line in run.events("round ended")])
@@ -90,7 +165,7 @@ def _pin_rounds(run: RunFolder) -> None:
 
 def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
     """What differs from what the run was begun with, one line each."""
-    written = yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")) or {}
+    written = run.settings()
     # A setting that the pgkd of then did not know is at its default, which does as that did.
     before = flat_settings(yaml.safe_load(Config().to_yaml())) | flat_settings(written)
     after = flat_settings(yaml.safe_load(files["config.yaml"]))

@@ -3,8 +3,9 @@
 The paper keeps the student with the lowest validation loss and stops on patience. Two hundred
 validation rows cannot rank rounds that well: the paired standard error of a difference is as large
 as a round's gain. So rounds are compared row by row on every real row that can judge them. The
-round of lowest loss is kept, as in the paper: to prefer the later one of two that are alike is a
-bias towards harm where the teacher is weak.
+round of lowest loss is kept, as in the paper; where the teacher is known to know the classes, a
+later round is kept unless it is worse by more than one standard error (Breiman et al., 1984), for
+it has seen more. Where the teacher is weak, that would be a bias towards harm.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING
 from pgkd.evaluation import paired_change
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -43,10 +46,12 @@ class StopRule:
 
     Args:
         patience: stop after this many rounds in a row without a lower loss.
+        margin: standard errors by which a round may seem worse and still be kept; asked each time.
     """
 
-    def __init__(self, patience: int) -> None:
+    def __init__(self, patience: int, margin: Callable[[], float] = lambda: 0.0) -> None:
         self._patience = patience
+        self._margin = margin
         self._lowest: NDArray[np.float64] | None = None
         self._waited = 0
 
@@ -56,9 +61,10 @@ class StopRule:
             self._lowest = losses
             return Verdict(keep=True, stop=False, change=0.0, standard_error=0.0, waited=0)
         change, error = paired_change(losses, self._lowest)
-        better = change < 0
-        if better:
+        margin = self._margin()
+        keep = change <= margin * error if margin else change < 0
+        if change < 0:
             self._lowest, self._waited = losses, 0
         else:
             self._waited += 1
-        return Verdict(better, self._waited >= self._patience, change, error, self._waited)
+        return Verdict(keep, self._waited >= self._patience, change, error, self._waited)

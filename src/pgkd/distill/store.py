@@ -16,6 +16,7 @@
       reviews.jsonl      what people decided on texts, and which rounds trained with it
       result.json        how the run ended, and the metrics of every round
       evaluation.json    what `pgkd evaluate` found last, without the rows
+      glossary.yaml      what the teacher says each class covers; edit a copy to change it
       students/first     the student before the teacher (round 0)
       students/best      the student to use: a copy on disk, never a reference
       students/last      the student of the last round
@@ -23,28 +24,30 @@
       reviewed.json      how it compares with the best one
 
 A line that has been appended is on the disk: it is flushed and synced before the call returns. All
-but the settings, the rows, the ledger and the decisions follows from these four, and is written
-anew when a run is resumed; an evaluation of its old students goes, what trackers know stays.
+but the settings, the rows, the ledger and the decisions follows from these four. A run that is
+resumed writes it anew, beside the old, which stays until the new is as far (see `run_files`); an
+evaluation of its old students goes, what trackers know stays. A file is read only as `readers` and
+`shapes` allow.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from pgkd.errors import RunError
-from pgkd.files import copy_folder, held, write_anew, write_whole
+from pgkd.config import Config
+from pgkd.distill.run_files import CONFIG, LEDGER, LOCK, RunFiles, as_json
+from pgkd.distill.run_files import STUDENTS as _STUDENTS
+from pgkd.errors import ConfigError, RunError
+from pgkd.files import copy_folder, write_anew
+from pgkd.readers import reason
 from pgkd.student import load_student
+from pgkd.student.saving import check_files
 from pgkd.task import Example, LabelClass, Task, Taxonomy
-from pgkd.teacher.account import Ledger
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from pgkd.curation import Drop, Fault
@@ -55,20 +58,12 @@ TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
 
 STUDENTS = ("first", "best", "last", "reviewed")
-_RECORDS = (
-    "journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl", "result.json",
-    "evaluation.json",
-)  # fmt: skip
-_LOCK = ".lock"
-_PROBE = 0.5  # seconds for the lock: another process may just look whether the run is going on
-_LEDGER = "ledger.sqlite"
+
+__all__ = ["RunFolder", "as_json", "without_times"]
 
 
-class RunFolder:
+class RunFolder(RunFiles):
     """A run on disk. Make one with `create`, or look at an old one with `open`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     @classmethod
     def create(cls, path: Path) -> RunFolder:
@@ -77,12 +72,15 @@ class RunFolder:
         Raises:
             RunError: something else is there already; a run never mixes with other files.
         """
-        if path.exists() and not (path / "config.yaml").is_file() and not _fresh(path):
-            raise RunError(
-                f"{path} is not empty and no run folder: choose another folder with --out, "
-                "or remove this one."
-            )
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            if path.exists() and not os.path.lexists(path / CONFIG) and not _fresh(path):
+                raise RunError(
+                    f"{path} is not empty and no run folder: choose another folder with --out, "
+                    "or remove this one."
+                )
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"{path} cannot be made: {reason(error)}.") from error
         return cls(path)
 
     @classmethod
@@ -92,100 +90,9 @@ class RunFolder:
         Raises:
             RunError: this is no run folder.
         """
-        if not (path / "config.yaml").is_file():
+        if not os.path.lexists(path / CONFIG):
             raise RunError(f"{path} is not a run folder: it has no config.yaml.")
         return cls(path)
-
-    @contextmanager
-    def locked(self, patience: float = _PROBE) -> Iterator[None]:
-        """Keep every other process out of the run.
-
-        Args:
-            patience: seconds that another process's end is waited for.
-
-        Raises:
-            RunError: another process is running it.
-        """
-        taken = RunError(f"Another process is running {self.path}: wait for it, or stop it first.")
-        with held(self.path / _LOCK, taken, patience=patience):
-            yield
-
-    def is_running(self) -> bool:
-        """Whether a process runs it now. Asked by a look at the lock, which nobody keeps."""
-        if not (self.path / _LOCK).exists():
-            return False
-        try:
-            with self.locked(patience=0):
-                return False
-        except RunError:
-            return True
-        except OSError:  # a folder that may only be read: nobody runs anything there
-            return False
-
-    @property
-    def ledger_path(self) -> Path:
-        """Where the record of the run's calls lies."""
-        return self.path / _LEDGER
-
-    def ledger(self) -> Ledger:
-        """The record of the run's calls; close it after use.
-
-        Raises:
-            RunError: it cannot be opened.
-        """
-        return Ledger(self.ledger_path)
-
-    def clear_records(self) -> None:
-        """Remove what a resumed run writes anew; its students stay until it has others."""
-        for name in _RECORDS:
-            (self.path / name).unlink(missing_ok=True)
-
-    def write_text(self, name: str, text: str) -> None:
-        """Write a whole file, so that a reader sees the old one or the new one, never half."""
-        write_whole(self.path / name, text)
-
-    def write_json(self, name: str, data: Any) -> None:
-        """Write plain data as one JSON file."""
-        self.write_text(name, as_json(data))
-
-    def read_json(self, name: str) -> Any:
-        """Read what `write_json` wrote.
-
-        Raises:
-            RunError: the file is missing or damaged.
-        """
-        try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.path / name} cannot be read: {error}") from error
-
-    def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
-        """Append JSON lines, and return when they are on the disk."""
-        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-        with (self.path / name).open("a", encoding="utf-8", errors="replace") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def read_lines(self, name: str) -> Iterator[dict[str, Any]]:
-        """The records of a JSON-lines file; none where the file does not exist.
-
-        A last line that a crash has cut off is left out.
-
-        Raises:
-            RunError: a line is damaged.
-        """
-        path = self.path / name
-        if path.exists():
-            with path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, start=1):
-                    try:
-                        record = json.loads(line)
-                    except ValueError as error:
-                        if not line.endswith("\n"):
-                            return
-                        raise RunError(f"{path}, line {number}, is damaged: {error}") from error
-                    yield record
 
     def events(self, name: str) -> Iterator[dict[str, Any]]:
         """The lines of the journal with this event, in order.
@@ -259,18 +166,17 @@ class RunFolder:
             ),
         )
 
-    def settings(self) -> dict[str, Any]:
-        """What config.yaml says, as it stands: settings of an older pgkd are no fault here.
+    def config(self) -> Config:
+        """The settings of the run.
 
         Raises:
-            RunError: it cannot be read.
+            RunError: config.yaml cannot be read.
+            ConfigError: a setting is not of this pgkd.
         """
-        path = self.path / "config.yaml"
         try:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RunError(f"{path} cannot be read: {error}") from error
-        return settings if isinstance(settings, dict) else {}
+            return Config.parse(self.settings())
+        except ConfigError as error:
+            raise ConfigError(f"{self.path / CONFIG}: {error}") from None
 
     def taxonomy(self) -> Taxonomy:
         """The classes of the run's task."""
@@ -294,23 +200,29 @@ class RunFolder:
 
     def save_student(self, student: Student, number: int, *, best: bool) -> None:
         """Save a round's student as the last one, and copy it to where it belongs besides."""
-        students = self.path / "students"
-        write_anew(students / "last", student.save)
+        self._save("last", student.save)
+        last = self.at(_STUDENTS) / "last"
         names = [*(["first"] if number == 0 else []), *(["best"] if best else [])]
         for name in names:
-            write_anew(students / name, lambda new: copy_folder(students / "last", new))
-
-    def write_glossary(self, text: str) -> None:
-        """Write what the teacher says of the task and its classes, as YAML."""
-        write_whole(self.path / "glossary.yaml", text)
+            self._save(name, lambda new: copy_folder(last, new))
 
     def save_reviewed(self, student: Student) -> None:
         """Save the student that was trained again with people's decisions."""
-        write_anew(self.path / "students" / "reviewed", student.save)
+        self._save("reviewed", student.save)
+
+    def _save(self, which: str, write: Callable[[Path], Any]) -> None:
+        folder = self.at(_STUDENTS) / which
+        try:
+            write_anew(folder, write)
+        except OSError as error:
+            raise RunError(
+                f"{folder} cannot be written: {reason(error)}. What the run had is there: with "
+                "room on the disk, the same command resumes it."
+            ) from error
 
     def has_student(self, which: str) -> bool:
         """Whether the run has saved such a student."""
-        return (self.path / "students" / which).is_dir()
+        return os.path.lexists(self.path / _STUDENTS / which)
 
     def compared(self) -> dict[str, str]:
         """The students to hold against each other: the name of each, by its role.
@@ -319,7 +231,7 @@ class RunFolder:
         it is another, ``reviewed`` that which was trained again with people's decisions.
         """
         roles = {"before": "first", "after": "best"}
-        ended = (self.path / "result.json").is_file()
+        ended = os.path.lexists(self.path / "result.json")
         result = self.read_json("result.json") if ended else {"rounds": []}
         if result["rounds"] and result["rounds"][-1]["round"] != result["best"]:
             roles["last"] = "last"
@@ -328,7 +240,11 @@ class RunFolder:
         return roles
 
     def student(self, which: str = "best") -> Student:
-        """Load a student: see `student_folder`."""
+        """Load a student: see `student_folder`.
+
+        Raises:
+            StudentError: it is damaged.
+        """
         return load_student(self.student_folder(which))
 
     def student_folder(self, which: str = "best") -> Path:
@@ -339,10 +255,11 @@ class RunFolder:
         """
         if which not in STUDENTS:
             raise RunError(f"There is no student '{which}'. There are: {', '.join(STUDENTS)}.")
-        folder = self.path / "students" / which
+        folder = self.path / _STUDENTS / which
         if not self.has_student(which):
             why = "run pgkd retrain" if which == "reviewed" else "the run ended before it"
             raise RunError(f"{self.path} holds no student '{which}': {why}.")
+        check_files(folder, RunError, within=self.path)
         return folder
 
 
@@ -352,12 +269,7 @@ def _taxonomy(data: dict[str, Any]) -> Taxonomy:
 
 def _fresh(path: Path) -> bool:
     """Whether a run has left nothing there, but for what it opens before all else."""
-    return path.is_dir() and all(p.name.startswith((_LOCK, _LEDGER)) for p in path.iterdir())
-
-
-def as_json(data: Any) -> str:
-    """Plain data as the text of a JSON file."""
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    return path.is_dir() and all(p.name.startswith((LOCK, LEDGER)) for p in path.iterdir())
 
 
 def without_times(record: Any) -> Any:

@@ -8,6 +8,7 @@ that the next life of the run tells it the rest.
 from __future__ import annotations
 
 import logging
+import os
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Self
@@ -210,7 +211,7 @@ def figures_of(finished: Round, run: RunFolder) -> dict[str, float]:
 
 def _records(run: RunFolder) -> dict[str, Mapping[str, Any]]:
     """What trackers know of earlier lives of the run; a damaged file tells nothing."""
-    if not (run.path / FILE).is_file():
+    if not os.path.lexists(run.path / FILE):
         return {}
     try:
         found = run.read_json(FILE)

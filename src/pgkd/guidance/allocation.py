@@ -38,8 +38,9 @@ def allocate(errors: Mapping[str, float], asked: Mapping[str, int], budget: int)
         Texts of each class that gets any, in the order of `errors`.
     """
     given = dict.fromkeys(errors, 0)
-    queue = [((asked.get(name, 0) + 1) / rate, i, name) for i, (name, rate) in
-             enumerate(errors.items())]  # fmt: skip
+    queue = [
+        ((asked.get(name, 0) + 1) / rate, i, name) for i, (name, rate) in enumerate(errors.items())
+    ]
     heapq.heapify(queue)
     for _ in range(budget):
         _, i, name = queue[0]
@@ -66,5 +67,5 @@ def scheduled(budget: int, rounds: int, number: int) -> int:
         rounds: how many there are.
         number: of the round, from 1.
     """
-    until = [math.ceil(budget / 2 ** (rounds - r)) for r in range(rounds + 1)]
-    return until[number] - (until[number - 1] if number > 1 else 0)
+    until = math.ceil(budget / 2 ** (rounds - number))
+    return until - (math.ceil(budget / 2 ** (rounds - number + 1)) if number > 1 else 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pgkd.files import write_whole
+from pgkd.readers import reason
 from pgkd.report.content import Content
 from pgkd.report.drawing import check_available
 from pgkd.report.gather import gather
@@ -47,5 +48,7 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
     try:
         write_whole(path, page)
     except OSError as error:
-        raise RunError(f"The report cannot be written: {error}") from error
+        raise RunError(
+            f"{path} cannot be written: {reason(error)}. Give another place with --out."
+        ) from error
     return path

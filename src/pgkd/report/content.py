@@ -100,6 +100,8 @@ class Basis:
         students: figures by role, as `pgkd.evaluation.judge_students` tells them.
         changes: ``after`` minus an earlier role, by that role.
         teacher: figures of the teacher alone, on some of the rows; None where it was not asked.
+        left_out: rows of the file that are the run's own and judge nothing; None where that was
+            not looked at, and for validation rows.
         missing: why intervals and calibration are missing; empty where they are not.
     """
 
@@ -111,6 +113,7 @@ class Basis:
     changes: dict[str, dict[str, Any]]
     teacher: dict[str, Any] | None = None
     missing: str = ""
+    left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

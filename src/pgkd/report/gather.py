@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from pgkd.distill.run_files import fitting_together
 from pgkd.report.content import About, Confusions, Content
 from pgkd.report.judged import bases_of, class_lines, confusions_of
 from pgkd.report.projection import map_of
@@ -27,6 +28,11 @@ def gather(run: RunFolder) -> Content:
         RunError: a file of the run is damaged.
     """
     records = read_records(run)
+    with fitting_together(run):
+        return _content(run, records)
+
+
+def _content(run: RunFolder, records: Records) -> Content:
     bases = bases_of(run, records)
     money, texts = money_of(records), texts_of(records)
     return Content(

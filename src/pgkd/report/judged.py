@@ -38,6 +38,7 @@ def _test(records: Records) -> Basis | None:
         students=kept["students"],
         changes=_changes(kept),
         teacher=kept.get("teacher"),
+        left_out=sum(kept["left_out"].values()) if "left_out" in kept else None,
     )
 
 

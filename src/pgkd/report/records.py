@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pgkd.distill.run_files import fitting_together
 
 if TYPE_CHECKING:
     from pgkd.distill import RunFolder
@@ -59,6 +62,11 @@ def read_records(run: RunFolder) -> Records:
     Raises:
         RunError: a file is damaged.
     """
+    with fitting_together(run):
+        return _read(run)
+
+
+def _read(run: RunFolder) -> Records:
     journal = list(run.read_lines("journal.jsonl"))
     rounds = [line for line in journal if line["event"] == "round ended"]
     kept_rounds = [line["round"] for line in rounds if line["keep"]]
@@ -78,12 +86,11 @@ def read_records(run: RunFolder) -> Records:
 
 
 def _optional(run: RunFolder, name: str) -> dict[str, Any] | None:
-    return run.read_json(name) if (run.path / name).is_file() else None
+    return run.read_json(name) if os.path.lexists(run.path / name) else None
 
 
 def _calls(run: RunFolder) -> list[Call] | None:
-    """To look must not make a ledger where there is none."""
-    if not run.ledger_path.is_file():
+    if not os.path.lexists(run.ledger_path):
         return None
-    with run.ledger() as ledger:
+    with run.ledger_to_read() as ledger:
         return list(ledger.calls())

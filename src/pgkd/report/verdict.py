@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pgkd.report.content import Money, Texts, Tone
     from pgkd.report.records import Records
 
-_UNSEEN = "rows that the run had never seen"
 _OPENINGS: dict[tuple[Tone, Tone], str] = {
     ("none", "better"): "The student got better with its teacher",
     ("none", "worse"): "The student got worse",
@@ -84,7 +83,7 @@ def _part(basis: Basis) -> Tone:
 
 def _rows(basis: Basis) -> str:
     if basis.rows == "test":
-        return f"{basis.n:,} {_UNSEEN}"
+        return f"{basis.n:,} test rows"
     return f"{basis.n:,} validation rows"
 
 
@@ -135,6 +134,14 @@ def _caution(basis: Basis) -> Iterator[str]:
             "The validation rows chose the round that was kept, so they flatter it a little: "
             "pgkd evaluate RUN --data FILE judges on rows that the run has not seen."
         )
+    elif basis.left_out is None:
+        yield (
+            "Whether the run was trained on some of the test rows was not looked at when it was "
+            "judged: pgkd evaluate RUN --data FILE does, and leaves them out."
+        )
+    elif basis.left_out:
+        own = f"{basis.left_out:,} other rows of {basis.source}"
+        yield f"{own} are the run's own and judge nothing."
 
 
 def _ending(records: Records) -> Iterator[str]:

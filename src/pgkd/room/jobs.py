@@ -58,7 +58,8 @@ class Jobs:
             if name in self._started and self._started[name][0].poll() is None:
                 raise RunError("This is being done already: wait for its end.")
             try:
-                with log.open("wb") as out:
+                log.unlink(missing_ok=True)  # it may be a link that somebody has put there
+                with log.open("xb") as out:
                     process = subprocess.Popen(  # noqa: S603  (our own command, no shell)
                         command(arguments), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                         start_new_session=True,  # Ctrl-C ends the room, not what it started

@@ -85,7 +85,7 @@ def live_of(seen: Seen) -> Live:
     total = seen.money.total
     return Live(
         state=state,
-        doing=_doing(records, state, asked, answered),
+        doing=_doing(records, state, asked, answered, repeating=seen.run.is_repeating()),
         wish_by=wished(seen.run)[1],
         rounds_done=max(0, len(seen.rounds) - 1),
         rounds_planned=seen.about.planned,
@@ -118,7 +118,7 @@ def _requests(records: Records) -> tuple[int, int]:
     return asked, answered
 
 
-def _doing(records: Records, state: State, asked: int, answered: int) -> str:
+def _doing(records: Records, state: State, asked: int, answered: int, *, repeating: bool) -> str:
     ended = records.event("run ended")
     if state == "ended":
         why = _WHY.get(ended["stopped_by"], str(ended["stopped_by"]))
@@ -131,10 +131,12 @@ def _doing(records: Records, state: State, asked: int, answered: int) -> str:
         "pausing": "It pauses when the call in hand, or the training, is done. ",
         "paused": "It waits. ",
         "stopping": "It stops when the call in hand, or the training, is done. ",
-    }[state] + _phase(records, asked, answered)
+    }[state] + _phase(records, asked, answered, repeating=repeating)
 
 
-def _phase(records: Records, asked: int, answered: int) -> str:
+def _phase(records: Records, asked: int, answered: int, *, repeating: bool) -> str:
+    if repeating:
+        return "What it did before is repeated from what is on disk; nothing is asked again."
     if not records.event("run started"):
         return "The student is prepared."
     number = len(records.rounds)

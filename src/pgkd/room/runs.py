@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pgkd.distill import RunFolder
 from pgkd.distill.control import wished
+from pgkd.distill.run_files import fitting_together
 from pgkd.errors import PgkdError, RunError
 from pgkd.report.gather import about_of
 from pgkd.report.records import Records, read_records
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.report.content import About, Money, RoundLine
+
+_log = logging.getLogger(__name__)
 
 State = Literal["running", "pausing", "paused", "stopping", "ended", "cut off"]
 _FILES = (
@@ -63,7 +68,7 @@ class Runs:
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file. Give a run folder, or a folder of runs.")
-        self._only = path.resolve() if (path / "config.yaml").is_file() else None
+        self._only = path.resolve() if _is_run(path) else None
         self.root = self._only.parent if self._only else path.resolve()
         self._seen: dict[str, tuple[object, Seen]] = {}
 
@@ -78,9 +83,8 @@ class Runs:
             return [self._only.name]
         if not self.root.is_dir():
             return []
-        folders = [path for path in self.root.iterdir() if (path / "config.yaml").is_file()]
-        folders.sort(key=lambda path: (path / "config.yaml").stat().st_mtime_ns, reverse=True)
-        return [path.name for path in folders]
+        folders = [path for path in self.root.iterdir() if _is_run(path)]
+        return [path.name for path in sorted(folders, key=_begun_at, reverse=True)]
 
     def open(self, name: str) -> RunFolder:
         """A run by its name.
@@ -104,7 +108,9 @@ class Runs:
         if known is not None and known[0] == stamp:
             return known[1]
         records = read_records(run)
-        seen = Seen(run, records, about_of(run, records), round_lines(records), money_of(records))
+        with fitting_together(run):
+            about, rounds, money = about_of(run, records), round_lines(records), money_of(records)
+        seen = Seen(run, records, about, rounds, money)
         self._seen[name] = (stamp, seen)
         return seen
 
@@ -114,9 +120,24 @@ class Runs:
         for name in self.names():
             try:
                 found.append((name, self.see(name), ""))
-            except (PgkdError, KeyError, TypeError, ValueError) as error:
+            except PgkdError as error:
                 found.append((name, None, str(error)))
+            except Exception as error:  # noqa: BLE001  (one run must not hide the others)
+                _log.exception("%s cannot be shown", name)
+                found.append((name, None, f"{name} cannot be shown: {error!r:.200}."))
         return found
+
+
+def _is_run(path: Path) -> bool:
+    """Whether there is a run, though perhaps a damaged one."""
+    return os.path.lexists(path / "config.yaml")
+
+
+def _begun_at(path: Path) -> int:
+    try:
+        return (path / "config.yaml").lstat().st_mtime_ns
+    except OSError:  # it was removed meanwhile
+        return 0
 
 
 def _stamp(run: RunFolder) -> object:
@@ -134,10 +155,10 @@ def _stamp(run: RunFolder) -> object:
 
 def state_of(seen: Seen) -> State:
     """What a run does now, or how it is left."""
-    if seen.records.event("run ended"):
-        return (
-            "ended"  # who holds the run now trains it again, and a run that is resumed forgets it
-        )
+    if seen.run.is_repeating():
+        return "running"
+    if seen.records.event("run ended"):  # who holds the run now trains it again
+        return "ended"
     if not seen.run.is_running():
         return "cut off"
     wanted, _ = wished(seen.run)

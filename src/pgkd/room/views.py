@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -98,7 +99,7 @@ class Views:
         Raises:
             RunError: it goes on.
         """
-        run = self.runs.open(name)
+        run = self.runs.see(name).run
         if run.is_running():
             raise RunError("This run goes on already.")
         settings = ["--config", str(run.path / "config.yaml"), "--out", str(run.path)]
@@ -179,7 +180,7 @@ class Views:
         return self._render("_retraining.html.j2", **self._retraining(name, self.runs.see(name)))
 
     def _retraining(self, name: str, seen: Seen) -> dict[str, Any]:
-        done = (seen.run.path / "reviewed.json").is_file()
+        done = os.path.lexists(seen.run.path / "reviewed.json")
         job = self.jobs.told(f"retrain {name}")
         return {
             "name": name,

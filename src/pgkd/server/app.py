@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
@@ -34,10 +34,14 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is no JSON."},
     408: {"description": "The body came too slowly."},
     413: {"description": "The body is too large."},
+    415: {"description": "The content type is not that of JSON."},
     422: {"description": "The body is not as described, or holds too many or too long texts."},
     503: {"description": "Overloaded: retry after the seconds that Retry-After says."},
 }
 _NO_JSON = RefusedError(400, "no_json", "The body is no JSON.")
+_WRONG_TYPE = RefusedError(
+    415, "wrong_content_type", "Send JSON, with the header Content-Type: application/json."
+)
 _PAGE = {
     "/": ("page.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
@@ -221,7 +225,10 @@ def make_app(
 
 def _add_endpoints(app: FastAPI, service: Service) -> None:
     refusals = {status: {"model": Problem, **about} for status, about in _REFUSALS.items()}
-    app.add_api_route("/predict", service.predict, methods=["POST"], responses=refusals)
+    app.add_api_route(
+        "/predict", service.predict, methods=["POST"], responses=refusals,
+        dependencies=[Depends(_is_json)],
+    )  # fmt: skip
     app.add_api_route("/model", service.model)
     app.add_api_route("/health", service.health)
     app.add_api_route("/ready", service.ready, responses={503: refusals[503]})
@@ -243,6 +250,14 @@ def _constant(content: bytes, kind: str) -> Callable[[Request], Awaitable[Respon
         return Response(content, media_type=kind)
 
     return endpoint
+
+
+async def _is_json(request: Request) -> None:
+    """Refuse what a page of another site may send unasked: a form, or plain text."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    main, _, sub = kind.partition("/")
+    if main != "application" or not (sub == "json" or sub.endswith("+json")):
+        raise _WRONG_TYPE
 
 
 async def _refused(request: Request, error: Exception) -> Response:

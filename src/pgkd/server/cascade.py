@@ -148,7 +148,7 @@ def cascade_of(
     from pgkd.serving.manifest import Manifest, find_export
     from pgkd.task import Taxonomy, read_taxonomy
 
-    is_run = (path / "config.yaml").is_file()
+    is_run = (path / "config.yaml").exists()
     if ledger is None:
         if not is_run:
             raise ConfigError(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _HEAD_BYTES = 64 << 10
+_TOO_LARGE = "The head of the request is too large."
 
 
 class Connection(HttpToolsProtocol):
@@ -30,6 +31,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._head_is_too_large = False
         self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -46,7 +48,19 @@ class Connection(HttpToolsProtocol):
         self._wait_for_head()
         self._head_bytes += len(data)
         if self._head_bytes > _HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+            self.send_400_response(_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, unless the head that has come, perhaps all at once, is too large."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > _HEAD_BYTES:
+            self._head_is_too_large = True
+            raise ValueError(_TOO_LARGE)  # the parser ends, and the connection with it
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what was wrong with the head, and close."""
+        super().send_400_response(_TOO_LARGE if self._head_is_too_large else msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers."""

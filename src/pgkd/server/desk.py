@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from pgkd.distill.assembly import employed, teacher_of
 from pgkd.errors import BudgetExhaustedError, ConfigError, PgkdError
 from pgkd.files import held
+from pgkd.printable import printable
 from pgkd.server.workers import CANNOT_START, end_with_parent
 from pgkd.teacher import Labelled, label_texts
 from pgkd.teacher.account import Ledger
@@ -49,7 +50,7 @@ def run_desk(cascade: Cascade, socket: Path) -> None:
             end_with_parent()
             asyncio.run(Desk(teacher, cascade).serve(socket))
     except PgkdError as error:
-        print(f"pgkd: {error}", file=sys.stderr)
+        print(f"pgkd: {printable(str(error))}", file=sys.stderr)
         sys.exit(CANNOT_START)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pgkd.errors import ConfigError, PgkdError
 from pgkd.extras import require
+from pgkd.printable import printable
 from pgkd.server.limits import Limits
 from pgkd.server.workers import CANNOT_START, Supervisor, end_with_parent
 from pgkd.serving.manifest import Manifest, find_export
@@ -160,7 +161,7 @@ def _work(job: Job, listener: socket.socket) -> None:
         app = worker_app(job)
         listen(listener)
     except PgkdError as error:
-        print(f"pgkd: {error}", file=sys.stderr)
+        print(f"pgkd: {printable(str(error))}", file=sys.stderr)
         sys.exit(CANNOT_START)
     end_with_parent()
     answer(app, listener, job.limits)

@@ -73,10 +73,9 @@ class Card:
         cls, run: RunFolder, student: Student, name: Format, parity: Parity, which: str = "best"
     ) -> Card:
         """The card of an export of a student of the run."""
-        from pgkd.config import Config
         from pgkd.student.encoder import EncoderStudent
 
-        config = Config.from_yaml(run.path / "config.yaml")
+        config = run.config()
         task = run.read_json("task.json")
         before, after = _metrics(run, which)
         weights = {
@@ -84,7 +83,7 @@ class Card:
             "static": config.student.embeddings,
         }.get(student.kind)
         known = find(weights) if weights else None
-        with run.ledger() as ledger:
+        with run.ledger_to_read() as ledger:
             calls = summed(ledger.calls())
         return cls(
             format=name,
@@ -218,7 +217,7 @@ class Card:
     def _limits(self) -> Iterable[str]:
         yield (
             "The validation rows chose the round that was kept, so their figures are a little "
-            "hopeful. `pgkd evaluate` judges on rows that the run has never seen."
+            "hopeful. `pgkd evaluate` judges on other rows than the run's own."
         )
         yield "It answers with one of its classes, whatever the text is."
         if self.kind != "linear":

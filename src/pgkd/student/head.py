@@ -150,7 +150,8 @@ def log_prior(
     The half (Krichevsky & Trofimov, 1981) stands for the rows that a small sample happens to lack.
     """
     mass = np.bincount(gold, weights=sample_weight, minlength=n_classes) + 0.5
-    return np.log(mass / mass.sum())
+    prior: NDArray[np.float64] = np.log(mass / mass.sum())
+    return prior
 
 
 @dataclass(frozen=True)

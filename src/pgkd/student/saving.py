@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pgkd import readers
 from pgkd.errors import StudentError
 from pgkd.files import write_whole
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from pgkd.readers import Refuse
 
 _FORMAT = 1
 _DESCRIPTION = "student.json"
@@ -46,8 +49,10 @@ def read(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[np.
         raise StudentError(f"{folder} holds a student '{description.get('kind')}', not '{kind}'.")
     try:
         return description, load_file(folder / _WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise StudentError(f"{folder / _WEIGHTS} cannot be read: {error}") from error
+    except (OSError, SafetensorError, ValueError, KeyError) as error:  # of a type unknown to NumPy
+        raise StudentError(
+            f"{folder / _WEIGHTS} cannot be read: {readers.reason(error)}."
+        ) from error
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -56,12 +61,25 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         StudentError: there is none, it is damaged, or a later version of pgkd wrote it.
     """
-    path = folder / _DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        written = description["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudentError(f"{folder} is not a saved student: {path.name}: {error!r}") from error
+    check_files(folder, StudentError)
+    description = readers.read_json(
+        folder / _DESCRIPTION, lambda why: StudentError(f"{folder} is not a saved student: {why}")
+    )
+    written = description.get("format")
     if written != _FORMAT:
-        raise StudentError(f"{folder} has format {written}; this pgkd reads format {_FORMAT}.")
-    return dict(description)
+        raise StudentError(f"{folder} has format {written!r}; this pgkd reads format {_FORMAT}.")
+    return description
+
+
+def check_files(folder: Path, refuse: Refuse, *, within: Path | None = None) -> None:
+    """See that a folder holds files and folders only: whoever waits at a pipe waits for ever.
+
+    Args:
+        folder: of a student.
+        refuse: makes the error.
+        within: a folder; a link that leads out of it is refused.
+    """
+    if not folder.is_dir():
+        raise refuse(f"{folder} is no folder.")
+    for path in (folder, *folder.rglob("*")):
+        readers.check_kind(path, refuse, within=within, folders=True)

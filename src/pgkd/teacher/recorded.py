@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Self
 
-from pgkd.errors import RunError, TeacherRequestError
+from pgkd.errors import TeacherRequestError
 from pgkd.teacher.account import Ledger
 from pgkd.teacher.base import Reply, Request, Teacher
 
@@ -34,11 +34,8 @@ class RecordedTeacher(Teacher):
         Raises:
             RunError: the folder holds no record of calls, or it is damaged.
         """
-        path = run / "ledger.sqlite"
-        if not path.is_file():
-            raise RunError(f"{path} does not exist: no calls were recorded.")
         replies: defaultdict[str, list[Reply]] = defaultdict(list)
-        with Ledger(path) as ledger:
+        with Ledger.to_read(run / "ledger.sqlite", within=run) as ledger:
             for call in ledger.calls():
                 if call.reply is not None:
                     replies[call.key].append(call.reply)

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pgkd.errors import ConflictError, DataError, RunError
-from pgkd.files import held
+from pgkd.files import held, with_name
+from pgkd.readers import json_object, open_regular, reason
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
@@ -67,10 +68,21 @@ class Decision:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Decision:
-        """Rebuild from `to_json`'s data."""
-        return cls(
+        """Rebuild from `to_json`'s data.
+
+        Raises:
+            KeyError, ValueError: it is no such data.
+        """
+        made = cls(
             data["id"], data["decision"], data["by"], data["time"], data["label"], data["text"]
         )
+        if made.kind not in DECISIONS or not all(
+            isinstance(part, str) for part in (made.id, made.by, made.time)
+        ):
+            raise ValueError("it is no decision")
+        if not all(part is None or isinstance(part, str) for part in (made.label, made.text)):
+            raise ValueError("a label or a text is none")
+        return made
 
 
 class Reviews:
@@ -194,22 +206,26 @@ class Reviews:
 
     def _read_on(self) -> None:
         """Take in the lines that are whole and were not there before."""
-        if not self._path.exists():
+        if not os.path.lexists(self._path):
             return
-        with self._path.open("rb") as file:
+        with open_regular(self._path, RunError, within=self._path.parent) as file:
             file.seek(self._read_to)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]  # a crash, or a writer, may have left half a line
         for line in whole.splitlines():
             try:
-                self._take(json.loads(line))
+                self._take(json_object(line.decode("utf-8")))
             except (ValueError, KeyError, TypeError) as error:
-                raise RunError(f"{self._path} is damaged: {error!r} in {line[:200]!r}") from error
+                why = f"{reason(error)} in {line[:200]!r}"
+                raise RunError(f"{self._path} is damaged: {why}.") from error
         self._read_to += len(whole)
 
     def _take(self, record: dict[str, Any]) -> None:
         if "round" in record:
-            self._pins[record["round"]] = record["decisions"]
+            number, count = record["round"], record["decisions"]
+            if not isinstance(number, int) or not isinstance(count, int) or count < 0:
+                raise ValueError("a round is no number")
+            self._pins[number] = count
         else:
             self._decisions.append(Decision.from_json(record))
 
@@ -219,11 +235,14 @@ class Reviews:
     def _append(self, record: dict[str, Any]) -> None:
         """Write a line behind the last whole one, sync it, and take it in. Call with the lock."""
         line = json.dumps(record, ensure_ascii=False) + "\n"
-        with self._path.open("ab") as file:
-            file.truncate(self._read_to)  # half a line of a process that died while it wrote
-            file.write(line.encode("utf-8", "replace"))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._path.open("ab") as file:
+                file.truncate(self._read_to)  # half a line of a process that died while it wrote
+                file.write(line.encode("utf-8", "replace"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise with_name(error, self._path) from None
         self._read_on()
 
 

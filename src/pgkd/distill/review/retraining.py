@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.config import Config
 from pgkd.distill.assembly import Known, asking_of, folds_of
 from pgkd.distill.review.applying import applied, dropped_texts
 from pgkd.distill.review.journal import DECISIONS, Reviews
@@ -21,6 +20,7 @@ from pgkd.teacher.account.ledger import now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pgkd.config import Config
     from pgkd.distill.stopping import Verdict
     from pgkd.distill.store import RunFolder
     from pgkd.evaluation import Metrics
@@ -86,7 +86,7 @@ def retrain(run: RunFolder) -> Retrained:
         StudentError: the rows that are left cannot train a student.
     """
     with run.locked():
-        config = Config.from_yaml(run.path / "config.yaml")
+        config = run.config()
         best, task = run.student("best"), run.task()
         decisions = Reviews(run.path).latest()
         kept, dropped = run.kept(), list(dropped_texts(run))

@@ -8,59 +8,43 @@ tells everything: replies that arrived are in it, and a call without an end was 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pgkd.errors import RunError
+from pgkd.readers import json_object, reason
 from pgkd.teacher.account.budget import Amount
 from pgkd.teacher.account.commits import Commits
-from pgkd.teacher.base import Reply
+from pgkd.teacher.account.ledger_file import (
+    COLUMNS,
+    LATER_COLUMNS,
+    SCHEMA,
+    check_files,
+    check_schema,
+    columns_of,
+    connect,
+    connect_to_read,
+    money_from,
+    reply_from,
+    request_from,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from decimal import Decimal
     from pathlib import Path
 
     from pgkd.errors import TeacherError
-    from pgkd.teacher.base import Request
+    from pgkd.teacher.base import Reply, Request
 
 State = Literal["in flight", "replied", "failed", "lost"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS calls (
-    n             INTEGER PRIMARY KEY,
-    id            TEXT NOT NULL,     -- the request's name in the run, e.g. r3-0007
-    purpose       TEXT NOT NULL,
-    key           TEXT NOT NULL,     -- SHA-256 of what was asked
-    provider      TEXT NOT NULL,
-    request       TEXT NOT NULL,     -- JSON
-    state         TEXT NOT NULL CHECK (state IN ('in flight', 'replied', 'failed', 'lost')),
-    reply         TEXT,              -- JSON, with the token counts and the model that answered
-    error_kind    TEXT,
-    error         TEXT,
-    cost_usd      TEXT,              -- decimal; NULL where no price is known
-    price_source  TEXT,
-    most_tokens   INTEGER NOT NULL,  -- what was reserved for it
-    most_usd      TEXT NOT NULL,
-    sent_at       TEXT NOT NULL,
-    ended_at      TEXT,
-    batch         TEXT,              -- tag of the batch that it left with
-    cached_tokens INTEGER,           -- of the prompt, in the provider's cache
-    seconds       REAL,              -- from its leaving to its end
-    retries       INTEGER NOT NULL DEFAULT 0  -- calls before it that asked the same
-) STRICT;
-CREATE INDEX IF NOT EXISTS calls_by_request ON calls (id, key);
-CREATE TABLE IF NOT EXISTS batches (
-    tag           TEXT PRIMARY KEY,  -- ours: part of what the provider is told
-    id            TEXT,              -- the provider's; NULL until it has said it
-    made_at       TEXT NOT NULL
-) STRICT;
-"""
 _LOST = "state = 'in flight' AND batch IS NULL"
 # NULL is in no empty set, for SQLite: hence the second condition.
 _NEVER_LEFT = "state = 'in flight' AND batch IS NOT NULL AND batch NOT IN (SELECT tag FROM batches)"
@@ -68,16 +52,6 @@ _OPEN_BATCHES = """
 SELECT tag, id, made_at, (SELECT count(*) FROM calls WHERE batch = tag) FROM batches
 WHERE tag IN (SELECT batch FROM calls WHERE state = 'in flight') ORDER BY batches.rowid
 """
-_LATER_COLUMNS = {
-    "batch": "TEXT",
-    "cached_tokens": "INTEGER",
-    "seconds": "REAL",
-    "retries": "INTEGER NOT NULL DEFAULT 0",
-}
-_COLUMNS = (
-    "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
-    "cost_usd, price_source, most_tokens, most_usd, batch, seconds, retries"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,25 +124,57 @@ class Ledger:
 
     Args:
         path: the SQLite file; made where it does not exist.
+        within: a folder; a link that leads out of it is refused.
+        read_only: leave the file, and its folder, as they are; see `to_read`.
 
     Raises:
         RunError: the file cannot be opened, or is no ledger.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, within: Path | None = None, read_only: bool = False) -> None:
         self._path = path
+        self._columns = COLUMNS
+        self._answered: frozenset[str] = frozenset()
         self._lock, self._reading = threading.Lock(), threading.Lock()
+        check_files(path, within)
         try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            # WAL: a commit appends to one file, and readers do not wait for it.
-            self._db.executescript("PRAGMA journal_mode=WAL;" + _SCHEMA)
-            self._migrate()
-            # Whoever looks something up does not wait for the disk, to which others write.
-            self._reader = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            if read_only:
+                self._db = self._reader = connect_to_read(path)
+                self._columns = columns_of(self._db, path)
+            else:
+                self._db = connect(str(path))
+                check_schema(self._db, path)
+                # WAL: a commit appends to one file, and readers do not wait for it.
+                self._db.executescript("PRAGMA journal_mode=WAL;" + SCHEMA)
+                self._migrate()
+                # Whoever looks something up does not wait for the disk, to which others write.
+                self._reader = connect(str(path))
         except sqlite3.Error as error:
-            raise RunError(f"{path} cannot be opened as a record of calls: {error}") from error
+            raise RunError(f"{path} cannot be opened as a record of calls: {error}.") from error
         self._commits = Commits(self._db, self._lock)
-        self._resumed_in = max((call.round for call in self.calls()), default=0)
+        try:
+            self._resumed_in = max((call.round for call in self.calls()), default=0)
+        except RunError:
+            self.close()
+            raise
+
+    @classmethod
+    def to_read(cls, path: Path, *, within: Path | None = None) -> Self:
+        """A ledger that is looked at: neither the file nor its folder has to be writable.
+
+        Raises:
+            RunError: it is missing, or no ledger.
+        """
+        if not os.path.lexists(path):
+            raise RunError(f"{path} is missing: no calls were recorded.")
+        return cls(path, within=within, read_only=True)
+
+    def expect(self, answered: Iterable[str]) -> None:
+        """Refuse to ask these requests, by their ids, anew: they were answered before.
+
+        A resumed run finds the answers here; where it does not, this is the ledger of another run.
+        """
+        self._answered = frozenset(answered)
 
     def __enter__(self) -> Self:
         return self
@@ -197,6 +203,13 @@ class Ledger:
             most: what is reserved for it in the budget.
             batch: tag of the batch that it will leave with.
         """
+        if request.id in self._answered:
+            raise RunError(
+                f"{self._path} does not hold the answer to request {request.id} as it is asked "
+                "now, though the run has had one: the file is of another run, or another version "
+                "of pgkd began this one. Nothing was asked, and what the run had is as it was: "
+                "give another folder with --out."
+            )
         most = most or Amount(1)
         sent = json.dumps(request.to_json(), ensure_ascii=False)
         row = (request.id, request.purpose, request.key, provider, sent, "in flight")
@@ -295,25 +308,32 @@ class Ledger:
     def _migrate(self) -> None:
         """Add what a ledger of an earlier version lacks."""
         there = {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}
-        for name, kind in _LATER_COLUMNS.items():
+        for name, kind in LATER_COLUMNS.items():
             if name not in there:
                 self._db.execute(f"ALTER TABLE calls ADD COLUMN {name} {kind}")
 
     def _select(self, where: str, values: tuple[Any, ...] = ()) -> Iterator[Call]:
         with self._reading, self._told():
-            rows = self._reader.execute(f"SELECT {_COLUMNS} FROM calls {where}", values).fetchall()  # noqa: S608  (no value is in `where`)
+            statement = f"SELECT {self._columns} FROM calls {where}"  # noqa: S608  (no value is in it)
+            rows = self._reader.execute(statement, values).fetchall()
         return (self._call(row) for row in rows)
 
     def _call(self, row: tuple[Any, ...]) -> Call:
         n, id_, purpose, key, provider, request, state, reply, kind, error, *money = row
         cost, source, tokens, usd, batch, seconds, retries = money
         try:
-            answered = Reply.from_json(json.loads(reply)) if reply else None
-            asked = json.loads(request)
-            price = None if cost is None else Decimal(cost)
-            most = Amount(1, tokens, Decimal(usd))
+            answered = reply_from(json_object(reply)) if reply else None
+            asked = request_from(json_object(request))
+            price = None if cost is None else money_from(cost)
+            most = Amount(1, int(tokens), money_from(usd))
+            if not all(isinstance(part, str) for part in (id_, purpose, key, provider, state)):
+                raise TypeError("a name is no text")
+            if not isinstance(retries, int):
+                raise TypeError("the retries are no number")
+            if state not in get_args(State):
+                raise ValueError(f"there is no state {state!r:.40}")
         except (ValueError, TypeError, ArithmeticError) as damage:
-            raise RunError(f"{self._path}: row {n} is damaged: {damage}") from damage
+            raise RunError(f"{self._path}: row {n} is damaged: {reason(damage)}.") from damage
         end = (state, answered, kind, error, price, source)
         return Call(n, id_, purpose, key, provider, asked, *end, most, batch, seconds, retries)
 
@@ -332,12 +352,15 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            raise RunError(f"{self._path} cannot be read or written: {error}") from error
+            raise RunError(
+                f"{self._path} cannot be read or written: {error}. What is in it is kept: where "
+                "the disk has room again, the same command goes on."
+            ) from error
 
 
 def round_of(id_: str) -> int:
     """The round of a request by its name: 3 of ``r3-0007``, 0 of any other."""
-    found = re.match(r"r(\d+)-", id_)
+    found = re.match(r"r(\d{1,9})-", id_)
     return int(found[1]) if found else 0
 
 
