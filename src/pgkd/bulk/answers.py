@@ -8,13 +8,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError
+from pgkd.task.formulas import disarmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 SUFFIXES = (".csv", ".jsonl")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_out(path: Path) -> Path:
@@ -65,7 +65,7 @@ def _table(rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection); truth as in JSON."""
+    """A cell that no spreadsheet takes for a formula; truth as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return disarmed(value) if isinstance(value, str) else value

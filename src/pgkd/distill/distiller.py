@@ -20,7 +20,7 @@ from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
 from pgkd.distill.tracking import Tracking
 from pgkd.errors import ConfigError
-from pgkd.task import Pool, Task, load_task, pool_of, read_pool, task_from_arrays
+from pgkd.task import Pool, Task, load_task, one_column, pool_of, read_pool, task_from_arrays
 from pgkd.tracking import make_tracker
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ class Distiller:
     def fit(
         self,
         texts: Sequence[str] | None = None,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[Any] | None = None,
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
         unlabelled: Sequence[str] = (),
     ) -> Self:
@@ -93,8 +93,8 @@ class Distiller:
 
         Args:
             texts: n texts; None reads the config's files.
-            labels: n class names.
-            classes: all class names, where some have no row yet.
+            labels: n class names, or numbers as names.
+            classes: all of them, where some have no row yet.
             validation: texts and labels of validation rows; default: split off the rows given.
             unlabelled: texts that the teacher may be asked to label; with the config's files, those
                 of ``data.unlabelled`` are.
@@ -118,7 +118,8 @@ class Distiller:
                 seed=self.config.seed,
                 on_conflict=self.config.data.on_conflict,
             )
-            pool = pool_of(unlabelled, limit=self.config.pool.limit, seed=self.config.seed)
+            given = one_column(unlabelled, "texts")
+            pool = pool_of(given, limit=self.config.pool.limit, seed=self.config.seed)
             task = self._with_pool(task, pool)
         return self.fit_task(task)
 

@@ -6,11 +6,12 @@ come this way: `read_rows` reads them, for the evaluation alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.errors import DataError
+from pgkd.task.arrays import one_column
 from pgkd.task.assembly import Parts, Task, assemble
-from pgkd.task.cells import examples_of
+from pgkd.task.cells import examples_of, name_of
 from pgkd.task.checking import check_labels
 from pgkd.task.classes import read_taxonomy
 from pgkd.task.problems import Problems
@@ -72,10 +73,10 @@ def load_task(
 
 def task_from_arrays(
     texts: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[Any],
     *,
-    validation: tuple[Sequence[str], Sequence[str]] | None = None,
-    classes: Sequence[str] | Taxonomy | None = None,
+    validation: tuple[Sequence[str], Sequence[Any]] | None = None,
+    classes: Sequence[Any] | Taxonomy | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
     on_conflict: OnConflict = "error",
@@ -87,7 +88,7 @@ def task_from_arrays(
     """
     problems = Problems()
     if classes is not None and not isinstance(classes, Taxonomy):
-        classes = Taxonomy.from_names(classes)
+        classes = Taxonomy.from_names(map(name_of, one_column(classes, "classes")))
     parts = Parts(
         _pair(texts, labels, "train", problems),
         _pair(*validation, "validation", problems) if validation else None,
@@ -133,8 +134,9 @@ def _read(path: Path, part: str, columns: tuple[str, str], problems: Problems) -
 
 
 def _pair(
-    texts: Sequence[str], labels: Sequence[str], part: str, problems: Problems
+    texts: Sequence[str], labels: Sequence[Any], part: str, problems: Problems
 ) -> list[Example]:
+    texts, labels = one_column(texts, "texts"), one_column(labels, "labels")
     if len(texts) != len(labels):
         problems.add("lengths", f"{part}: {len(texts)} texts, but {len(labels)} labels")
     numbered = enumerate(zip(texts, labels, strict=False), start=1)
