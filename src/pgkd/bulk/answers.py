@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError
@@ -21,12 +22,15 @@ def check_out(path: Path) -> Path:
     """The path, if answers can be written there.
 
     Raises:
-        ConfigError: they are written as .csv or .jsonl only, into a folder that is there.
+        ConfigError: they are written as .csv or .jsonl only, into a folder that is there and can
+            be written to.
     """
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path}: answers are written as .csv or .jsonl.")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{path}: {path.parent} cannot be written to. Choose another folder.")
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -34,7 +35,8 @@ def clean(text: str, width: int | None = None) -> Text:
 
 def print_json(data: Any) -> None:
     """Print plain data for a program to read."""
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    readable = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    print(json.dumps(data, indent=2, ensure_ascii=not readable))
 
 
 def print_rows(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.errors import StudentError
+from pgkd.quoting import shown
 from pgkd.task.arrays import one_column
 from pgkd.task.cells import is_broken
-from pgkd.task.sameness import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

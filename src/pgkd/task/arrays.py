@@ -34,7 +34,8 @@ def one_column(values: Any, what: str, *, error: type[PgkdError] = DataError) ->
         if len(shape) != 2 or shape[1] != 1 or not hasattr(values, "reshape"):
             hint = "" if what == "texts" else "; of one-hot rows, argmax(axis=1) gives them"
             raise error(
-                f"The {what} have the shape {tuple(shape)}: give one dimension, an item a row{hint}."
+                f"The {what} have the shape {tuple(shape)}: give one dimension, an item a row"
+                f"{hint}."
             )
         values = values.reshape(-1)
     return list(values.tolist() if hasattr(values, "tolist") else values)

@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pgkd.quoting import shown
 from pgkd.task.cells import place
-from pgkd.task.sameness import label_key, shown, text_key
+from pgkd.task.sameness import label_key, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +37,8 @@ def check_labels(rows: Iterable[Example], names: Sequence[str], problems: Proble
     kind = "rows with an unknown label"
     for row in rows:
         if row.label not in known:
-            told = f"{place(row.id)} has the label '{shown(row.label)}', which is not in the class list"
+            label = shown(row.label)
+            told = f"{place(row.id)} has the label '{label}', which is not in the class list"
             # With a wrong column every row ends here: a hint for each would take minutes.
             problems.add(kind, told + ("" if problems.is_full(kind) else hint(row.label)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +32,8 @@ class RowTooLongError(Exception):
 
 def with_head(file: BinaryIO) -> tuple[BinaryIO, bytes]:
     """A file, and the bytes that it begins with; they are still to be read."""
-    if not hasattr(file, "peek"):
-        file = io.BufferedReader(file, HEAD)  # type: ignore[type-var]
-    head: bytes = file.peek(HEAD)  # type: ignore[attr-defined]
-    return file, head[:HEAD]
+    buffered: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file), HEAD)
+    return buffered, buffered.peek(HEAD)[:HEAD]
 
 
 def encoding_of(head: bytes) -> str:

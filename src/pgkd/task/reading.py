@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pgkd.errors import DataError
+from pgkd.quoting import shown
 from pgkd.task.cells import text_of
 from pgkd.task.formats import READERS, TEXT_READERS, dataset_folder
 from pgkd.task.lines import encoding_of, with_head
 from pgkd.task.problems import Problems
-from pgkd.task.sameness import shown
 from pgkd.task.table import Table
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from pgkd.task.sameness import shown
+from pgkd.quoting import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
