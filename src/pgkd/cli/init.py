@@ -74,6 +74,8 @@ def init(
     from pgkd.task import load_task
     from pgkd.yamls import quoted
 
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder: give a file, such as {out / 'pgkd.yaml'}.")
     classes = out.with_name("classes.yaml")
     for path in (out, classes):
         if path.exists() and not force:

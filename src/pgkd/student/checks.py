@@ -24,6 +24,8 @@ def check_texts(texts: Sequence[str]) -> None:
         StudentError: it is a single text or a table, or one of its items is no text.
     """
     one_column(texts, "texts", error=StudentError)
+    if not hasattr(texts, "__len__"):
+        raise StudentError("Give a list of texts, not an iterator: it can be read only once.")
     for row, text in enumerate(texts, start=1):
         if not isinstance(text, str):
             raise StudentError(f"Text {row} is {shown(text)}, not a string. Fill or drop the row.")

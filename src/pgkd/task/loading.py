@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pgkd.errors import DataError
 from pgkd.task.arrays import one_column
 from pgkd.task.assembly import Parts, Task, assemble
-from pgkd.task.cells import examples_of, name_of
+from pgkd.task.cells import examples_of, is_missing, name_of
 from pgkd.task.checking import check_labels
 from pgkd.task.classes import read_taxonomy
 from pgkd.task.problems import Problems
@@ -88,10 +88,15 @@ def task_from_arrays(
     """
     problems = Problems()
     if classes is not None and not isinstance(classes, Taxonomy):
-        classes = Taxonomy.from_names(map(name_of, one_column(classes, "classes")))
+        names = one_column(classes, "classes")
+        classes = Taxonomy.from_names("" if is_missing(n) else name_of(n) for n in names)
+    if validation is not None and not (
+        isinstance(validation, list | tuple) and len(validation) == 2
+    ):
+        raise DataError("The validation rows are no pair of lists: give (texts, labels).")
     parts = Parts(
         _pair(texts, labels, "train", problems),
-        _pair(*validation, "validation", problems) if validation else None,
+        None if validation is None else _pair(*validation, "validation", problems),
         classes,
     )
     return assemble(

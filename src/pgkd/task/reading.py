@@ -27,7 +27,7 @@ _READABLE = ".csv, .tsv, .jsonl, .parquet (each also .gz), .json, or a folder sa
 _JSON = re.compile(r"\{\s*\"|\[\s*\{")
 _SIGNS = {
     b"PAR1": ("a Parquet file", ".parquet"),
-    b"\x1f\x8b": ("a gzip file", ".gz at the end"),
+    b"\x1f\x8b": ("a gzip file", "….gz"),
     b"PK\x03\x04": ("a workbook or a ZIP archive", ""),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", ""),
 }
@@ -147,6 +147,8 @@ def _other_kind(kind: str, head: bytes) -> str:
         if head.startswith(sign) and kind != ".parquet":
             todo = f"name it {suffix}" if suffix else "save its rows as CSV (UTF-8)"
             return f"is {what}, not what its name says: {todo}"
+    if not head and kind in (".csv", ".tsv"):
+        return "has no rows, not even a header"
     start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n")
     if kind in (".csv", ".tsv") and _JSON.match(start):
         return "holds JSON, not what its name says: name it .json (predict: --data-format jsonl)"

@@ -49,8 +49,13 @@ class Table:
             yield (number, *(record.get(column) for column in columns))
 
     def has(self, columns: Iterable[str], path: Path, problems: Problems) -> bool:
-        """Whether each column is there, once; if not, that is noted as a problem."""
-        found = ", ".join(f"'{shown(name)}'" for name in self.columns[:_NAMED]) or "no column"
+        """Whether each column is there, once; if not, that is noted as a problem.
+
+        A table without any column has no rows: why, its reader has noted.
+        """
+        if not self.columns:
+            return False
+        found = ", ".join(f"'{shown(name)}'" for name in self.columns[:_NAMED])
         if (more := len(self.columns) - _NAMED) > 0:
             found += f" and {more} more"
         wrong = [column for column in columns if self.columns.count(column) != 1]
