@@ -172,7 +172,8 @@ def test_a_column_of_labels_is_flattened_with_scikit_learns_warning() -> None:
 
 def test_what_is_no_list_of_texts_gets_no_answer() -> None:
     model = quick(rounds=0).fit(TEXTS, LABELS)
-    for wrong in ("reset my vpn", {"text": TEXTS}, None, np.array([TEXTS, TEXTS])):
+    no_texts: tuple[Any, ...] = ("reset my vpn", {"text": TEXTS}, None, np.array([TEXTS, TEXTS]))
+    for wrong in no_texts:
         with pytest.raises(StudentError):
             model.predict(wrong)
     assert model.predict(np.array(FRESH)[:, None]).shape == (len(FRESH),)

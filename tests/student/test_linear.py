@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.student import linear, load_student
+from pgkd.student import head, linear, load_student
 from pgkd.student.linear import LinearStudent
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ FRESH, _ = rows(1, start=7)
 def widths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Shapes of the features that heads are fitted to."""
     seen: list[tuple[int, int]] = []
-    fit_head = linear.fit_head
+    fit_head = head.fit_head
 
     def watched(features: Any, *given: Any) -> Any:
         seen.append(features.shape)

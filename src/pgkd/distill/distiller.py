@@ -26,6 +26,8 @@ from pgkd.tracking import make_tracker
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from pgkd.distill.assembly import GuideMaker
     from pgkd.student import Student
     from pgkd.teacher import Teacher
@@ -82,10 +84,10 @@ class Distiller:
 
     def fit(
         self,
-        texts: Sequence[str] | None = None,
-        labels: Sequence[Any] | None = None,
+        texts: Sequence[str] | NDArray[Any] | None = None,
+        labels: Sequence[Any] | NDArray[Any] | None = None,
         *,
-        classes: Sequence[Any] | None = None,
+        classes: Sequence[Any] | NDArray[Any] | None = None,
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
         unlabelled: Sequence[str] = (),
     ) -> Self:

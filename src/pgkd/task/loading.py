@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from pgkd.task.example import Example
 
 OnConflict = Literal["error", "drop"]
@@ -72,11 +74,11 @@ def load_task(
 
 
 def task_from_arrays(
-    texts: Sequence[str],
-    labels: Sequence[Any],
+    texts: Sequence[str] | NDArray[Any],
+    labels: Sequence[Any] | NDArray[Any],
     *,
     validation: tuple[Sequence[str], Sequence[Any]] | None = None,
-    classes: Sequence[Any] | Taxonomy | None = None,
+    classes: Sequence[Any] | NDArray[Any] | Taxonomy | None = None,
     validation_fraction: float = 0.2,
     seed: int = 0,
     on_conflict: OnConflict = "error",
@@ -139,7 +141,10 @@ def _read(path: Path, part: str, columns: tuple[str, str], problems: Problems) -
 
 
 def _pair(
-    texts: Sequence[str], labels: Sequence[Any], part: str, problems: Problems
+    texts: Sequence[str] | NDArray[Any],
+    labels: Sequence[Any] | NDArray[Any],
+    part: str,
+    problems: Problems,
 ) -> list[Example]:
     texts, labels = one_column(texts, "texts"), one_column(labels, "labels")
     if len(texts) != len(labels):
