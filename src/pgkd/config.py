@@ -8,33 +8,19 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pgkd.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    def arguments_for(self, maker: Callable[..., Any]) -> dict[str, Any]:
-        """The settings of this section that a maker takes, as keyword arguments.
-
-        The maker's own signature says which those are, so a new student or provider needs no
-        branch anywhere. A setting that is None is left to the maker's default.
-        """
-        takes = signature(maker).parameters
-        return {n: value for n, value in self if n in takes and value is not None}
+from pgkd.quoting import shown
+from pgkd.sections import Section, at_home, hint
+from pgkd.yamls import read_yaml
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which rows, and how they are split. No setting here names a test file: the loop has none."""
 
     train: Path | None = Field(default=None, description="labelled rows, any readable format")
@@ -61,7 +47,7 @@ class DataConfig(_Section):
     )
 
 
-class StudentConfig(_Section):
+class StudentConfig(Section):
     """The classifier that is trained."""
 
     kind: Literal["encoder", "static", "linear"] = Field(
@@ -104,7 +90,7 @@ class StudentConfig(_Section):
         return name
 
 
-class TeacherConfig(_Section):
+class TeacherConfig(Section):
     """The LLM that writes. Keys come from the environment and are never written anywhere."""
 
     provider: str = Field(
@@ -182,7 +168,7 @@ class TeacherConfig(_Section):
         return self
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """The most that a run's calls to the teacher may use, over all its lives; empty: no limit."""
 
     usd: Decimal | None = Field(default=None, ge=0, description="US dollars")
@@ -190,7 +176,7 @@ class BudgetConfig(_Section):
     calls: int | None = Field(default=None, ge=0, description="calls, also failed ones")
 
 
-class GuidanceConfig(_Section):
+class GuidanceConfig(Section):
     """What the teacher is told, and who decides what it writes."""
 
     mode: Literal["targeted", "paper"] = Field(
@@ -231,7 +217,7 @@ class GuidanceConfig(_Section):
     )
 
 
-class PoolConfig(_Section):
+class PoolConfig(Section):
     """How a pool of unlabelled texts is used, where `data.unlabelled` names one."""
 
     share: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
@@ -258,7 +244,7 @@ class PoolConfig(_Section):
     )
 
 
-class CurationConfig(_Section):
+class CurationConfig(Section):
     """What is kept of what the teacher writes."""
 
     near_duplicate: float = Field(
@@ -284,7 +270,7 @@ class CurationConfig(_Section):
     )
 
 
-class Config(_Section):
+class Config(Section):
     """All settings of a distillation run."""
 
     data: DataConfig = DataConfig()
@@ -340,7 +326,10 @@ class Config(_Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            lines = [
+                f"{shown('.'.join(map(str, e['loc'])))}: {e['msg']}{hint(cls, e)}"
+                for e in error.errors()
+            ]
             raise ConfigError("These settings are wrong:\n  - " + "\n  - ".join(lines)) from None
 
     @classmethod
@@ -355,15 +344,16 @@ class Config(_Section):
             ConfigError: the file is missing, not YAML, or a setting is wrong.
         """
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            data = read_yaml(path.read_text(encoding="utf-8-sig")) or {}
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"Cannot read settings from {path}: {error}") from error
+            reason = shown(" ".join(str(error).split()), 300)  # YAML's reasons have several lines
+            raise ConfigError(f"Cannot read settings from {path}: {reason}") from error
         if not isinstance(data, dict):
             raise ConfigError(f"{path} holds no mapping of settings. See: pgkd init DATA")
         files = data.get("data")
         for key in ("train", "validation", "classes", "unlabelled"):
             if isinstance(files, dict) and isinstance(files.get(key), str):
-                files[key] = str(path.parent / files[key])
+                files[key] = str(path.parent / at_home(files[key]))
         return cls.parse(merge(data, overrides or {}))
 
     def to_yaml(self) -> str:

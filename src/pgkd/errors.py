@@ -26,7 +26,8 @@ The whole tree, with what a caller can do about each::
     ├── EngineError             a cluster cannot be reached, or fails
     └── ServerError             a server could not start
 
-A message says what happened, to which row or call, and what to do next.
+A message says what happened, to which row or call, and what to do next. The errors of what a caller
+gave (ConfigError, DataError, StudentError) are ValueErrors, too, as scikit-learn's are.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ class PgkdError(Exception):
     """Base of all errors that pgkd raises on purpose."""
 
 
-class ConfigError(PgkdError):
+class ConfigError(PgkdError, ValueError):
     """A setting is unknown, out of bounds or contradicts another one."""
 
 
-class DataError(PgkdError):
+class DataError(PgkdError, ValueError):
     """The rows cannot be used as they are.
 
     Attributes:
@@ -81,7 +82,7 @@ class WeightsIntegrityError(WeightsError):
     """Fetched bytes differ from the pinned SHA-256; they are not used."""
 
 
-class StudentError(PgkdError):
+class StudentError(PgkdError, ValueError):
     """A student cannot be fitted on these rows, saved or loaded."""
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError, SkipTestWarning
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import check_estimator
 
 from pgkd import PGKDClassifier
 from pgkd.distill import RunFolder
@@ -98,6 +101,90 @@ def test_conflicts_are_refused_or_dropped() -> None:
     with pytest.raises(DataError, match="several labels"):
         quick().fit(texts, labels)
     assert quick(on_conflict="drop").fit(texts, labels).score(FRESH, TRUTH) > 0.8
+
+
+def test_scikit_learns_own_checks_pass() -> None:
+    with pytest.warns(SkipTestWarning, match="requires input"):  # it has no texts to send
+        results = check_estimator(quick(rounds=0), on_fail=None)
+    assert not [result for result in results if result["status"] == "failed"]
+    tags = quick().__sklearn_tags__().input_tags
+    assert (tags.string, tags.one_d_array, tags.two_d_array) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "check_parameters_default_constructible",
+        "check_get_params_invariance",
+        "check_set_params",
+        "check_estimator_repr",
+    ],
+)
+def test_checks_that_send_no_rows_pass(check: str) -> None:
+    getattr(estimator_checks, check)("PGKDClassifier", PGKDClassifier())
+
+
+@pytest.mark.parametrize("state", [None, np.random.RandomState(3), np.int64(3)])
+def test_any_random_state_of_scikit_learn_is_taken(state: Any) -> None:
+    model = quick(rounds=0, random_state=state).fit(TEXTS, LABELS)
+    assert model.random_state is state
+    assert model.score(FRESH, TRUTH) > 0.8
+
+
+def test_fit_changes_no_parameter_and_a_second_one_gives_the_same() -> None:
+    model = quick(classes=sorted(set(LABELS)))
+    before = {name: id(value) for name, value in vars(model).items()}
+    first = model.fit(TEXTS, LABELS).predict_proba(FRESH)
+    assert {name: id(vars(model)[name]) for name in before} == before
+    np.testing.assert_array_equal(model.fit(TEXTS, LABELS).predict_proba(FRESH), first)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(FRESH), first)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "told"),
+    [
+        ([], [], "no training row"),
+        (TEXTS, None, "requires y to be passed"),
+        (TEXTS, LABELS[:-1], "40 texts, but 39 labels"),
+        (TEXTS, ["one"] * 40, "one class only"),
+        (TEXTS, np.linspace(0, 1, 40), "Unknown label type: continuous"),
+        (TEXTS, [1, "one"] * 20, "mix numbers and texts"),
+        (TEXTS, [1, True] * 20, "mix numbers and truth values"),
+        (np.zeros((40, 3)), LABELS, "shape"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_a_value_error(X: Any, y: Any, told: str) -> None:  # noqa: N803
+    with pytest.raises(ValueError, match=told):
+        quick(rounds=0).fit(X, y)
+
+
+def test_errors_of_input_are_value_errors() -> None:
+    assert all(issubclass(kind, ValueError) for kind in (ConfigError, DataError, StudentError))
+
+
+def test_a_column_of_labels_is_flattened_with_scikit_learns_warning() -> None:
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        model = quick(rounds=0).fit(TEXTS, np.array(LABELS)[:, None])
+    assert model.classes_.tolist() == sorted(set(LABELS))
+    assert model.score(FRESH, TRUTH) > 0.8
+
+
+def test_what_is_no_list_of_texts_gets_no_answer() -> None:
+    model = quick(rounds=0).fit(TEXTS, LABELS)
+    no_texts: tuple[Any, ...] = ("reset my vpn", {"text": TEXTS}, None, np.array([TEXTS, TEXTS]))
+    for wrong in no_texts:
+        with pytest.raises(StudentError):
+            model.predict(wrong)
+    assert model.predict(np.array(FRESH)[:, None]).shape == (len(FRESH),)
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0.0, 1.0], [False, True]])
+def test_labels_come_back_in_their_own_type(labels: list[Any]) -> None:
+    y = np.array([labels[label in ("billing", "product")] for label in LABELS])
+    model = quick(rounds=0).fit(TEXTS, y)
+    assert model.classes_.tolist() == labels
+    assert model.classes_.dtype == y.dtype
 
 
 def test_a_parameter_out_of_bounds_is_a_config_error() -> None:

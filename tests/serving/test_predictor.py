@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy as copying
 import json
+import pickle
 import shutil
 import sys
 from typing import TYPE_CHECKING
@@ -166,3 +168,16 @@ def test_a_head_of_another_student_is_refused(folder: Path) -> None:
     save_file({**arrays, "weights": arrays["weights"][:, :8].copy()}, folder / "head.safetensors")
     with pytest.raises(ExportError, match="do not fit"):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx-int8"])
+def test_a_predictor_can_be_sent_to_another_process(exports: Path, name: str) -> None:
+    predictor = load(exports / name)
+    for copy in (pickle.loads(pickle.dumps(predictor)), copying.deepcopy(predictor)):
+        assert copy.classes == predictor.classes
+        np.testing.assert_array_equal(copy.predict_proba(TEXTS), predictor.predict_proba(TEXTS))
+
+
+def test_half_a_character_is_told_with_the_number_of_its_text(exports: Path) -> None:
+    with pytest.raises(StudentError, match="Text 2 has half a character"):
+        load(exports / "onnx").predict(["fine", "half \ud800"])

@@ -127,7 +127,7 @@ def test_cells_that_are_no_text_or_no_label_are_told(tmp_path: Path) -> None:
 def test_numbers_and_booleans_are_names_of_classes(tmp_path: Path) -> None:
     lines = [f'{{"text": "text {i}", "label": {("1", "true")[i % 2]}}}' for i in range(10)]
     (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    assert load_task(train=tmp_path / "t.jsonl").taxonomy.names == ("1", "True")
+    assert load_task(train=tmp_path / "t.jsonl").taxonomy.names == ("1", "true")
 
 
 def test_a_label_in_another_case_gets_its_hint(tmp_path: Path) -> None:

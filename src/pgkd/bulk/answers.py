@@ -5,28 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError
+from pgkd.task.formulas import disarmed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 SUFFIXES = (".csv", ".jsonl")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_out(path: Path) -> Path:
     """The path, if answers can be written there.
 
     Raises:
-        ConfigError: they are written as .csv or .jsonl only, into a folder that is there.
+        ConfigError: they are written as .csv or .jsonl only, into a folder that is there and can
+            be written to.
     """
     if path.suffix not in SUFFIXES:
         raise ConfigError(f"{path}: answers are written as .csv or .jsonl.")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}. Make it first.")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"{path}: {path.parent} cannot be written to. Choose another folder.")
     return path
 
 
@@ -65,7 +69,7 @@ def _table(rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection); truth as in JSON."""
+    """A cell that no spreadsheet takes for a formula; truth as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return disarmed(value) if isinstance(value, str) else value

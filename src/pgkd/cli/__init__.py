@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 
 import typer
@@ -62,12 +63,19 @@ def main() -> None:
     """
     from pgkd.cli.console import clean_log, tell_error
 
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal of another encoding shows an escape where it lacks a character.
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     clean_log()
     try:
         app()
     except PgkdError as error:
         tell_error(str(error))
-        sys.exit(1)
     except OSError as error:
         tell_error(system_error(error))
-        sys.exit(1)
+    except sqlite3.OperationalError as error:
+        tell_error(f"The ledger of the run cannot be read or written: {error}.")
+    else:
+        return
+    sys.exit(1)

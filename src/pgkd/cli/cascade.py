@@ -136,8 +136,7 @@ def _read(path: Path, texts: Sequence[str]) -> list[str | None]:
         rows = list(table.cells(*columns)) if table.has(columns, path, problems) else []
     raise_unusable(path, problems)
     for (number, text, _), expected in zip(rows, texts, strict=False):
-        # A spreadsheet's formula was written with an apostrophe before it.
-        if str(text).removeprefix("'").strip() != expected.removeprefix("'").strip():
+        if str(text).strip() != expected:
             raise DataError(f"{path}, row {number}, is not about the text of that row of --data.")
     if len(rows) != len(texts):
         raise DataError(f"{path} has {len(rows)} rows, and --data {len(texts)}.")

@@ -75,7 +75,8 @@ def clean_log() -> None:
 
 def print_json(data: Any) -> None:
     """Print plain data for a program to read."""
-    told = json.dumps(data, indent=2, ensure_ascii=False)
+    readable = "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    told = json.dumps(data, indent=2, ensure_ascii=not readable)
     print(_UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", told))
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 Option = typer.Option
+_STATUS = {"teacher failed": 1, "nothing usable": 1, "interrupted": 130}
+"""Exit status of a run that did not end as it was meant to, so that a script does not go on."""
 
 
 def distill(
@@ -111,5 +113,5 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
         from pgkd.report import write_report
 
         out.print(f"Report: {write_report(distiller.run_)}")
-    if distiller.outcome_.stopped_by == "teacher failed":
-        raise typer.Exit(1)
+    if code := _STATUS.get(distiller.outcome_.stopped_by):
+        raise typer.Exit(code)

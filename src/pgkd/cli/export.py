@@ -34,9 +34,11 @@ def export(
 ) -> None:
     """Export a student, and check that what was exported answers as it does."""
     from pgkd.cli.console import console, print_json
+    from pgkd.cli.options import check_writable
     from pgkd.distill import RunFolder
     from pgkd.serving.export import export as make
 
+    check_writable(out or run / "export")
     shell = console(stderr=True)
     with shell.status("exporting") as status:
         done = make(

@@ -69,24 +69,31 @@ def init(
 ) -> None:
     """Write pgkd.yaml and classes.yaml for a file of labelled rows, after checking them."""
     from pgkd.cli.console import console
+    from pgkd.cli.options import check_writable
+    from pgkd.files import write_whole
     from pgkd.task import load_task
+    from pgkd.yamls import quoted
 
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder: give a file, such as {out / 'pgkd.yaml'}.")
     classes = out.with_name("classes.yaml")
     for path in (out, classes):
         if path.exists() and not force:
             raise ConfigError(f"{path} is there already. Use --force to replace it, or --out.")
+    check_writable(out)
     task = load_task(
         train=data, text_column=text_column, label_column=label_column, on_conflict="drop"
     )
-    classes.write_text(_classes_yaml(task), encoding="utf-8")
-    out.write_text(
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(classes, _classes_yaml(task))
+    write_whole(
+        out,
         _TEMPLATE.format(
             train=_relative(data, out.parent),
-            text_column=_quoted(text_column),
-            label_column=_quoted(label_column),
+            text_column=quoted(text_column),
+            label_column=quoted(label_column),
             classes=classes.name,
         ),
-        encoding="utf-8",
     )
     shell = console()
     for warning in task.warnings:
@@ -100,21 +107,19 @@ def init(
 
 def _classes_yaml(task: Task) -> str:
     """The class list, each with its number of rows as a comment and an empty description."""
+    from pgkd.yamls import quoted
+
     counts = Counter(row.label for row in (*task.train, *task.validation))
     lines = [
-        f"- name: {_quoted(name)}  # {counts[name]} rows\n  description: ''\n"
+        f"- name: {quoted(name)}  # {counts[name]} rows\n  description: ''\n"
         for name in task.taxonomy.names
     ]
     return _CLASSES_HEAD + "".join(lines)
 
 
-def _quoted(value: str) -> str:
-    import json
-
-    return json.dumps(value, ensure_ascii=False)  # a JSON string is a YAML string
-
-
 def _relative(path: Path, folder: Path) -> str:
     import os
 
-    return _quoted(os.path.relpath(path, folder or "."))
+    from pgkd.yamls import quoted
+
+    return quoted(os.path.relpath(path, folder or "."))

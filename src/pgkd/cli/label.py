@@ -79,7 +79,7 @@ def label(
     how = {"method": method, "samples": samples, "calibrate": calibrate, "examples": shown}
     found = _label(settings, texts, taxonomy, out, how)
     _write(out, texts, found)
-    _tell(out, found, as_json=as_json)
+    _end(out, found, as_json=as_json)
 
 
 def ledger_of(out: Path) -> Path:
@@ -145,6 +145,13 @@ def _write(out: Path, texts: Sequence[str], found: Sequence[Labelled]) -> None:
         for text, answer in zip(texts, found, strict=True)
     )
     write_answers(out, _COLUMNS, rows)
+
+
+def _end(out: Path, found: Sequence[Labelled], *, as_json: bool) -> None:
+    """Tell what came of it; where no text has a label, a script must not go on."""
+    _tell(out, found, as_json=as_json)
+    if all(answer.label is None for answer in found):
+        raise typer.Exit(1)
 
 
 def _tell(out: Path, found: Sequence[Labelled], *, as_json: bool) -> None:

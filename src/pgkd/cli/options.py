@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from pgkd.config import Config, merge
+from pgkd.errors import ConfigError
 
 OPTIONS = {
     "train": "data.train",
@@ -63,6 +65,19 @@ def resolve(config: Path | None, threads: int | None, **options: Any) -> Config:
     if config is None and options.get("train") is None and here.exists():
         config = here
     return Config.from_yaml(config, overrides) if config else Config.parse(overrides)
+
+
+def check_writable(path: Path) -> None:
+    """See, before the work, that a file or folder can be written or made.
+
+    Raises:
+        ConfigError: the folder that is to hold it is read-only, or is a file.
+    """
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if there != path and not there.is_dir():
+        raise ConfigError(f"{path} cannot be made: {there} is no folder.")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"{there} cannot be written to: choose another place for {path}.")
 
 
 def _nested(path: str, value: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO, get_args
 
 import typer
 
@@ -122,11 +122,17 @@ def _stream(job: Job, data: Path, out: Path, engine: str, *, restart: bool) -> N
 
     if engine != "here" or restart:
         raise ConfigError("--engine ray and --restart need files: what flows by is gone.")
-    stream = sys.stdin.buffer if data == _STREAM else None
+    stream = _bytes(sys.stdin, "input") if data == _STREAM else None
     with RowsProgress(console(stderr=True)) as progress:
         if out == _STREAM:
-            classify_stream(job, stream, sys.stdout.buffer, progress)
+            classify_stream(job, stream, _bytes(sys.stdout, "output"), progress)
             return
         with partial_of(out).open("wb") as target:
             classify_stream(job, stream, target, progress)
         partial_of(out).replace(out)
+
+
+def _bytes(stream: TextIO | None, name: str) -> BinaryIO:
+    if stream is None:
+        raise ConfigError(f"Standard {name} is closed: give a file.")
+    return stream.buffer

@@ -22,10 +22,12 @@ def retrain(
     The decisions are those of `pgkd ui`. No teacher is asked.
     """
     from pgkd.cli.console import console, print_json
+    from pgkd.cli.options import check_writable
     from pgkd.distill import RunFolder
     from pgkd.distill.review import retrain as train
 
     folder = RunFolder.open(run)
+    check_writable(run / "students")
     with console(stderr=True).status("training again"):
         found = train(folder)
     if as_json:

@@ -16,14 +16,17 @@ import numpy as np
 from pgkd.curation.likeness import letters, nearest
 from pgkd.curation.parsing import masks_in
 from pgkd.curation.reasons import Drop, Reason, Sample
+from pgkd.task.length import mostly_characters, units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgkd.task.example import Example
 
-_LONGEST = 2.0  # times the 99th percentile of real texts' words, where no bound is given
+_LONGEST = 2.0  # times the 99th percentile of real texts' lengths, where no bound is given
 _LEAST_BOUND = 24  # words that are always allowed, however short the real texts
+_LEAST_CHARACTERS = 100  # the same where characters are the unit
+_LONGEST_WORDS = 12  # characters a word that a bound in words leaves room for
 _REPEATED_SHARE = 0.3  # of a text's word triples that repeat an earlier one: a runaway
 
 
@@ -59,7 +62,9 @@ class Curator:
     ) -> None:
         self.masks = masks_in(row.text for row in real)
         self._near_duplicate = near_duplicate
-        self._max_words = max_words or _word_bound([row.text for row in real])
+        texts = [row.text for row in real]
+        self._max_words = max_words or _bound([len(text.split()) for text in texts], _LEAST_BOUND)
+        self._max_characters = _character_bound(texts, self._max_words)
         self._validation = [letters(row.text) for row in validation]
         self._real = [letters(row.text) for row in real]
         self._kept: list[str] = []
@@ -88,11 +93,14 @@ class Curator:
 
     def _fault(self, sample: Sample, shown: Sequence[str]) -> Drop | None:
         """The first reason to drop a sample, the cheap and the grave ones first."""
-        words = sample.text.split()
-        if share := runaway_share(words):
+        words, characters = sample.text.split(), len("".join(sample.text.split()))
+        if share := runaway_share(units(sample.text)):
             return Drop(sample, Reason.RUNAWAY, f"{share:.0%} of its word triples are repeated")
         if len(words) > self._max_words:
             detail = f"{len(words)} words, at most {self._max_words} are kept"
+            return Drop(sample, Reason.TOO_LONG, detail)
+        if characters > self._max_characters:
+            detail = f"{characters} characters, at most {self._max_characters} are kept"
             return Drop(sample, Reason.TOO_LONG, detail)
         given = letters(sample.text)
         against = (
@@ -118,6 +126,14 @@ def runaway_share(words: Sequence[str]) -> float:
     return share if share >= _REPEATED_SHARE else 0.0
 
 
-def _word_bound(texts: Sequence[str]) -> int:
-    usual = float(np.percentile([len(text.split()) for text in texts], 99)) if texts else 0.0
-    return max(_LEAST_BOUND, math.ceil(_LONGEST * usual))
+def _bound(lengths: Sequence[int], least: int) -> int:
+    usual = float(np.percentile(lengths, 99)) if lengths else 0.0
+    return max(least, math.ceil(_LONGEST * usual))
+
+
+def _character_bound(texts: Sequence[str], max_words: int) -> int:
+    """Of a text without its spaces; next to a bound in words it stops words that are none."""
+    lengths = [len("".join(text.split())) for text in texts]
+    if mostly_characters(texts):
+        return _bound(lengths, _LEAST_CHARACTERS)
+    return _bound(lengths, _LONGEST_WORDS * max_words)

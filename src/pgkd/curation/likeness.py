@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pgkd.task.sameness import text_key
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def letters(text: str) -> str:
-    """A text without case and punctuation: what is compared."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+    """A text without case, punctuation and what cannot be seen: what is compared."""
+    return " ".join("".join(c if c.isalnum() else " " for c in text_key(text)).split())
 
 
 def nearest(text: str, others: Sequence[str], near_duplicate: float) -> tuple[str, float] | None:

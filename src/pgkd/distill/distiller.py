@@ -20,11 +20,13 @@ from pgkd.distill.stopping import StopRule
 from pgkd.distill.store import RunFolder
 from pgkd.distill.tracking import Tracking
 from pgkd.errors import ConfigError
-from pgkd.task import Pool, Task, load_task, pool_of, read_pool, task_from_arrays
+from pgkd.task import Pool, Task, load_task, one_column, pool_of, read_pool, task_from_arrays
 from pgkd.tracking import make_tracker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from pgkd.distill.assembly import GuideMaker
     from pgkd.student import Student
@@ -82,10 +84,10 @@ class Distiller:
 
     def fit(
         self,
-        texts: Sequence[str] | None = None,
-        labels: Sequence[str] | None = None,
+        texts: Sequence[str] | NDArray[Any] | None = None,
+        labels: Sequence[Any] | NDArray[Any] | None = None,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[Any] | NDArray[Any] | None = None,
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
         unlabelled: Sequence[str] = (),
     ) -> Self:
@@ -93,8 +95,8 @@ class Distiller:
 
         Args:
             texts: n texts; None reads the config's files.
-            labels: n class names.
-            classes: all class names, where some have no row yet.
+            labels: n class names, or numbers as names.
+            classes: all of them, where some have no row yet.
             validation: texts and labels of validation rows; default: split off the rows given.
             unlabelled: texts that the teacher may be asked to label; with the config's files, those
                 of ``data.unlabelled`` are.
@@ -118,7 +120,8 @@ class Distiller:
                 seed=self.config.seed,
                 on_conflict=self.config.data.on_conflict,
             )
-            pool = pool_of(unlabelled, limit=self.config.pool.limit, seed=self.config.seed)
+            given = one_column(unlabelled, "texts")
+            pool = pool_of(given, limit=self.config.pool.limit, seed=self.config.seed)
             task = self._with_pool(task, pool)
         return self.fit_task(task)
 

@@ -165,7 +165,8 @@ class Writer:
     def _parse(self, answer: Reply, ask: Ask, count: int) -> Parsed:
         return parse_samples(
             answer.text, ask.labels, masks=self._curator.masks,
-            count=count, cut_off=answer.finish_reason == "length",
+            count=None if ask.wanted else count,  # `Ask.within` counts class by class
+            cut_off=answer.finish_reason == "length",
         )  # fmt: skip
 
     def _ask(self, call: str, request: Request) -> Reply | TeacherError:

@@ -68,4 +68,5 @@ def scheduled(budget: int, rounds: int, number: int) -> int:
         number: of the round, from 1.
     """
     until = math.ceil(budget / 2 ** (rounds - number))
-    return until - (math.ceil(budget / 2 ** (rounds - number + 1)) if number > 1 else 0)
+    before = math.ceil(budget / 2 ** (rounds - number + 1)) if number > 1 else 0
+    return int(until - before)

@@ -10,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
+from pgkd.task.length import mostly_characters, shortened
 from pgkd.teacher.base import Message, Request, Sampling
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pgkd.task.pool import PoolText
 
 _SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
+_LONGEST_ASKED = 1_000  # characters of a text that a teacher is asked for
 _TOKENS_A_WORD = 2.0  # generous: an answer that is cut off costs a second call
 
 
@@ -71,17 +73,28 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class LengthTarget:
-    """Words of a text: the 10th, 50th and 90th percentile of the real rows."""
+    """How long a text is: the 10th, 50th and 90th percentile of the real rows.
+
+    Attributes:
+        unit: ``"words"``, or ``"characters"`` where words are not the unit.
+    """
 
     shortest: int
     usual: int
     longest: int
+    unit: str = "words"
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> LengthTarget:
         """Measure real texts."""
-        low, middle, high = np.percentile([len(text.split()) for text in texts], [10, 50, 90])
-        return cls(max(1, int(low)), max(2, round(middle)), max(3, int(np.ceil(high))))
+        in_characters = mostly_characters(texts)
+        lengths = [
+            min(len("".join(text.split())), _LONGEST_ASKED) if in_characters else len(text.split())
+            for text in texts
+        ]
+        low, middle, high = np.percentile(lengths, [10, 50, 90])
+        unit = "characters" if in_characters else "words"
+        return cls(max(1, int(low)), max(2, round(middle)), max(3, int(np.ceil(high))), unit)
 
 
 def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
@@ -191,6 +204,6 @@ def answer_tokens(count: int, length: LengthTarget) -> int:
 
 
 def shorten(text: str, most: int = _SHOWN_WORDS) -> str:
-    """A text as a prompt shows it: one line, and its first words where it is long."""
-    words = text.split()
-    return " ".join(words[:most]) + (" …" if len(words) > most else "")
+    """A text as a prompt shows it: one line, and its beginning where it is long."""
+    kept = shortened(text, most)
+    return kept + (" …" if len(kept) < len(" ".join(text.split())) else "")

@@ -90,6 +90,7 @@ class PaperAsking:
             count=self._samples,
             shortest=self._writing.length.shortest,
             longest=self._writing.length.longest,
+            unit=self._writing.length.unit,
         )
         system = render("paper_system", taxonomy=self._taxonomy, instructions=self._instructions)
         request_id = f"r{number}-0001"

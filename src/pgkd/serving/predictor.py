@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -38,6 +38,13 @@ class Predictor:
     def __init__(self, classes: Sequence[str], model: _Model) -> None:
         self.classes = check_classes(classes)
         self._model = model
+        self._loaded_from: tuple[Path, int | None] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, load the folder again: a session cannot be pickled."""
+        if self._loaded_from is None:
+            return type(self), (self.classes, self._model)
+        return _loaded, self._loaded_from
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Class probabilities, shape (n, n_classes); every row sums to one.
@@ -95,9 +102,15 @@ def load(path: str | Path, *, threads: int | None = 1) -> Predictor:
             "truncation=True). pgkd.load takes the formats onnx, onnx-int8 and plain."
         )
     try:
-        return Predictor(manifest.classes, _model(folder, manifest, threads))
+        predictor = Predictor(manifest.classes, _model(folder, manifest, threads))
     except StudentError as error:
         raise ExportError(f"{folder} is damaged: {error}") from error
+    predictor._loaded_from = (folder.resolve(), threads)
+    return predictor
+
+
+def _loaded(folder: Path, threads: int | None) -> Predictor:
+    return load(folder, threads=threads)
 
 
 def _model(folder: Path, manifest: Manifest, threads: int | None) -> _Model:

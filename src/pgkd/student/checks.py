@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.errors import StudentError
+from pgkd.quoting import shown
+from pgkd.task.arrays import one_column
+from pgkd.task.cells import is_broken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,13 +21,18 @@ def check_texts(texts: Sequence[str]) -> None:
     """Refuse what is no list of texts.
 
     Raises:
-        StudentError: it is a single text, or one of its items is no text.
+        StudentError: it is a single text or a table, or one of its items is no text.
     """
-    if isinstance(texts, str):
-        raise StudentError("Give a list of texts. For one text, give a list that holds it.")
+    one_column(texts, "texts", error=StudentError)
+    if not hasattr(texts, "__len__"):
+        raise StudentError("Give a list of texts, not an iterator: it can be read only once.")
     for row, text in enumerate(texts, start=1):
         if not isinstance(text, str):
-            raise StudentError(f"Text {row} is {text!r}, not a string. Fill or drop the row.")
+            raise StudentError(f"Text {row} is {shown(text)}, not a string. Fill or drop the row.")
+        if is_broken(text):
+            raise StudentError(
+                f"Text {row} has half a character (a lone surrogate). Replace it or drop the row."
+            )
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -38,7 +46,9 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
         raise StudentError("A student needs a list of at least two classes.")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise StudentError(f"Classes that come more than once: {', '.join(repeated[:5])}.")
+        raise StudentError(
+            f"Classes that come more than once: {', '.join(map(shown, repeated[:5]))}."
+        )
     return names
 
 
@@ -69,7 +79,9 @@ def usable_rows(
         raise StudentError(f"{len(texts)} texts, but {len(labels)} labels.")
     unknown = sorted({str(label) for label in labels} - set(classes))
     if unknown:
-        raise StudentError(f"Labels that are no class of this student: {', '.join(unknown[:5])}.")
+        raise StudentError(
+            f"Labels that are no class of this student: {', '.join(map(shown, unknown[:5]))}."
+        )
     weights = _weights(sample_weight, len(labels))
     keep = np.flatnonzero(weights > 0).tolist()
     kept = [labels[i] for i in keep]

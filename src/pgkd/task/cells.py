@@ -1,6 +1,7 @@
 """From cells to texts and class names; a cell that is neither is noted as a problem.
 
-Texts and names lose the space around them and are otherwise used as they were given.
+Texts and names lose the space around them and are otherwise used as they were given. A label has
+one spelling, whatever its type or its file's format: ``1`` for 1 and 1.0, ``true`` for True.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgkd.task.example import Example
+from pgkd.task.sameness import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,14 +46,14 @@ def place(row_id: str) -> str:
 
 def text_of(cell: Any, row: str, problems: Problems) -> str | None:
     """The text of a cell, or None."""
-    if _missing(cell):
+    if is_missing(cell):
         problems.add("rows without a text", f"{row} has no text")
     elif not isinstance(cell, str):
         problems.add(
             "rows with something else than a text",
             f"{row} has no text but a value of type {_type(cell)}",
         )
-    elif _broken(cell):
+    elif is_broken(cell):
         problems.add(
             "rows with broken characters",
             f"{row} has half a character (a lone surrogate) in its text",
@@ -63,37 +65,58 @@ def text_of(cell: Any, row: str, problems: Problems) -> str | None:
 
 def label_of(cell: Any, row: str, problems: Problems) -> str | None:
     """The class name of a cell, or None. Numbers and booleans are names too."""
-    if _missing(cell):
+    cell = _plain(cell)
+    if is_missing(cell):
         problems.add("rows without a label", f"{row} has no label")
-    elif isinstance(cell, (list, tuple, set, dict, bytes)):
+    elif not isinstance(cell, str) and (isinstance(cell, bytes) or hasattr(cell, "__iter__")):
         problems.add(
             "rows with something else than a label",
             f"{row} has no single label but a value of type {_type(cell)}",
         )
-    elif _broken(str(cell)):
+    elif is_broken(name_of(cell)):
         problems.add(
             "rows with broken characters",
             f"{row} has half a character (a lone surrogate) in its label",
         )
     else:
-        return str(cell).strip()
+        return name_of(cell)
     return None
 
 
-def _missing(cell: Any) -> bool:
-    """Whether there is nothing in a cell: null, not-a-number or only space."""
+def name_of(label: Any) -> str:
+    """The spelling of a label, the same in every format and type."""
+    label = _plain(label)
+    if isinstance(label, bool):
+        return str(label).lower()
+    if isinstance(label, float) and label.is_integer():
+        return str(int(label))
+    return str(label).strip()
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether there is nothing in a cell: null, not-a-number, or nothing that can be seen."""
+    if cell is None:
+        return True
     if isinstance(cell, str):
-        return not cell.strip()
-    return cell is None or (isinstance(cell, float) and cell != cell)
+        return not text_key(cell)
+    try:
+        return bool(cell != cell)  # not-a-number of any width, and not-a-time
+    except (TypeError, ValueError):  # pandas' NA is neither true nor false; nor is an array
+        return type(cell).__name__ == "NAType"
 
 
-def _broken(text: str) -> bool:
+def is_broken(text: str) -> bool:
     """Whether a text has a lone surrogate, as JSON escapes can: no file can store it."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return True
     return False
+
+
+def _plain(cell: Any) -> Any:
+    """A scalar of NumPy or torch as Python's own."""
+    return cell.item() if getattr(cell, "shape", None) == () else cell
 
 
 def _type(cell: Any) -> str:

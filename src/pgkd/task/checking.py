@@ -1,7 +1,7 @@
 """What rows have to agree on: known labels, one label a text, no text in both parts.
 
-Two texts are the same where they differ in case and surrounding space only. Uncased
-encoders cannot tell such texts apart, so one in each part would leak.
+Two texts are the same where `text_key` says so: they differ in case, spaces, Unicode form or what
+cannot be seen. Most encoders cannot tell such texts apart, so one in each part would leak.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pgkd.quoting import shown
 from pgkd.task.cells import place
+from pgkd.task.sameness import label_key, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,17 +27,18 @@ CONFLICTS = ("texts with several labels", "texts in both parts")
 def check_labels(rows: Iterable[Example], names: Sequence[str], problems: Problems) -> None:
     """Note every row whose label is not a class, with the class that was probably meant."""
     known = set(names)
-    by_folded = {name.casefold(): name for name in names}
+    by_key = {label_key(name): name for name in names}
 
     @cache
     def hint(label: str) -> str:
-        close = get_close_matches(label.casefold(), by_folded, n=1)
-        return f"; do you mean '{by_folded[close[0]]}'?" if close else ""
+        close = get_close_matches(label_key(label), by_key, n=1)
+        return f"; do you mean '{shown(by_key[close[0]])}'?" if close else ""
 
     kind = "rows with an unknown label"
     for row in rows:
         if row.label not in known:
-            told = f"{place(row.id)} has the label '{row.label}', which is not in the class list"
+            label = shown(row.label)
+            told = f"{place(row.id)} has the label '{label}', which is not in the class list"
             # With a wrong column every row ends here: a hint for each would take minutes.
             problems.add(kind, told + ("" if problems.is_full(kind) else hint(row.label)))
 
@@ -54,7 +57,7 @@ def consistent(
     """
     by_text: defaultdict[str, list[Example]] = defaultdict(list)
     for row in rows:
-        by_text[_key(row)].append(row)
+        by_text[text_key(row.text)].append(row)
     kept: list[Example] = []
     repeated = contradicting = 0
     for same in by_text.values():
@@ -64,7 +67,7 @@ def consistent(
             continue
         contradicting += len(same)
         if not drop:
-            told = ", ".join(f"{place(row.id)} '{row.label}'" for row in same[:5])
+            told = ", ".join(f"{place(row.id)} '{shown(row.label)}'" for row in same[:5])
             more = f" and {len(same) - 5} more" if len(same) > 5 else ""
             problems.add(CONFLICTS[0], f"the same text has several labels: {told}{more}")
     if repeated:
@@ -83,19 +86,19 @@ def disjoint(
     drop: bool,
 ) -> list[Example]:
     """Training rows whose text is no validation row; the others are dropped or a problem."""
-    held = {_key(row): row for row in validation}
-    both = [row for row in train if _key(row) in held]
+    held = {text_key(row.text): row for row in validation}
+    both = [row for row in train if text_key(row.text) in held]
     if both and drop:
         warnings.append(f"train: rows dropped, as their text is a validation row: {len(both)}")
     elif both:
         for row in both:
-            twin = place(held[_key(row)].id)
+            twin = place(held[text_key(row.text)].id)
             problems.add(CONFLICTS[1], f"{place(row.id)} has the same text as {twin}")
-    return [row for row in train if _key(row) not in held]
+    return [row for row in train if text_key(row.text) not in held]
 
 
 def class_warnings(names: Sequence[str], train: Iterable[Example]) -> list[str]:
-    """What looks odd about the classes: no training row, or names that differ in case only."""
+    """What looks odd about the classes: no training row, or names that are hard to tell apart."""
     seen = {row.label for row in train}
     unseen = [name for name in names if name not in seen]
     warnings = []
@@ -103,16 +106,18 @@ def class_warnings(names: Sequence[str], train: Iterable[Example]) -> list[str]:
         warnings.append(f"classes without a training row ({len(unseen)}): {_some(unseen)}")
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
-        alike[name.casefold()].append(name)
-    doubtful = [" / ".join(group) for group in alike.values() if len(group) > 1]
-    if doubtful:
-        warnings.append(f"classes that differ in case only ({len(doubtful)}): {_some(doubtful)}")
+        alike[label_key(name)].append(name)
+    groups = [group for group in alike.values() if len(group) > 1]
+    for how, in_case in (("differ in case only", True), ("look the same", False)):
+        told = [
+            " / ".join(map(shown, group))
+            for group in groups
+            if (len({name.casefold() for name in group}) == 1) is in_case
+        ]
+        if told:
+            warnings.append(f"classes that {how} ({len(told)}): {', '.join(told[:10])}")
     return warnings
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-
-
-def _key(row: Example) -> str:
-    return row.text.strip().casefold()
+    return ", ".join(map(shown, names[:10])) + (", …" if len(names) > 10 else "")

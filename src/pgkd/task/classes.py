@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pgkd.errors import DataError
+from pgkd.quoting import shown
 from pgkd.task.taxonomy import LabelClass, Taxonomy
+from pgkd.yamls import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +28,9 @@ def read_taxonomy(path: Path) -> Taxonomy:
         DataError: the file cannot be read, or lists every entry that cannot be used.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        data = read_yaml(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())  # YAML's reasons have several lines
+        reason = shown(" ".join(str(error).split()), 300)  # YAML's reasons have several lines
         raise DataError(f"The class list {path} cannot be read: {reason}") from error
     if isinstance(data, dict) and set(data) == {"classes"}:
         data = data["classes"]

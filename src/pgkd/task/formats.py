@@ -1,4 +1,4 @@
-"""The formats: CSV, TSV, JSONL, plain lines, Parquet and folders of Hugging Face `datasets`.
+"""The formats: CSV, TSV, JSON, plain lines, Parquet and folders of Hugging Face `datasets`.
 
 Rows are read as they are asked for. What cannot be read of a file is noted as a problem, and
 reading goes on where that is possible.
@@ -6,7 +6,6 @@ reading goes on where that is possible.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,80 +13,73 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pgkd.errors import DataError
 from pgkd.extras import require
-from pgkd.task.lines import LONGEST_ROW, Lines, RowTooLongError
-from pgkd.task.table import Table
+from pgkd.task.delimited import read_delimited
+from pgkd.task.lines import Lines, RowTooLongError, encoding_of, with_head
+from pgkd.task.table import Records, Table
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.task.problems import Problems
 
-_Records = Iterator[tuple[int, dict[str, Any]]]
 _Reader = Callable[[BinaryIO, "Path", "Problems", tuple[str, ...]], Table]
 """Takes an open file, its name, who is told what cannot be read, and the columns in demand."""
 
 _BATCH = 256  # rows of Parquet that are unpacked at once
 _BUFFER = 2**20  # bytes of Parquet that are read at once, of each column
-
-
-def _delimited(
-    file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, ...], *, delimiter: str
-) -> Table:
-    # A text may be longer than the module's default of 131,072 characters.
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
-    rows = _whole_rows(Lines(file, path, problems, newline=""), delimiter, path, problems)
-    header = next(rows, [])
-    return Table(tuple(header), _of_one_length(rows, header, path, problems))
-
-
-def _whole_rows(
-    lines: Lines, delimiter: str, path: Path, problems: Problems
-) -> Iterator[list[str]]:
-    """Header and rows without blank lines, up to the first one that breaks the quoting rules."""
-    number = 0
-    try:
-        with lines:
-            for fields in csv.reader(lines, delimiter=delimiter, strict=True):
-                lines.start_row()
-                if fields:
-                    yield fields
-                    number += 1
-    except (csv.Error, RowTooLongError) as error:
-        where = f"row {number}" if number else "the header"
-        why = f"{error}; is a quote left open?" if isinstance(error, RowTooLongError) else error
-        problems.add("broken rows", f"{path}, {where}: {why}; nothing from there on was read")
-
-
-def _of_one_length(
-    rows: Iterator[list[str]], header: list[str], path: Path, problems: Problems
-) -> _Records:
-    for number, fields in enumerate(rows, start=1):
-        if len(fields) == len(header):
-            yield number, dict(zip(header, fields, strict=True))
-            continue
-        problems.add(
-            "rows of another length",
-            f"{path}, row {number} has {len(fields)} fields, the header {len(header)}: "
-            "quote texts that hold the separator",
-        )
+_LONGEST_ARRAY = 2**28  # characters: a JSON array is read as a whole
+_FEW = 3  # of the lines that are no JSON: more are rarely single slips
 
 
 def _jsonl(file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, ...]) -> Table:
-    return Table.of(_objects(file, path, problems))
+    """An object a line; or one array of objects, as most tools write JSON."""
+    file, head = with_head(file)
+    start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n")
+    if start.startswith("["):
+        return Table.of(_objects(_array(file, path, problems), path, problems))
+    return Table.of(_objects(_parsed_lines(file, path, problems), path, problems))
 
 
-def _objects(file: BinaryIO, path: Path, problems: Problems) -> _Records:
+def _objects(values: Iterator[tuple[int, Any]], path: Path, problems: Problems) -> Records:
+    for number, value in values:
+        if isinstance(value, dict):
+            yield number, value
+        else:
+            problems.add(
+                "rows that are no JSON object", f"{path}, row {number} is no JSON object", most=_FEW
+            )
+
+
+def _parsed_lines(file: BinaryIO, path: Path, problems: Problems) -> Iterator[tuple[int, Any]]:
     filled = (line for _, line in _filled_lines(file, path, problems))
     for number, line in enumerate(filled, start=1):
         try:
-            record = json.loads(line)
+            yield number, json.loads(line)
         except (ValueError, RecursionError) as error:
-            problems.add("lines that are no JSON", f"{path}, row {number} is no JSON: {error}")
-            continue
-        if isinstance(record, dict):
-            yield number, record
-        else:
-            problems.add("lines that are no JSON", f"{path}, row {number} is no JSON object")
+            problems.add(
+                "lines that are no JSON",
+                f"{path}, row {number} is no JSON: {error}; pgkd reads one object a line, or one "
+                "array of objects",
+                most=_FEW,
+            )
+
+
+def _array(file: BinaryIO, path: Path, problems: Problems) -> Iterator[tuple[int, Any]]:
+    with Lines(file, path, problems, newline="\n") as lines:
+        text = lines.rest(_LONGEST_ARRAY + 1)
+    if len(text) > _LONGEST_ARRAY:
+        problems.add(
+            "broken rows",
+            f"{path} is one JSON array of more than {_LONGEST_ARRAY:,} characters: write one "
+            "object a line instead",
+        )
+        return
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        problems.add("broken rows", f"{path} begins as a JSON array, but is none: {error}")
+        return
+    yield from enumerate(values, start=1)
 
 
 def _plain(file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, ...]) -> Table:
@@ -122,7 +114,7 @@ def _parquet(file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, 
     except broken as error:
         raise _no_parquet(path, error) from error
 
-    def records() -> _Records:
+    def records() -> Records:
         number = 0
         try:
             for batch in opened.iter_batches(_BATCH, columns=list(wanted)):
@@ -132,7 +124,22 @@ def _parquet(file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, 
         except broken as error:
             raise _no_parquet(path, error) from error
 
-    return Table(tuple(opened.schema_arrow.names), records())
+    classes = _class_names(opened.schema_arrow.metadata)
+    named = ((number, _named(record, classes)) for number, record in records())
+    return Table(tuple(opened.schema_arrow.names), named)
+
+
+def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Names of the classes of columns, where Hugging Face `datasets` has written the file."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            column: list(feature["names"])
+            for column, feature in features.items()
+            if feature.get("_type") == "ClassLabel"
+        }
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}  # of another writer, or of another form: the numbers are the labels
 
 
 def _no_parquet(path: Path, error: Exception) -> DataError:
@@ -168,15 +175,17 @@ def _named(record: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, A
     names = {
         column: None if record[column] in (None, -1) else of[record[column]]
         for column, of in classes.items()
+        if column in record
     }
     return {**record, **names}
 
 
 READERS: dict[str, _Reader] = {
-    ".csv": partial(_delimited, delimiter=","),
-    ".tsv": partial(_delimited, delimiter="\t"),
+    ".csv": partial(read_delimited, delimiter=","),
+    ".tsv": partial(read_delimited, delimiter="\t"),
     ".jsonl": _jsonl,
     ".ndjson": _jsonl,
+    ".json": _jsonl,
     ".parquet": _parquet,
 }
 """Readers of labelled rows, by suffix."""

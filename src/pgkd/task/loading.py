@@ -6,11 +6,12 @@ come this way: `read_rows` reads them, for the evaluation alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.errors import DataError
+from pgkd.task.arrays import one_column
 from pgkd.task.assembly import Fraction, Parts, Task, assemble
-from pgkd.task.cells import examples_of
+from pgkd.task.cells import examples_of, is_missing, name_of
 from pgkd.task.checking import check_labels
 from pgkd.task.classes import read_taxonomy
 from pgkd.task.problems import Problems
@@ -20,6 +21,8 @@ from pgkd.task.taxonomy import Taxonomy
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from pgkd.task.example import Example
 
@@ -71,11 +74,11 @@ def load_task(
 
 
 def task_from_arrays(
-    texts: Sequence[str],
-    labels: Sequence[str],
+    texts: Sequence[str] | NDArray[Any],
+    labels: Sequence[Any] | NDArray[Any],
     *,
-    validation: tuple[Sequence[str], Sequence[str]] | None = None,
-    classes: Sequence[str] | Taxonomy | None = None,
+    validation: tuple[Sequence[str], Sequence[Any]] | None = None,
+    classes: Sequence[Any] | NDArray[Any] | Taxonomy | None = None,
     validation_fraction: Fraction = "auto",
     seed: int = 0,
     on_conflict: OnConflict = "error",
@@ -87,10 +90,15 @@ def task_from_arrays(
     """
     problems = Problems()
     if classes is not None and not isinstance(classes, Taxonomy):
-        classes = Taxonomy.from_names(classes)
+        names = one_column(classes, "classes")
+        classes = Taxonomy.from_names("" if is_missing(n) else name_of(n) for n in names)
+    if validation is not None and not (
+        isinstance(validation, list | tuple) and len(validation) == 2
+    ):
+        raise DataError("The validation rows are no pair of lists: give (texts, labels).")
     parts = Parts(
         _pair(texts, labels, "train", problems),
-        _pair(*validation, "validation", problems) if validation else None,
+        None if validation is None else _pair(*validation, "validation", problems),
         classes,
     )
     return assemble(
@@ -133,8 +141,12 @@ def _read(path: Path, part: str, columns: tuple[str, str], problems: Problems) -
 
 
 def _pair(
-    texts: Sequence[str], labels: Sequence[str], part: str, problems: Problems
+    texts: Sequence[str] | NDArray[Any],
+    labels: Sequence[Any] | NDArray[Any],
+    part: str,
+    problems: Problems,
 ) -> list[Example]:
+    texts, labels = one_column(texts, "texts"), one_column(labels, "labels")
     if len(texts) != len(labels):
         problems.add("lengths", f"{part}: {len(texts)} texts, but {len(labels)} labels")
     numbered = enumerate(zip(texts, labels, strict=False), start=1)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pgkd.errors import DataError
+from pgkd.task.cells import is_broken, is_missing
 from pgkd.task.problems import Problems
 from pgkd.task.reading import raise_unusable, stream_texts
+from pgkd.task.sameness import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,8 +80,8 @@ def read_pool(
 def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> Pool:
     """Make a pool of texts in memory, or of a stream of them; each text is kept once.
 
-    Texts are the same where they differ in case and surrounding space only. The drawing is
-    reservoir sampling (Vitter, TOMS 1985): one pass, whatever the number.
+    Texts are the same where `text_key` says so. The drawing is reservoir sampling (Vitter, TOMS
+    1985): one pass, whatever the number.
 
     Raises:
         DataError: a text is empty or none.
@@ -89,8 +91,8 @@ def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> 
     long = 0
     number = 0
     for number, text in enumerate(texts, start=1):
-        if not isinstance(text, str) or not text.strip():
-            raise DataError(f"Text {number} of the unlabelled texts is empty or no text.")
+        if not isinstance(text, str) or is_missing(text) or is_broken(text):
+            raise DataError(f"Text {number} of the unlabelled texts is empty, broken or no text.")
         if len(text) > LONGEST_POOL_TEXT:
             long += 1
         elif len(drawn) < limit:
@@ -99,7 +101,7 @@ def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> 
             drawn[place] = (number, text.strip())
     kept: dict[str, PoolText] = {}
     for place, text in sorted(drawn):
-        kept.setdefault(text.casefold(), PoolText(text, f"pool:{place}"))
+        kept.setdefault(text_key(text), PoolText(text, f"pool:{place}"))
     dropped = {
         TOO_LONG: long,
         BEYOND_LIMIT: number - long - len(drawn),

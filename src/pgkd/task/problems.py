@@ -22,10 +22,13 @@ class Problems:
     def __len__(self) -> int:
         return self._counts.total()
 
-    def add(self, kind: str, sentence: str) -> None:
-        """Note one problem; `kind` names what it is, in the plural."""
+    def add(self, kind: str, sentence: str, *, most: int = _TOLD) -> None:
+        """Note one problem; `kind` names what it is, in the plural.
+
+        Of a kind with one cause for all of a file, give as `most` how many need to be told.
+        """
         self._counts[kind] += 1
-        if self._counts[kind] <= _TOLD:
+        if self._counts[kind] <= most:
             self._told[kind].append(sentence)
 
     def add_error(self, kind: str, error: DataError) -> None:
@@ -45,12 +48,12 @@ class Problems:
         return self._counts[kind] >= _TOLD
 
     def sentences(self) -> tuple[str, ...]:
-        """All problems, each kind cut to its first twenty and a count of the others."""
+        """All problems, each kind cut to its first ones and a count of the others."""
         told = []
         for kind, sentences in self._told.items():
             told += sentences
-            if self._counts[kind] > _TOLD:
-                told.append(f"and {self._counts[kind] - _TOLD} more {kind}")
+            if more := self._counts[kind] - len(sentences):
+                told.append(f"and {more} more {kind}")
         return tuple(told)
 
     def raise_if_any(self, message: str) -> None:

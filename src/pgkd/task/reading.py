@@ -6,13 +6,16 @@ A file is read while its rows are used, so it may be of any size.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pgkd.errors import DataError
+from pgkd.quoting import shown
 from pgkd.task.cells import text_of
 from pgkd.task.formats import READERS, TEXT_READERS, dataset_folder
+from pgkd.task.lines import encoding_of, with_head
 from pgkd.task.problems import Problems
 from pgkd.task.table import Table
 
@@ -20,7 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_READABLE = ".csv, .tsv, .jsonl, .parquet (each also .gz), or a folder saved by `datasets`"
+_READABLE = ".csv, .tsv, .jsonl, .parquet (each also .gz), .json, or a folder saved by `datasets`"
+_JSON = re.compile(r"\{\s*\"|\[\s*\{")
+_SIGNS = {
+    b"PAR1": ("a Parquet file", ".parquet"),
+    b"\x1f\x8b": ("a gzip file", "….gz"),
+    b"PK\x03\x04": ("a workbook or a ZIP archive", ""),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", ""),
+}
 
 
 @contextmanager
@@ -56,7 +66,12 @@ def open_table(
         raise DataError(f"{path} has no format that pgkd reads: {_READABLE}.")
     with stream or _opened(path) as file:
         with _damage_told(path):
-            table = readers[kind](file, path, problems, tuple(columns))
+            file, head = with_head(file)
+            if other := _other_kind(kind, head):
+                problems.add("files of another format", f"{path} {other}")
+                table = Table(tuple(columns), iter(()))
+            else:
+                table = readers[kind](file, path, problems, tuple(columns))
         yield Table(table.columns, _guarded(table.records, path))
 
 
@@ -124,6 +139,22 @@ def _kind(path: Path) -> str:
     if suffixes[-1:] == [".gz"]:
         suffixes.pop()
     return suffixes[-1] if suffixes else ""
+
+
+def _other_kind(kind: str, head: bytes) -> str:
+    """What a file is if it is of another format than its suffix says, and what to do; or empty."""
+    for sign, (what, suffix) in _SIGNS.items():
+        if head.startswith(sign) and kind != ".parquet":
+            todo = f"name it {suffix}" if suffix else "save its rows as CSV (UTF-8)"
+            return f"is {what}, not what its name says: {todo}"
+    if not head and kind in (".csv", ".tsv"):
+        return "has no rows, not even a header"
+    start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n")
+    if kind in (".csv", ".tsv") and _JSON.match(start):
+        return "holds JSON, not what its name says: name it .json (predict: --data-format jsonl)"
+    if kind in (".jsonl", ".ndjson", ".json") and start and start[0] not in "[{":
+        return f"holds no JSON, but begins with '{shown(start, 40)}': name it .csv if it is CSV"
+    return ""
 
 
 def _opened(path: Path) -> Any:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from pgkd.quoting import shown
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from pgkd.task.problems import Problems
 
 _LOOK = 20  # rows that tell the columns of a format without a header
+_NAMED = 10  # columns that a message names
+
+
+Records = Iterator[tuple[int, dict[str, Any]]]
+"""Row number, from 1 without the header, and cells of every row that can be read."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +29,14 @@ class Table:
 
     Attributes:
         columns: their names, as often as they occur.
-        records: row number, from 1 without the header, and cells of every row that can be read.
+        records: the rows.
     """
 
     columns: tuple[str, ...]
-    records: Iterator[tuple[int, dict[str, Any]]]
+    records: Records
 
     @classmethod
-    def of(cls, records: Iterator[tuple[int, dict[str, Any]]]) -> Table:
+    def of(cls, records: Records) -> Table:
         """A table without a header, whose columns are those of its first rows."""
         first = tuple(islice(records, _LOOK))
         return cls(
@@ -41,8 +49,15 @@ class Table:
             yield (number, *(record.get(column) for column in columns))
 
     def has(self, columns: Iterable[str], path: Path, problems: Problems) -> bool:
-        """Whether each column is there, once; if not, that is noted as a problem."""
-        found = ", ".join(f"'{name}'" for name in self.columns) or "no column"
+        """Whether each column is there, once; if not, that is noted as a problem.
+
+        A table without any column has no rows: why, its reader has noted.
+        """
+        if not self.columns:
+            return False
+        found = ", ".join(f"'{shown(name)}'" for name in self.columns[:_NAMED])
+        if (more := len(self.columns) - _NAMED) > 0:
+            found += f" and {more} more"
         wrong = [column for column in columns if self.columns.count(column) != 1]
         for column in wrong:
             if column in self.columns:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pgkd.errors import ConfigError, TeacherError, TeacherRequestError
+from pgkd.task.length import shortened
 from pgkd.teacher.base import Message, Reply, Request, Sampling
 from pgkd.teacher.patient import with_breaker
 from pgkd.teacher.pool import in_order
@@ -347,7 +348,7 @@ def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _shorten(text: str) -> str:
-    return " ".join(text.split()[:_TEXT_WORDS])
+    return shortened(text, _TEXT_WORDS)
 
 
 def _label_of(reply: Reply | None, taxonomy: Taxonomy) -> str | None:

@@ -17,6 +17,7 @@ from pgkd.teacher.bedrock import BedrockTeacher
 from pgkd.teacher.fake import FakeTeacher
 from pgkd.teacher.local import LocalTeacher
 from pgkd.teacher.openai import OpenAITeacher
+from pgkd.teacher.surroundings import check_surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,13 +47,16 @@ def make_teacher(provider: str, **settings: Any) -> Teacher:
         settings: the provider's own, such as ``model``.
 
     Raises:
-        ConfigError: there is no such provider, or it does not take a setting.
+        ConfigError: there is no such provider, it does not take a setting, or the environment
+            names no way to an endpoint.
     """
     maker = teacher_maker(provider)
     try:
         signature(maker).bind(**settings)
     except TypeError as error:
         raise ConfigError(f"Teacher provider '{provider}': {error}") from error
+    if "base_url" in signature(maker).parameters:
+        check_surroundings(settings.get("base_url"))
     return maker(**settings)  # outside: a TypeError of the provider's own is a bug to be seen
 
 
