@@ -35,12 +35,13 @@ def export(
     """Export a student, and check that what was exported answers as it does."""
     from pgkd.cli.console import console, print_json
     from pgkd.distill import RunFolder
+    from pgkd.distill.run_files import fitting_together
     from pgkd.serving.export import export as make
 
-    shell = console(stderr=True)
-    with shell.status("exporting") as status:
+    shell, folder = console(stderr=True), RunFolder.open(run)
+    with shell.status("exporting") as status, fitting_together(folder):
         done = make(
-            RunFolder.open(run),
+            folder,
             choice,  # type: ignore[arg-type]  # checked there
             out or run / "export",
             which=which,
