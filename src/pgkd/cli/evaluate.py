@@ -42,6 +42,8 @@ def evaluate(
     Rows that are the run's own, to train or to validate, are left out.
     """
     from pgkd.cli.console import console, print_json
+    from pgkd.distill import RunFolder
+    from pgkd.distill.run_files import fitting_together
     from pgkd.evaluation import judge_students, time_student
     from pgkd.task import read_rows
 
@@ -52,7 +54,7 @@ def evaluate(
     report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
     if own is not None:
         report["left_out"] = own
-    with console(stderr=True).status("evaluating"):
+    with console(stderr=True).status("evaluating"), fitting_together(RunFolder(run)):
         report["timing"] = time_student(students["after"], texts).to_json()
         probabilities = {name: s.predict_proba(texts) for name, s in students.items()}
         report |= judge_students(probabilities, labels, classes, seed=seed)

@@ -36,13 +36,14 @@ def export(
     from pgkd.cli.console import console, print_json
     from pgkd.cli.options import check_writable
     from pgkd.distill import RunFolder
+    from pgkd.distill.run_files import fitting_together
     from pgkd.serving.export import export as make
 
     check_writable(out or run / "export")
-    shell = console(stderr=True)
-    with shell.status("exporting") as status:
+    shell, folder = console(stderr=True), RunFolder.open(run)
+    with shell.status("exporting") as status, fitting_together(folder):
         done = make(
-            RunFolder.open(run),
+            folder,
             choice,  # type: ignore[arg-type]  # checked there
             out or run / "export",
             which=which,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from pgkd.curation import Parsed, parse_samples, read_description, read_json, repair_request
@@ -145,10 +146,10 @@ class Writer:
         parsed = self._parse(first, ask, ask.count)
         faults, request = parsed.faults, ask.request
         for attempt in range(1, self._repairs + 1):
-            missing = ask.count - len(ask.within(parsed.samples))
+            missing = ask.count - sum(ask.within(_labels(parsed)))
             if not faults or missing <= 0 or not isinstance(last, Reply):
                 break
-            schema = ask.schema_without(parsed.samples)
+            schema = ask.schema_without(_labels(parsed))
             request = repair_request(ask.request, last, faults, missing=missing, schema=schema)
             last = self._ask(f"{ask.id}-repair{attempt}", request)
             if isinstance(last, Reply):
@@ -185,7 +186,7 @@ class Writer:
 
     def _keep(self, number: int, ask: Ask, reply: Reply, parsed: Parsed) -> list[Example]:
         self._hooks.on_reply(ask, reply)
-        samples = ask.within(parsed.samples)
+        samples = list(compress(parsed.samples, ask.within(_labels(parsed))))
         curation = self._curator.curate(samples, shown=[row.text for row in ask.shown])
         kept = [
             Example(s.text, s.label, f"{ask.id}-{i}", Origin(number, ask.id, ask.parents(s.label)))
@@ -200,3 +201,7 @@ class Writer:
         self._run.record_doubts(ask.id, numbered)
         dropped = len(parsed.faults) + len(curation.dropped)
         self._hooks.on_curated(ask, len(curation.kept), dropped)
+
+
+def _labels(parsed: Parsed) -> list[str]:
+    return [sample.label for sample in parsed.samples]

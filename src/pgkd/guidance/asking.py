@@ -14,9 +14,8 @@ from pgkd.task.length import mostly_characters, shortened
 from pgkd.teacher.base import Message, Request, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from pgkd.curation.reasons import Sample
     from pgkd.task.example import Example
     from pgkd.task.pool import PoolText
 
@@ -49,19 +48,27 @@ class Ask:
     question: PoolText | None = None
     wanted: tuple[int, ...] = ()
 
-    def within(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
-        """The first samples, as many as were asked for: of each class, where that was said."""
-        room = Counter(dict(zip(self.labels, self.wanted, strict=True)) if self.wanted else {})
-        taken: list[Sample] = []
-        for sample in samples:
-            if len(taken) < self.count and (not self.wanted or room[sample.label] > 0):
-                room[sample.label] -= 1
-                taken.append(sample)
-        return tuple(taken)
+    def within(self, labels: Iterable[str]) -> list[bool]:
+        """Which samples of an answer were asked for: of each class so many, where that was said.
 
-    def schema_without(self, samples: Sequence[Sample]) -> dict[str, Any] | None:
-        """The schema of an answer with what is missing; None where the teacher chooses."""
-        got = Counter(sample.label for sample in samples)
+        Args:
+            labels: the classes of the samples, in their order.
+        """
+        room = Counter(dict(zip(self.labels, self.wanted, strict=True)) if self.wanted else {})
+        taken: list[bool] = []
+        for label in labels:
+            fits = sum(taken) < self.count and (not self.wanted or room[label] > 0)
+            room[label] -= fits
+            taken.append(fits)
+        return taken
+
+    def schema_without(self, labels: Iterable[str]) -> dict[str, Any] | None:
+        """The schema of an answer with what is missing; None where the teacher chooses.
+
+        Args:
+            labels: the classes of the samples that are there.
+        """
+        got = Counter(labels)
         left = [(label, n - got[label]) for label, n in zip(self.labels, self.wanted, strict=False)]
         missing = [(label, n) for label, n in left if n > 0]
         return texts_schema(missing) if missing else None

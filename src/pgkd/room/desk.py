@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgkd.curation.likeness import letters, nearest
 from pgkd.distill.review import DECISIONS, Reviews
+from pgkd.distill.run_files import fitting_together
 from pgkd.errors import DataError, RunError
 from pgkd.room.queue import (
     Candidate,
@@ -118,7 +119,8 @@ class Desk:
             wait: whether to wait a moment for the student.
         """
         if self._candidates[0] is not seen:
-            self._candidates = (seen, candidates_of(seen.run, seen.records))
+            with fitting_together(seen.run):
+                self._candidates = (seen, candidates_of(seen.run, seen.records))
         candidates = self._candidates[1]
         texts = [each.row.text for each in candidates if not each.row.is_real]
         opinions, progress = self._reader.opinions(texts)

@@ -51,7 +51,8 @@ def dropped_texts(run: RunFolder) -> Iterator[Example]:
     shown = _shown(run)
     for number, line in enumerate(run.read_lines("dropped.jsonl"), start=1):
         likeness = _LIKENESS.match(str(line.get("detail", "")))
-        duplicate = line["reason"] in _DUPLICATES and likeness is not None
+        whole = isinstance(line.get("text"), str) and isinstance(line.get("label"), str)
+        duplicate = whole and line["reason"] in _DUPLICATES and likeness is not None
         if duplicate and likeness and float(likeness[1]) <= bound + _NEAR:
             round_, parents = shown.get(line["request"], (0, ()))
             origin = Origin(round_, line["request"], parents)
