@@ -1,4 +1,4 @@
-"""The house stays one to live in: no huge file, no endless function, nothing run by an import."""
+"""An import defines things and runs nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 import pgkd
 
 SOURCES = sorted(Path(pgkd.__file__).parent.rglob("*.py"))
-LONGEST_FILE = 400  # lines
-LONGEST_FUNCTION = 60
 STATEMENTS = (
     ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign,
     ast.AnnAssign, ast.If,
@@ -21,17 +19,6 @@ NOT_AT_IMPORT = ("TYPE_CHECKING", "__name__ == '__main__'")
 
 def named(paths: list[Path]) -> list[str]:
     return ["/".join(path.parts[-2:]) for path in paths]
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))
-def test_files_and_functions_fit_a_reader(path: Path) -> None:
-    """The trap: a module of 5,500 lines with a function of 900."""
-    text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LONGEST_FILE
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= LONGEST_FUNCTION, f"{node.name} has {length} lines"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=named(SOURCES))

@@ -52,8 +52,9 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(out: Path, teacher: FakeTeacher) -> Path:
     settings = {
-        "student": {"kind": "linear"}, "teacher": {"provider": "fake"}, "guidance": {"folds": 3},
-        "rounds": 2, "samples": 6, "out": out,
+        "student": {"kind": "linear"}, "teacher": {"provider": "fake"},
+        "data": {"validation_fraction": 0.2}, "guidance": {"folds": 3, "texts_per_request": 2},
+        "exam": 0, "rounds": 2, "samples": 6, "out": out,
     }  # fmt: skip
     Distiller(Config.parse(settings), teacher=teacher).fit(*ROWS)
     return out

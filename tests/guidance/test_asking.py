@@ -163,11 +163,31 @@ def test_weak_classes_get_more_texts() -> None:
     assert counts["card_lost"] > counts["top_up"] > counts["card_arrival"]
 
 
+def test_a_class_of_which_the_teacher_repeats_itself_is_not_asked_for_again() -> None:
+    asking = targeted(allocation="even", samples=16)
+    first = asking.ask(1, RIGHT, [])
+    new = [
+        Example(f"new {name} {i}", name, f"r1-{name}-{i}", Origin(1, "r1-0001"))
+        for name in CLASSES[1:] for i in range(4)
+    ]  # fmt: skip
+    assert {name for ask in first for name in ask.labels} == set(CLASSES)
+    again = asking.ask(2, RIGHT, new)
+    assert {name for ask in again for name in ask.labels} == set(CLASSES[1:])
+    assert sum(ask.count for ask in again) == 12
+    assert asking.ask(3, RIGHT, new) == ()
+
+
 def test_rows_take_turns_in_prompts() -> None:
     asking = targeted(samples=4, n_shots=2, allocation="even")
-    seen = [row.id for number in range(1, 13) for ask in asking.ask(number, RIGHT, [])
-            for row in ask.shown if row.label == "top_up"]  # fmt: skip
-    assert len(set(seen[:6])) == min(6, len(seen))
+    seen: list[str] = []
+    for number in range(1, 5):
+        written = [
+            Example(f"{name} {number}", name, f"r{number}-{name}", Origin(number - 1, "r"))
+            for name in CLASSES
+        ]
+        asks = asking.ask(number, RIGHT, written)
+        seen += [row.id for ask in asks for row in ask.shown if row.label == "top_up"]
+    assert len(set(seen[:6])) == 6
 
 
 EARLIER = [

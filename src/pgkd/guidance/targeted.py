@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,7 @@ _EARLIER_WORDS = 14  # of each
 _OPENINGS = 6  # of its own texts that a small teacher is shown the beginnings of
 _OPENING = 4  # words of a beginning
 _RELATED = 4  # rows of other classes that a request shows, where a class has none
+_MOSTLY = 0.6  # of the texts that a round asks for of a class
 _OWN_LENGTH = 5  # rows of a class from which on its texts are as long as they are
 
 
@@ -93,6 +95,7 @@ class TargetedAsking:
         self._n_folds = int(folds.max()) + 1
         self._times_shown: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
+        self._last: dict[str, int] = {}  # texts asked for in the last round, by class
         self._nearest: dict[str, tuple[str, ...]] = {}
 
     def ask(
@@ -103,16 +106,32 @@ class TargetedAsking:
         self._nearest = self._nearest or nearest_classes(
             self._taxonomy, self._real, self._embed, self._glossary().classes
         )
-        texts = self._samples or scheduled(self._budget(packs), self._rounds, number)
         errors = self._errors(assessment)
-        counts = allocate(errors, self._asked, texts)
+        fresh = self._not_exhausted(number, written)
+        texts = self._samples or scheduled(self._budget(packs), self._rounds, number)
+        texts = math.ceil(texts * len(fresh) / len(errors))
+        counts = allocate({name: errors[name] for name in fresh}, self._asked, texts)
         self._asked.update(counts)
+        self._last = counts
         suspects = {row.example.id for row in assessment.mined.suspects}
         most = self._per_request or (12 if packs else 4)
         return tuple(
             self._request(f"r{number}-{i:04d}", group, errors, suspects, written, packs)
             for i, group in enumerate(self._grouped(counts, most, packs), start=1)
         )
+
+    def _not_exhausted(self, number: int, written: Sequence[Example]) -> list[str]:
+        """The classes of which the last round's texts were mostly new, or that it did not ask for.
+
+        A teacher that repeats itself has said what it knows of a class: the rest would be dropped.
+        """
+        new = Counter(
+            text.label for text in written if text.origin and text.origin.round == number - 1
+        )
+        return [
+            name for name in self._taxonomy.names
+            if new[name] >= _MOSTLY * self._last.get(name, 0)
+        ]  # fmt: skip
 
     def _errors(self, assessment: Assessment) -> dict[str, float]:
         """The error rate of every class, out of fold; the same for all where nobody shall look."""
