@@ -95,6 +95,7 @@ class TargetedAsking:
         self._n_folds = int(folds.max()) + 1
         self._times_shown: Counter[str] = Counter()
         self._asked: Counter[str] = Counter()
+        self._exhausted: set[str] = set()
         self._last: dict[str, int] = {}  # texts asked for in the last round, by class
         self._nearest: dict[str, tuple[str, ...]] = {}
 
@@ -121,17 +122,15 @@ class TargetedAsking:
         )
 
     def _not_exhausted(self, number: int, written: Sequence[Example]) -> list[str]:
-        """The classes of which the last round's texts were mostly new, or that it did not ask for.
+        """The classes of which each round's texts were mostly new.
 
         A teacher that repeats itself has said what it knows of a class: the rest would be dropped.
         """
         new = Counter(
             text.label for text in written if text.origin and text.origin.round == number - 1
         )
-        return [
-            name for name in self._taxonomy.names
-            if new[name] >= _MOSTLY * self._last.get(name, 0)
-        ]  # fmt: skip
+        self._exhausted |= {n for n, asked in self._last.items() if new[n] < _MOSTLY * asked}
+        return [name for name in self._taxonomy.names if name not in self._exhausted]
 
     def _errors(self, assessment: Assessment) -> dict[str, float]:
         """The error rate of every class, out of fold; the same for all where nobody shall look."""
