@@ -9,7 +9,7 @@ RUN ?= runs/helpdesk
   bench-quick bench-guidance bench-few-labels bench-tail bench-pool bench-pool-loop bench-full \
   bench-distill bench-round0 bench-recipes bench-setfit bench-prior bench-soft bench-spread \
   bench-stop bench-second-look bench-retraining bench-fine-tuning bench-mining bench-head \
-  bench-weight bench-attributes bench-calls bench-labelling bench-serving bench-growth \
+  bench-weight bench-strong bench-weak bench-spending bench-attributes bench-calls bench-labelling bench-serving bench-growth \
   bench-server soak bench-report
 
 help:  ## list the targets
@@ -79,6 +79,21 @@ bench-round0: setup  ## how good is the student before any teacher is asked
 
 RECIPES := PGKD_OFFLINE=1 $(BIN)/python benchmarks/recipes.py --data-root $(DATA)
 SETFIT_VENV ?= .venv-setfit
+
+BANK ?= $(firstword $(wildcard ../shared/bank) bank)
+BANK_TEACHER ?= $(firstword $(wildcard ../shared/tools/bank_teacher.py) bank_teacher.py)
+STRONG := OPENAI_API_KEY=none PGKD_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/strong.py \
+  --data-root $(DATA) --serve '$(PYTHON) $(BANK_TEACHER) --bank $(BANK)/{data}.csv.gz \
+  --known $(DATA)/{data}/train.csv.gz --wrong
+
+bench-strong: setup  ## a strong teacher at 100 rows, seven sets; two hours, goes on
+	$(STRONG) 0' --teacher strong --judge test
+
+bench-weak: setup  ## the same, with four texts in ten of another class
+	$(STRONG) .4' --teacher weak --judge test
+
+bench-spending: setup  ## who gets the texts: by error, evenly, hard texts; minutes
+	PGKD_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python benchmarks/spending.py --data-root $(DATA) --bank $(BANK)
 
 bench-recipes: setup  ## frozen or fine-tuned, on eight sets; hours, goes on where it was stopped
 	$(RECIPES) --arms lr frozen auto
