@@ -27,6 +27,8 @@ _SINGLE = 24  # rows that a teacher is asked for one by one, if it cannot do man
 _OWN = 48  # of its texts that it reads without their classes
 _ABLE = 0.6  # share of right answers in one packed request: who has it can read and write packed
 _NOISE = 3  # right answers of one packed request by which two ways to ask differ by chance
+_WORSE = 0.8  # of the share of rows
+_DOUBTED = 0.05  # confidence in a text that it takes for another class
 _KNOWS = 0.4  # of `Exam.worth`
 _WORTH_LITTLE = 0.15  # the same
 _LEAST_WORTH = 0.05
@@ -82,6 +84,14 @@ class Exam:
         parts = [part for part in (self.rows, self.own) if part is not None and part.asked]
         agreed = min(((p.right + 1) / (p.asked + 2) for p in parts), default=0.0)
         return max(0.0, (agreed - chance) / (1 - chance)) ** 2
+
+    @property
+    def writes_worse_than_it_reads(self) -> bool:
+        """Whether it recognises its own texts clearly less often than rows of the user.
+
+        Then many of its texts are of another class, and it can say which.
+        """
+        return self.own is not None and self.own.value < _WORSE * self.rows.value
 
     @property
     def margin(self) -> float:
@@ -201,6 +211,28 @@ class Examiner:
         self.exam = replace(self.exam, own=own)
         self._told(self.exam)
 
+    def weighed(self, texts: Sequence[Example]) -> list[Example]:
+        """The texts; if it writes worse than it reads, those that it takes for others weigh little.
+
+        Raises:
+            TeacherError: as `examine_labels`.
+        """
+        if not (self.exam.packs and self.exam.writes_worse_than_it_reads):
+            return list(texts)
+        weighed: list[Example] = []
+        for i in range(0, len(texts), _PACK):
+            part = texts[i : i + _PACK]
+            number = part[0].id.removesuffix("-1")
+            labels = self._labels_of(f"self-verify-{number}", part)
+            if not any(labels):  # no answer, as when a budget is used up, says nothing of them
+                weighed += part
+                continue
+            for text, label in zip(part, labels, strict=True):
+                sure = 1.0 if label == text.label else _DOUBTED
+                origin = replace(text.origin, confidence=sure) if text.origin else None
+                weighed.append(replace(text, origin=origin))
+        return weighed
+
     def _conclude(self, rows: Share, *, packs: bool) -> None:
         self.exam = replace(self.exam, rows=rows, packs=packs)
         self._told(self.exam)
@@ -213,12 +245,14 @@ class Examiner:
         return Share(right, asked)
 
     def _packed(self, name: str, rows: Sequence[Example], number: int) -> Share:
-        request = label_many_request(
-            [row.text for row in rows], self._task.taxonomy, seed=self._seed
-        )
-        labels = self._writer.label_many(f"{name}-{number + 1:04d}", request, len(rows))
+        labels = self._labels_of(f"{name}-{number + 1:04d}", rows)
         right = sum(label == row.label for label, row in zip(labels, rows, strict=True))
         return Share(right, len(rows))
+
+    def _labels_of(self, call: str, rows: Sequence[Example]) -> list[str | None]:
+        texts = [row.text for row in rows]
+        request = label_many_request(texts, self._task.taxonomy, seed=self._seed)
+        return self._writer.label_many(call, request, len(rows))
 
     def _one_by_one(self, rows: Sequence[Example], name: str = "exam-single") -> list[bool]:
         texts = [PoolText(row.text, row.id) for row in rows]

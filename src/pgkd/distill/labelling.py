@@ -58,11 +58,13 @@ class PoolWriter(Writer):
         self._read: list[Reply] = []  # of all questions so far: they show what the teacher prefers
 
     def verify(self, texts: Sequence[Example], student: Student) -> list[Example]:
-        """See `Writer.verify`; then the teacher is examined on its first texts."""
-        kept = super().verify(texts, student)
+        """See `Writer.verify`; before, the teacher is examined on its first texts."""
         if self.examiner is not None:
-            self.examiner.examine_texts(kept)
-        return kept
+            self.examiner.examine_texts(texts)
+            written = [text for text in texts if text.is_written]
+            labelled = [text for text in texts if not text.is_written]
+            texts = [*self.examiner.weighed(written), *labelled]
+        return super().verify(texts, student)
 
     @property
     def margin(self) -> float:
