@@ -74,6 +74,7 @@ def config(tmp_path: Path) -> Config:
             "teacher": {"provider": "fake"},
             "data": {"validation_fraction": 0.2},
             "guidance": {"folds": 3, "texts_per_request": 2},
+            "pool": {"samples": 6},
             "exam": 0,
             "rounds": 2,
             "samples": 6,

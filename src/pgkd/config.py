@@ -354,6 +354,9 @@ class Config(Section):
         for key in ("train", "validation", "classes", "unlabelled"):
             if isinstance(files, dict) and isinstance(files.get(key), str):
                 files[key] = str(path.parent / at_home(files[key]))
+        guidance = data.get("guidance")
+        if isinstance(guidance, dict) and guidance.get("glossary", "auto") not in ("auto", "off"):
+            guidance["glossary"] = str(path.parent / at_home(str(guidance["glossary"])))
         return cls.parse(merge(data, overrides or {}))
 
     def to_yaml(self) -> str:

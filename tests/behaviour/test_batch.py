@@ -76,8 +76,8 @@ def test_the_student_is_that_of_a_run_without_batches_for_half_the_price(
     assert len(service.batches) == 2  # one a round
     assert len(service.asked) + len(service.submitted) == asked
     costs = {call.purpose: call.cost for call in calls_of(run)}
-    assert costs["describe"] == Decimal(12 + 2 * 3) / 1_000_000
-    assert costs["write"] == costs["describe"] / 2
+    assert costs["glossary"] == Decimal(12 + 2 * 3) / 1_000_000
+    assert costs["write"] == costs["glossary"] / 2
     assert heard.progress[-1] == BatchProgress(0, 0)
     assert max(progress.requests for progress in heard.progress) >= 2
 

@@ -12,10 +12,9 @@ from pgkd import PGKDClassifier
 from pgkd.config import Config, merge
 from pgkd.distill import Distiller, Hooks, RunFolder
 from pgkd.distill.assembly import folds_of, guide_of, writer_of
-from pgkd.distill.estimate import estimate_of, round_zero
+from pgkd.distill.estimate import estimate_of
+from pgkd.distill.exam import Exam, Share
 from pgkd.errors import RunError, TeacherRequestError
-from pgkd.guidance import labelled_weight
-from pgkd.guidance.weighting import WEIGHTS
 from pgkd.student.linear import LinearStudent
 from pgkd.teacher import FakeTeacher, Reply
 from tests.behaviour.test_resume import CutOff, students
@@ -51,7 +50,7 @@ def truth(text: str) -> str:
 
 def knowing(request: Request) -> str | Reply:
     """A teacher that labels rightly, and writes as the fake one does."""
-    if request.purpose not in ("label", "audit"):
+    if request.purpose not in ("label", "exam") or "Text: " not in request.messages[-1].content:
         return FakeTeacher().complete(request)
     text = request.messages[-1].content.partition("Text: ")[2].partition("\n\n")[0]
     return Reply(json.dumps({"label": truth(text)}), "m", 20, 4, logprob=-0.1)
@@ -84,55 +83,51 @@ def test_labelled_texts_are_the_users_own_under_the_teachers_label(config: Confi
         assert not text.is_written
         assert not text.is_real
     calls = calls_of(run)
-    assert [call.purpose for call in calls] == ["audit"] * 32 + ["label"] * 12
-    assert [call.round for call in calls] == [0] * 32 + [1] * 6 + [2] * 6
+    assert [call.purpose for call in calls] == ["label"] * 12
+    assert [call.round for call in calls] == [1] * 6 + [2] * 6
+
+
+def worth_of(run: RunFolder) -> float:
+    """What the examination says a label is worth."""
+    return float(journal(run, "teacher examined")[-1]["worth"])
 
 
 def test_the_rows_say_what_labels_weigh(config: Config) -> None:
-    right = distil(labels_only(config), FakeTeacher(knowing))
-    [audit] = journal(right, "labels audited")
-    assert audit["right"] == audit["asked"] == 32
-    assert audit["weight"] == pytest.approx(labelled_weight(32, 32, 4), abs=1e-4)
+    right = distil(labels_only(config), FakeTeacher(knowing), exam=24)
+    assert worth_of(right) > 0.8
     weights = [r["labelled_weight"] for r in right.read_json("result.json")["rounds"]]
     assert weights[0] is None
-    assert weights[1:] == pytest.approx([audit["weight"]] * 2, abs=1e-4)
+    assert weights[1:] == pytest.approx([worth_of(right)] * 2, abs=1e-4)
     assert right.read_json("result.json")["rounds"][1]["written_weight"] is None
 
 
 def test_labels_that_are_worth_nothing_weigh_next_to_nothing(config: Config) -> None:
     same = json.dumps({"label": "account"})
-    run = distil(labels_only(config), FakeTeacher(lambda request: same))
-    [audit] = journal(run, "labels audited")
-    assert audit["right"] == 8  # a quarter, as chance has it
-    assert audit["weight"] == WEIGHTS[0]
+    run = distil(labels_only(config), FakeTeacher(lambda request: same), exam=24)
+    assert worth_of(run) < 0.05  # a quarter of the rows, as chance has it
+    assert run.read_json("result.json")["rounds"][1]["labelled_weight"] == 0.05
 
 
-def test_a_weight_that_is_given_asks_for_no_audit(config: Config) -> None:
+def test_a_weight_that_is_given_is_taken(config: Config) -> None:
     run = distil(labels_only(config, weight=0.5), FakeTeacher(knowing))
-    assert journal(run, "labels audited") == []
-    assert len(calls_of(run)) == 12
     assert run.read_json("result.json")["rounds"][1]["labelled_weight"] == 0.5
 
 
 @pytest.mark.parametrize(
     ("right", "asked", "classes", "low", "high"),
-    [
-        (32, 32, 77, 0.9, 1.0),
-        (16, 32, 77, 0.2, 0.3),
-        (8, 32, 4, 0.05, 0.05),
-        (0, 32, 4, 0.05, 0.05),
-    ],
+    [(32, 32, 77, 0.9, 1.0), (16, 32, 77, 0.2, 0.3), (8, 32, 4, 0, 0.01), (0, 32, 4, 0, 0)],
 )
-def test_the_weight_follows_the_agreement_beyond_chance(
+def test_the_worth_follows_the_agreement_beyond_chance(
     right: int, asked: int, classes: int, low: float, high: float
 ) -> None:
-    assert low <= labelled_weight(right, asked, classes) <= high
+    exam = Exam(Share(right, asked), None, packs=True, n_classes=classes)
+    assert low <= exam.worth <= high
 
 
 def test_labels_teach_what_no_row_says(config: Config) -> None:
     texts = [f"the zorg {word} number{i}" for i, word in enumerate(sorted(WORDS))]
     teacher = FakeTeacher(lambda request: '{"label": "delivery"}')
-    run = distil(labels_only(config, weight=1.0), teacher, unlabelled=texts, samples=12)
+    run = distil(labels_only(config, weight=1.0, samples=12), teacher, unlabelled=texts)
     column = run.taxonomy().index["delivery"]
     shares = [
         run.student(which).predict_proba(["another zorg"])[0, column] for which in ("first", "last")
@@ -291,14 +286,12 @@ def _folds_that_trained_on(
 
 def test_the_estimate_knows_of_questions(config: Config) -> None:
     task = Distiller(config)._with_pool(*_task_and_pool(config))
-    first = round_zero(config, task)
-    labelling = estimate_of(labels_only(config, weight=1.0), task, FakeTeacher(), first)
+    labelling = estimate_of(labels_only(config, weight=1.0), task, FakeTeacher())
     assert labelling.calls == 12
     run = distil(labels_only(config, weight=1.0), FakeTeacher(knowing))
     assert len(calls_of(run)) == labelling.calls
-    audited = min(config.pool.audited, len(task.train))
-    both = estimate_of(config, task, FakeTeacher(), first)
-    assert 6 < both.calls - audited < 12
+    both = estimate_of(config, task, FakeTeacher())
+    assert 6 < both.calls < 12  # a round of each: six labels, and three requests with the glossary
 
 
 def _task_and_pool(config: Config) -> Any:

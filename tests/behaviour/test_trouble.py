@@ -120,7 +120,7 @@ def test_hostile_replies_end_the_run_cleanly_and_are_kept_for_reading(
 def test_an_invalid_item_is_asked_for_again_and_then_dropped(config: Config) -> None:
     bad = json.dumps({"samples": [{"label": "nonsense", "text": "hello"}], "doubtful": []})
     teacher = FakeTeacher([bad, bad])
-    done = distil(config, teacher, rounds=1, guidance={"describe": False})
+    done = distil(config, teacher, rounds=1, guidance={"glossary": "off"})
     repairs = [request for request in teacher.requests if request.purpose == "repair"]
     assert len(repairs) == 1
     assert "nonsense" in repairs[0].messages[-1].content
@@ -181,36 +181,37 @@ def test_an_error_of_a_teacher_is_one_of_ours() -> None:
 
 def test_the_teacher_describes_the_task_once_and_every_prompt_says_so(config: Config) -> None:
     def answer(request: Request) -> str | Reply:
-        if request.purpose == "describe":
-            return json.dumps({"description": "Letters\nto a shop.\x07" + "x" * 9_000})
+        if request.purpose == "glossary":
+            return json.dumps({"about": "Letters\nto a shop.\x07" + "x" * 9_000, "classes": {}})
         return FakeTeacher().complete(request)
 
     teacher = FakeTeacher(answer)
-    done = distil(config, teacher)
+    done = distil(config, teacher, guidance={"glossary": "auto"})
     purposes = [request.purpose for request in teacher.requests]
-    assert purposes.count("describe") == 1
-    assert purposes[0] == "describe"
+    assert purposes.count("glossary") == 1
+    assert purposes[0] == "glossary"
     systems = [request.messages[0].content for request in teacher.requests[1:]]
-    assert all("About this task: Letters to a shop. xxx" in system for system in systems)
+    assert all("About the texts: Letters to a shop. xxx" in system for system in systems)
     assert max(map(len, systems)) < 2_000  # an endless description is cut
     [noted] = [line for line in done.run_.read_lines("journal.jsonl")
-               if line["event"] == "task described"]  # fmt: skip
-    assert noted["description"] in systems[0]
-    assert calls_of(done.run_)[0].id == "describe"
+               if line["event"] == "glossary written"]  # fmt: skip
+    assert noted["about"] in systems[0]
+    assert calls_of(done.run_)[0].id == "glossary-0001"
 
 
-@pytest.mark.parametrize("reply", ["no", "{", '{"description": 7}', "[1]", "{" * 100_000])
+@pytest.mark.parametrize("reply", ["no", "{", '{"about": 7}', "[1]", "{" * 100_000])
 def test_a_useless_description_is_done_without(config: Config, reply: str) -> None:
     def answer(request: Request) -> str | Reply:
-        return reply if request.purpose == "describe" else FakeTeacher().complete(request)
+        return reply if request.purpose == "glossary" else FakeTeacher().complete(request)
 
     teacher = FakeTeacher(answer)
-    assert distil(config, teacher).outcome_.stopped_by == "rounds"
-    assert "About this task" not in teacher.requests[-1].messages[0].content
+    run = distil(config, teacher, guidance={"glossary": "auto"})
+    assert run.outcome_.stopped_by == "rounds"
+    assert "About the texts" not in teacher.requests[-1].messages[0].content
 
 
 def test_users_words_replace_the_description(config: Config) -> None:
     teacher = FakeTeacher()
     distil(config, teacher, guidance={"instructions": "Mails to a landlord."})
-    assert {request.purpose for request in teacher.requests} == {"write"}
+    assert "About the texts: Mails to a landlord." in teacher.requests[-1].messages[0].content
     assert "Mails to a landlord." in teacher.requests[0].messages[0].content

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pgkd.cli.progress import RunDisplay
 from pgkd.distill import Estimate
-from pgkd.distill.events import Agreement
+from pgkd.distill.exam import Exam, Share
 from pgkd.task import Pool, PoolText
 from pgkd.teacher.account import BatchProgress
 
@@ -54,8 +54,8 @@ def test_a_pool_and_what_its_labels_are_worth_are_told(
     display: RunDisplay, shown: StringIO
 ) -> None:
     display.on_pool(Pool((PoolText("one", "pool:1"),), {"near a training row": 3}))
-    display.on_agreement(Agreement(24, 32), 0.5312)
+    display.on_exam(Exam(Share(24, 32), None, packs=True, n_classes=4))
     pool, agreement = shown.getvalue().splitlines()
     assert pool == "pool of 1 unlabelled texts; left out: 3 near a training row"
-    assert "agrees with 24 of 32 of your labels" in agreement
-    assert agreement.endswith("weighs 0.53")
+    assert "right on 24 of 32 labelled rows (75%" in agreement
+    assert agreement.endswith("its texts count.")

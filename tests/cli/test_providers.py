@@ -112,7 +112,7 @@ def test_a_bound_of_the_settings_holds_for_every_call_of_every_command(
     run("evaluate", folder, "--data", data / "test.csv", "--teacher-rows", 3)
     assert {body["max_tokens"] for _, body in server.seen} == {4000}
     ledger = json.loads(run("cost", folder, "--json"))
-    assert {"describe", "write", "label"} <= {row["purpose"] for row in ledger["parts"]}
+    assert {"glossary", "exam", "write", "label"} <= {row["purpose"] for row in ledger["parts"]}
 
 
 @pytest.mark.parametrize("refused", [reasoning, no_schema, no_system])

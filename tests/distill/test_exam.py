@@ -138,9 +138,9 @@ def test_a_teacher_that_is_wrong_hardly_knows_the_classes(config: Config) -> Non
 def test_own_texts_are_read_once_after_the_first_round(config: Config) -> None:
     teacher = strong()
     run, heard = examined(config, teacher)
-    assert heard.order == ["exam", "training 0", "exam", "training 1", "training 2"]
+    assert heard.order[:4] == ["exam", "training 0", "exam", "training 1"]
     assert [exam.own is None for exam in heard.exams] == [True, False]
-    own = [request for request in teacher.requests if (request.id or "").startswith("exam-own")]
+    own = [request for request in teacher.requests if (request.id or "").startswith("exam")]
     first = [text for text in run.kept() if text.origin and text.origin.round == 1]
     assert [NUMBERED.findall(r.messages[-1].content) for r in own] == [[t.text for t in first]]
 

@@ -130,4 +130,3 @@ def test_students_are_judged_side_by_side() -> None:
     assert found["students"]["after"]["accuracy"] == 1.0
     assert found["after_minus_before"]["accuracy"]["difference"] == 1.0
     assert found["students"]["before"]["reliability"][0]["accuracy"] == 0.0
-    assert "after_minus_round_0" not in found

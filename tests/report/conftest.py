@@ -40,7 +40,9 @@ def distilled(path: Path, **settings: Any) -> RunFolder:
     quick = {
         "student": {"kind": "linear"},
         "teacher": {"provider": "fake"},
+        "data": {"validation_fraction": 0.2},
         "guidance": {"folds": 3},
+        "exam": 0,
         "samples": 6,
         "rounds": 2,
         "out": path,

@@ -12,7 +12,7 @@ import pytest
 
 from pgkd import FakeTeacher
 from pgkd.errors import RunError
-from pgkd.report import gather
+from pgkd.report import gather, write_report
 from pgkd.report.content import Basis, Snippet
 from pgkd.report.judged import class_lines, confusions_of
 from pgkd.report.projection import map_of
@@ -22,7 +22,7 @@ from pgkd.report.verdict import verdict_of
 from pgkd.teacher import Reply, Request
 from pgkd.teacher.account import Ledger
 from tests.conftest import calls_of
-from tests.report.conftest import classes, distilled
+from tests.report.conftest import IMAGE, classes, distilled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,13 +101,26 @@ def test_the_verdict_goes_by_intervals(
     assert (verdict.tone, words in verdict.sentence) == (tone, True)
 
 
-def test_the_teacher_gets_no_credit_for_the_class_list(run: RunFolder) -> None:
-    none = {"difference": 0.0, "interval": [-0.02, 0.02]}
-    evaluated(run, after_minus_round_0={"accuracy": none, "macro_f1": none})
-    content = gather(run)
-    records = replace(read_records(run), best=2)
-    verdict = verdict_of(records, content.bases, content.money, content.texts)
-    assert "though not visibly by the teacher's texts" in verdict.sentence
+def test_a_run_without_validation_rows_is_cross_validated_and_its_teacher_examined(
+    tmp_path: Path,
+) -> None:
+    run = distilled(tmp_path / "few", data={"validation_fraction": "auto"}, exam=16, rounds=1)
+    content, records = gather(run), read_records(run)
+    (basis,) = content.bases
+    assert (basis.rows, basis.changes) == ("cross-validation", {})
+    assert basis.students["before"] == records.rounds[0]["validation"]
+    assert "labelled rows, cross-validated" in content.verdict.sentence
+    told = run.read_json("result.json")["teacher"]
+    right, asked = told["rows"]["right"], told["rows"]["asked"]
+    assert content.exam[0][1].startswith(f"{right} of {asked} (95% interval ")
+    assert content.exam[-1][1] == told["verdict"]
+    page = write_report(run).read_text(encoding="utf-8")
+    assert f"Cross-validated on the {basis.n} labelled rows" in page
+    assert "validation rows" not in page
+    run.log("teacher examined", rows=None, own_texts=None, verdict=IMAGE)
+    page = write_report(run).read_text(encoding="utf-8")
+    assert IMAGE not in page
+    assert "&lt;img src=x" in page
 
 
 def test_a_run_that_kept_round_zero_says_that_the_loss_rose(run: RunFolder) -> None:
@@ -256,7 +269,7 @@ def test_every_text_is_counted_and_those_shown_are_bounded(run: RunFolder) -> No
 
 def test_prompts_show_each_purpose_and_why(run: RunFolder) -> None:
     prompts = gather(run).prompts
-    assert {"describe", "write"} <= {prompt.purpose for prompt in prompts}
+    assert {"glossary", "write"} <= {prompt.purpose for prompt in prompts}
     written = next(prompt for prompt in prompts if prompt.purpose == "write")
     assert written.reasons
     assert [role for role, _ in written.messages] == ["system", "user"]

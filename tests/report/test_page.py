@@ -135,7 +135,7 @@ def test_a_run_of_one_round_has_no_curves(tmp_path: Path) -> None:
     run = distilled(tmp_path / "alone", rounds=0)
     page = write_report(run).read_text(encoding="utf-8")
     assert "without a teacher" in page
-    assert "Validation loss by round" not in page
+    assert "Log loss by round" not in page
     assert "No teacher was asked." in page
 
 

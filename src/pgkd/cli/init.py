@@ -23,8 +23,7 @@ data:
   train: {train}
   text_column: {text_column}
   label_column: {label_column}
-  # validation: validation.csv     # used as it is; default: split off the training rows
-  # validation_fraction: 0.2
+  # validation: validation.csv     # used as it is; default: a fifth of 1,000 rows and more
   # unlabelled: unlabelled.csv     # texts without labels: the teacher labels those worth it
   classes: {classes}
   # limit: 1000                    # use so many rows, drawn at random
@@ -44,13 +43,16 @@ teacher:
 
 guidance:
   mode: targeted                   # or paper: the paper's one prompt a round
-  # instructions: ""               # who writes these texts, to whom; else the teacher guesses
+  # instructions: ""               # who writes these texts, to whom; else the teacher says it
+  # glossary: auto                 # what each class covers: by the teacher, off, or a file
 
 # class_list: true                 # train on class names too, where cross-validation finds gain
-# written_weight: auto             # of a teacher's text, a row weighs 1; auto: by validation rows
-rounds: 10                         # at most; the stop rule may end the run before
-samples: 32                        # texts asked for a round
-# patience: 5
+# written_weight: auto             # of a synthetic text, a row weighs 1; auto: cross-validated
+# exam: 64                         # rows that the teacher labels before anything else
+# texts_per_class: auto            # texts in all: 20 a class, or fewer for a small teacher
+# rounds: 3                        # at most; the stop rule may end the run before
+# samples: auto                    # texts asked for a round; auto: they double
+# patience: 2
 # seed: 0
 """
 

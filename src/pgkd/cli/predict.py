@@ -42,7 +42,7 @@ def predict(
         bool, Option("--restart", help="Begin a file again that was cut off.")
     ] = False,
     which: Annotated[
-        str, Option(help="Student of the run: best, reviewed, last, first or alone.")
+        str, Option(help="Student of the run: best, reviewed, last or first.")
     ] = "best",
     top: Annotated[int, Option(min=1, help="Classes to tell for one text.")] = 3,
     abstain_below: AbstainOption = None,

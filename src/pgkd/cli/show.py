@@ -31,12 +31,13 @@ def show(
     folder.settings()  # a run that no other command can read is told of here, too
     with fitting_together(folder):
         content = _gather(folder, round_, label)
+        judged_on = _judged_on(folder, content["rounds"])
     if as_json:
         print_json(content)
         return
     _class_list(content["class_list"])
     _description(content["description"])
-    _rounds(content["rounds"])
+    _rounds(content["rounds"], judged_on)
     _asks(content["asks"])
     _texts("Kept", content["kept"], examples)
     _dropped(content["dropped"], examples)
@@ -105,7 +106,14 @@ def _description(description: str | None) -> None:
         console().print(told, clean(description), sep="")
 
 
-def _rounds(rounds: list[dict[str, Any]]) -> None:
+def _judged_on(folder: RunFolder, rounds: list[dict[str, Any]]) -> str:
+    """Which rows the figures of the rounds are of, in words."""
+    if not rounds or folder.read_json("task.json")["validation"]:
+        return "on the validation rows"
+    return f"cross-validated on {rounds[-1]['validation']['n']} labelled rows"
+
+
+def _rounds(rounds: list[dict[str, Any]], judged_on: str) -> None:
     from pgkd.cli.console import print_rows
 
     rows = []
@@ -127,7 +135,7 @@ def _rounds(rounds: list[dict[str, Any]]) -> None:
         )
     figures = ("accuracy", "macro F1", "log loss", "loss change")
     header = ("round", "texts kept", "weight", *figures, "student")
-    print_rows("Rounds (on the validation rows)", header, rows)
+    print_rows(f"Rounds ({judged_on})", header, rows)
 
 
 def _weights(line: dict[str, Any]) -> str:

@@ -119,7 +119,11 @@ class DataCard:
         for source, told in _SOURCES.items():
             if counts[source]:
                 yield f"    - `{source}`, {told}: {counts[source]}"
-        yield f"- validation: {len(self.data.validation)} labelled rows; none was trained on"
+        if self.data.validation:
+            yield f"- validation: {len(self.data.validation)} labelled rows; none was trained on"
+        else:
+            n = counts["row"]
+            yield f"- validation: none; the rounds were cross-validated on {n} labelled rows"
 
     def _classes(self) -> str:
         """A table of the classes, with how many rows of each source train them."""
@@ -187,8 +191,9 @@ class DataCard:
             "Written texts go where a student was weak: how many there are of a class says nothing "
             "of how common it is."
         )
+        judging = "validation" if self.data.validation else "cross-validated labelled"
         yield (
-            "The validation rows chose the round, so a model that is judged on them looks a little "
+            f"The {judging} rows chose the round, so a model that is judged on them looks a little "
             "better than it is. Keep other rows for a test."
         )
         doubted = sum(row.doubted for row in self.data.train)

@@ -187,7 +187,9 @@ class Distiller:
             forget_wish(run)  # whoever starts a run wants it to go
             tracking = Tracking(trackers, run, config)
             hooks = HookList([Journal(run), settling, *self._hooks, tracking, Control(run)])
-            if resumed is not None:
+            if resumed is None:
+                run.log("run begun")  # before the first call, so that the ledger is never alone
+            else:
                 hooks.on_resumed(resumed)
             teacher = self._teacher or teacher_of(config)
             foreseen = self._make_guide is guide_of  # what another guide asks, it alone knows

@@ -101,7 +101,8 @@ class Exam:
     @property
     def weights(self) -> tuple[float, ...]:
         """Weights of its texts to choose from, the likeliest first."""
-        return (0.1, 0.3, 1.0) if self.worth < _WORTH_LITTLE else (0.3, 1.0, 0.1)
+        weak = self.rows.asked and self.worth < _WORTH_LITTLE
+        return (0.1, 0.3, 1.0) if weak else (0.3, 1.0, 0.1)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -165,8 +166,8 @@ class Examiner:
 
     @property
     def worth(self) -> float:
-        """What a label of it weighs, a row's own being 1; see `Exam.worth`."""
-        return max(_LEAST_WORTH, self.exam.worth)
+        """What a label of it weighs, against a row's 1: `Exam.worth`, or 1 where it is trusted."""
+        return max(_LEAST_WORTH, self.exam.worth) if self.exam.rows.asked else 1.0
 
     def examine_labels(self) -> None:
         """Have it label rows of the user.
@@ -199,14 +200,16 @@ class Examiner:
         if self.exam.own is not None or not written or not self._n_rows:
             return
         chosen = limit_rows(written, _OWN, self._seed)
+        # Named by its round, which it is paid in.
+        name = f"{chosen[0].id.partition('-')[0]}-exam"
         if self.exam.packs:
             parts = [
-                self._packed("exam-own", chosen[i : i + _PACK], i // _PACK)
+                self._packed(name, chosen[i : i + _PACK], i // _PACK)
                 for i in range(0, len(chosen), _PACK)
             ]
             own = Share(sum(p.right for p in parts), sum(p.asked for p in parts))
         else:
-            found = self._one_by_one(chosen[:_SINGLE], name="exam-own")
+            found = self._one_by_one(chosen[:_SINGLE], name=name)
             own = Share(sum(found), len(found))
         self.exam = replace(self.exam, own=own)
         self._told(self.exam)
@@ -222,8 +225,7 @@ class Examiner:
         weighed: list[Example] = []
         for i in range(0, len(texts), _PACK):
             part = texts[i : i + _PACK]
-            number = part[0].id.removesuffix("-1")
-            labels = self._labels_of(f"self-verify-{number}", part)
+            labels = self._labels_of(f"{part[0].id}-verify", part)
             if not any(labels):  # no answer, as when a budget is used up, says nothing of them
                 weighed += part
                 continue

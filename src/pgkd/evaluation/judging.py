@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AFTER = "after"
-EARLIER = ("before", "round_0")
+EARLIER = ("before",)
 """Roles of the students that the one of `AFTER` is held against."""
 
 

@@ -57,7 +57,7 @@ def read_glossary(path: Path, taxonomy: Taxonomy) -> Glossary:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         glossary = Glossary(str(data.get("about") or ""), dict(data.get("classes") or {}))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"Cannot read a glossary from {path}: {error}") from error
     unknown = [name for name in glossary.classes if name not in taxonomy.index]
     if unknown:

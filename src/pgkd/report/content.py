@@ -93,19 +93,19 @@ class Basis:
     """Rows that students were judged on, and what came of it.
 
     Attributes:
-        rows: ``"validation"`` or ``"test"``.
-        source: the name of the file; empty for validation rows.
+        rows: ``"cross-validation"`` where labelled rows judge by out-of-fold figures.
+        source: the name of the file; empty for rows of the run.
         judged: when, for test rows.
         n: number of rows.
         students: figures by role, as `pgkd.evaluation.judge_students` tells them.
         changes: ``after`` minus an earlier role, by that role.
         teacher: figures of the teacher alone, on some of the rows; None where it was not asked.
         left_out: rows of the file that are the run's own and judge nothing; None where that was
-            not looked at, and for validation rows.
+            not looked at, and for rows of the run.
         missing: why intervals and calibration are missing; empty where they are not.
     """
 
-    rows: Literal["validation", "test"]
+    rows: Literal["validation", "cross-validation", "test"]
     source: str
     judged: str
     n: int
@@ -127,9 +127,9 @@ class RoundLine:
         written: texts in the training set by now.
         weight: of a written text; None where there are none.
         keep: whether its student became the best so far.
-        accuracy: on the validation rows.
-        macro_f1: on the validation rows.
-        log_loss: on the validation rows.
+        accuracy: on the rows that judge rounds.
+        macro_f1: on the same rows.
+        log_loss: on the same rows.
         loss_change: mean change that the stop rule saw.
         loss_error: standard error of that change.
         tokens: of prompts and answers that wrote and repaired its texts.
@@ -372,10 +372,15 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of a report. `bases` begins with the rows that the verdict rests on."""
+    """All of a report.
+
+    `bases` begins with the rows that the verdict rests on; `exam` says what the teacher has shown
+    when it was examined, as pairs of what was asked and what came of it.
+    """
 
     about: About
     verdict: Verdict
+    exam: tuple[tuple[str, str], ...]
     bases: tuple[Basis, ...]
     rounds: tuple[RoundLine, ...]
     classes: tuple[ClassLine, ...]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.evaluation.judging import AFTER as AFTER_ROLE
 from pgkd.report.drawing import SMALL, Canvas, Figure, finish, in_style, tall
-from pgkd.report.judged import first_role
+from pgkd.report.judged import before_of
 from pgkd.report.map_figure import map_figure
 from pgkd.report.samples import spread
 from pgkd.report.svg import AFTER, BEFORE, INK, MUTED, OTHER, PAPER, WORSE
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _CLASSES = 40  # drawn one under the other; the table has them all
 _NAME = 26  # characters of a class name beside a chart
-_PURPOSES = {"write": AFTER, "repair": WORSE, "describe": OTHER, "label": BEFORE}
-_HATCHES = {"write": "", "repair": "////", "describe": "....", "label": "xxxx"}
+_PURPOSES = {"write": AFTER, "repair": WORSE, "describe": OTHER, "glossary": OTHER}
+_PURPOSES |= {"label": BEFORE, "exam": BEFORE}
+_HATCHES = {"repair": "////", "describe": "....", "glossary": "....", "label": "xxxx", "exam": "++"}
 
 
 def draw(content: Content) -> dict[str, Figure]:
@@ -100,7 +101,7 @@ def _loss(rounds: Sequence[RoundLine]) -> Figure:
         )
         for r in rounds
     ]
-    return finish("loss", "Validation loss by round", text, canvas, header, rows)
+    return finish("loss", "Log loss by round", text, canvas, header, rows)
 
 
 def _quality(rounds: Sequence[RoundLine]) -> Figure:
@@ -118,7 +119,7 @@ def _quality(rounds: Sequence[RoundLine]) -> Figure:
     )
     rows = [(r.number, f"{r.accuracy:.4f}", f"{r.macro_f1:.4f}") for r in rounds]
     header = ("round", "accuracy", "macro F1")
-    return finish("quality", "Validation accuracy and F1 by round", text, canvas, header, rows)
+    return finish("quality", "Accuracy and F1 by round", text, canvas, header, rows)
 
 
 def _written(rounds: Sequence[RoundLine]) -> Figure:
@@ -286,15 +287,15 @@ def _reliability(content: Content) -> Iterator[Figure]:
     students = content.bases[0].students
     diagram, counts = Canvas(SMALL), Canvas(SMALL)
     diagram.axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1, label="perfect")
-    first = first_role(content.bases[0])
-    looks: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {
-        first: ("before", "o--", {"color": BEFORE, "markerfacecolor": PAPER}, {"fill": False,
-                "edgecolor": BEFORE}),
-        AFTER_ROLE: ("after", "o-", {"color": AFTER}, {"color": AFTER}),
+    judged = {"before": before_of(content.bases[0]), "after": students[AFTER_ROLE]}
+    looks: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+        "before": ("o--", {"color": BEFORE, "markerfacecolor": PAPER}, {"fill": False,
+                   "edgecolor": BEFORE}),
+        "after": ("o-", {"color": AFTER}, {"color": AFTER}),
     }  # fmt: skip
     rows: list[tuple[Any, ...]] = []
-    for i, (role, (name, line, look, bar)) in enumerate(looks.items()):
-        bins = students[role].get("reliability", [])
+    for i, (name, (line, look, bar)) in enumerate(looks.items()):
+        bins = judged[name].get("reliability", [])
         said = [b["confidence"] for b in bins]
         diagram.axes.plot(said, [b["accuracy"] for b in bins], line, label=name, **look)
         places = [b["low"] + 0.03 + 0.04 * i for b in bins]
@@ -309,7 +310,7 @@ def _reliability(content: Content) -> Iterator[Figure]:
     counts.axes.set(xlim=(0, 1.02), xlabel=sure, ylabel="rows")
     for canvas in (diagram, counts):
         canvas.legend_above(ncols=3)
-    before, after = (students[role]["ece"] for role in (first, AFTER_ROLE))
+    before, after = (each["ece"] for each in judged.values())
     text = (
         "On the dotted line a student is right as often as it says. Expected calibration error "
         f"{before:.3f} before, {after:.3f} after."

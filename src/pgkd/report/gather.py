@@ -38,6 +38,7 @@ def _content(run: RunFolder, records: Records) -> Content:
     return Content(
         about=about_of(run, records),
         verdict=verdict_of(records, bases, money, texts),
+        exam=exam_of(records),
         bases=bases,
         rounds=round_lines(records),
         classes=class_lines(bases[0], records) if bases else (),
@@ -50,6 +51,27 @@ def _content(run: RunFolder, records: Records) -> Content:
         speed=speed_of(records),
         map=map_of(run, records, seed=int(records.config.get("seed") or 0)),
     )
+
+
+def exam_of(records: Records) -> tuple[tuple[str, str], ...]:
+    """What the teacher has shown, as the journal notes it and result.json repeats it."""
+    found = records.event("teacher examined")
+    if not found:
+        return ()
+    lines = [
+        (title, _share(found[part]))
+        for part, title in (
+            ("rows", "Labelled rows of the user, right"),
+            ("own_texts", "Its own texts, read without their class, right"),
+        )
+        if found.get(part)
+    ]
+    return (*lines, ("What it means", str(found["verdict"])))
+
+
+def _share(part: dict[str, Any]) -> str:
+    low, high = part["interval"]
+    return f"{part['right']:,} of {part['asked']:,} (95% interval {low:.0%} to {high:.0%})"
 
 
 def about_of(run: RunFolder, records: Records) -> About:
@@ -73,7 +95,9 @@ def about_of(run: RunFolder, records: Records) -> About:
         stopped_by=str(ended.get("stopped_by", "")),
         detail=str(ended.get("detail", "")),
         description=str(
-            guidance.get("instructions") or records.event("task described").get("description", "")
+            guidance.get("instructions")
+            or records.event("task described").get("description")
+            or records.event("glossary written").get("about", "")
         ),
         warnings=tuple(map(str, task["warnings"])),
         settings=_settings(records.config),

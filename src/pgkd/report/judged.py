@@ -1,4 +1,4 @@
-"""The students of a run, held against each other on validation rows and on test rows."""
+"""The students of a run, held against each other on rows of the run and on test rows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import PgkdError
-from pgkd.evaluation.judging import AFTER, EARLIER, judge_students
+from pgkd.evaluation.judging import AFTER, judge_students
 from pgkd.report.content import Basis, ClassLine, Confusions, Pair
 
 if TYPE_CHECKING:
     from pgkd.distill import RunFolder
     from pgkd.report.records import Records
 
+BEFORE = "before"
 _PAIRS = 12  # listed of those that shrank, and of those that grew
 
 
 def bases_of(run: RunFolder, records: Records) -> tuple[Basis, ...]:
     """The rows that students were judged on; those that no round has seen come first."""
-    found = (_test(records), _validation(run, records))
+    found = (_test(records), _of_the_run(run, records))
     return tuple(basis for basis in found if basis is not None)
 
 
@@ -42,11 +43,11 @@ def _test(records: Records) -> Basis | None:
     )
 
 
-def _validation(run: RunFolder, records: Records) -> Basis | None:
-    """The figures of the journal, with the intervals that only the students themselves can tell."""
+def _of_the_run(run: RunFolder, records: Records) -> Basis | None:
+    """The figures of the journal; on validation rows with the intervals that students can tell."""
     noted = _noted(records)
-    if noted is None:
-        return None
+    if noted is None or noted.rows == "cross-validation":
+        return noted
     rows = records.task["validation"]
     texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
     roles = {role: name for role, name in run.compared().items() if run.has_student(name)}
@@ -66,14 +67,15 @@ def _noted(records: Records) -> Basis | None:
     if records.best is None or not figures[records.best]["n"]:
         return None
     after = figures[records.best]
-    first = "round_0" if records.event("class list tried").get("used") else "before"
+    held_out = bool(records.task["validation"])
     return Basis(
-        rows="validation",
+        rows="validation" if held_out else "cross-validation",
         source="",
         judged="",
         n=after["n"],
-        students={first: figures.get(0, after), AFTER: after},
+        students={BEFORE: figures.get(0, after), AFTER: after},
         changes={},
+        missing="" if held_out else "Cross-validation keeps its figures, not its predictions.",
     )
 
 
@@ -82,14 +84,9 @@ def _changes(judged: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {key.removeprefix(start): judged[key] for key in judged if key.startswith(start)}
 
 
-def first_role(basis: Basis) -> str:
-    """The role of the earliest student there is."""
-    return next(role for role in (*EARLIER, AFTER) if role in basis.students)
-
-
 def before_of(basis: Basis) -> dict[str, Any]:
-    """Figures of the earliest student there is."""
-    return basis.students[first_role(basis)]
+    """Figures of the student of round 0; of the one that was kept where nobody judged that."""
+    return basis.students.get(BEFORE, basis.students[AFTER])
 
 
 def class_lines(basis: Basis, records: Records) -> tuple[ClassLine, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from pgkd import __version__
-from pgkd.report.judged import first_role
+from pgkd.report.judged import before_of
 from pgkd.report.markup import environment
 from pgkd.report.samples import KEPT
 
@@ -28,8 +28,7 @@ _MEASURES = (
     ("ece", "calibration error"),
 )
 _ROLES = {
-    "before": "before: the labelled rows alone",
-    "round_0": "round 0: with the class list",
+    "before": "before the teacher (round 0)",
     "after": "after: the student that was kept",
     "last": "the student of the last round",
     "reviewed": "trained again with what people decided (pgkd retrain)",
@@ -44,7 +43,7 @@ def render(content: Content, figures: Mapping[str, Figure]) -> str:
     return environment().from_string(_part("page.html.j2")).render(
         **{name: getattr(content, name) for name in content.__slots__},
         figures=figures,
-        first_role=first_role(content.bases[0]) if content.bases else None,
+        before=before_of(content.bases[0]) if content.bases else None,
         measures=_MEASURES,
         roles=_ROLES,
         labels=labels,

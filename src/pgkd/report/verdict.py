@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgkd.report.content import Basis, Verdict
-from pgkd.report.judged import before_of, first_role
+from pgkd.report.judged import BEFORE, before_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,21 +13,11 @@ if TYPE_CHECKING:
     from pgkd.report.content import Money, Texts, Tone
     from pgkd.report.records import Records
 
-_OPENINGS: dict[tuple[Tone, Tone], str] = {
-    ("none", "better"): "The student got better with its teacher",
-    ("none", "worse"): "The student got worse",
-    ("none", "unclear"): "These rows cannot tell whether the student got better",
-    ("better", "better"): "The student got better, and the teacher's texts helped",
-    ("unclear", "better"): "The student got better, though not visibly by the teacher's texts",
-    ("worse", "better"): "The class list made the student better, and the teacher's texts worse",
-    ("better", "worse"): "The student got worse, though the teacher's texts helped",
-    ("unclear", "worse"): "The student got worse",
-    ("worse", "worse"): "The student got worse, and the teacher's texts did harm",
-    ("better", "unclear"): "The teacher's texts helped, but these rows show no gain over all",
-    ("unclear", "unclear"): "These rows cannot tell whether the student got better",
-    ("worse", "unclear"): "The teacher's texts did harm, but these rows show no loss over all",
+_OPENINGS: dict[Tone, str] = {
+    "better": "The student got better with its teacher",
+    "worse": "The student got worse",
+    "unclear": "These rows cannot tell whether the student got better",
 }
-"""What to say of the teacher's part (first) and of the whole change (second)."""
 _MEASURES = {"accuracy": "Accuracy", "macro_f1": "macro F1"}
 
 
@@ -43,7 +33,6 @@ def verdict_of(records: Records, bases: tuple[Basis, ...], money: Money, texts: 
     tone, sentence = _judged(records, basis)
     more = (
         *_figures(basis),
-        *_share_of_the_class_list(records, basis),
         *_effort(money, texts),
         *_caution(basis),
         *_ending(records),
@@ -57,13 +46,14 @@ def _judged(records: Records, basis: Basis) -> tuple[Tone, str]:
     if len(records.rounds) == 1:
         why = "no round with texts has ended" if records.config.get("rounds") else "none was asked"
         return "none", f"This is the student without a teacher, for {why}: {now}."
-    alone = "the labelled rows alone give" if "before" in basis.students else "round 0 gave"
-    then = f"{now}, where {alone} {before['accuracy']:.0%}"
+    then = f"{now}, where round 0 gave {before['accuracy']:.0%}"
     if records.best == 0:
         kept = "The loss rose with the teacher's texts, and the student without them was kept"
-        return "unclear", f"{kept}: {then if 'before' in basis.students else now}."
-    changes = basis.changes.get(first_role(basis), {})
-    return tone_of(changes), f"{_OPENINGS[_part(basis), tone_of(changes)]}: {then}."
+        return "unclear", f"{kept}: {then}."
+    changes = basis.changes.get(BEFORE)
+    if not changes:  # nobody can tell how much of it is chance
+        return "unclear", f"The student of round {records.best} was kept: {then}."
+    return tone_of(changes), f"{_OPENINGS[tone_of(changes)]}: {then}."
 
 
 def tone_of(changes: dict[str, dict[str, Any]]) -> Tone:
@@ -76,19 +66,16 @@ def tone_of(changes: dict[str, dict[str, Any]]) -> Tone:
     return "better" if gained else "worse"
 
 
-def _part(basis: Basis) -> Tone:
-    """Which way the teacher's texts went by themselves; ``"none"`` where all is their doing."""
-    return tone_of(basis.changes["round_0"]) if "round_0" in basis.changes else "none"
-
-
 def _rows(basis: Basis) -> str:
     if basis.rows == "test":
         return f"{basis.n:,} test rows"
-    return f"{basis.n:,} validation rows"
+    if basis.rows == "validation":
+        return f"{basis.n:,} validation rows"
+    return f"{basis.n:,} labelled rows, cross-validated"
 
 
 def _figures(basis: Basis) -> Iterator[str]:
-    changes = basis.changes.get(first_role(basis))
+    changes = basis.changes.get(BEFORE)
     if changes:
         parts = [f"{_MEASURES[name]} {_change(changes[name])}" for name in _MEASURES]
         yield f"{'; '.join(parts)}: after minus before, with 95% intervals."
@@ -97,20 +84,6 @@ def _figures(basis: Basis) -> Iterator[str]:
 def _change(change: dict[str, Any]) -> str:
     low, high = change["interval"]
     return f"{change['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def _share_of_the_class_list(records: Records, basis: Basis) -> Iterator[str]:
-    """What is the teacher's part of a gain, where the class list has one, too."""
-    if "round_0" not in basis.changes:
-        return
-    if records.best == 0:
-        yield "What changed is due to the class list, which trained as texts, too."
-        return
-    yield (
-        "The class list trained as texts, too. Without its part, the teacher's texts bring "
-        f"accuracy {_change(basis.changes['round_0']['accuracy'])} and macro F1 "
-        f"{_change(basis.changes['round_0']['macro_f1'])}."
-    )
 
 
 def _effort(money: Money, texts: Texts) -> Iterator[str]:
@@ -129,9 +102,10 @@ def _effort(money: Money, texts: Texts) -> Iterator[str]:
 
 
 def _caution(basis: Basis) -> Iterator[str]:
-    if basis.rows == "validation":
+    if basis.rows != "test":
+        rows = "validation rows" if basis.rows == "validation" else "cross-validated figures"
         yield (
-            "The validation rows chose the round that was kept, so they flatter it a little: "
+            f"The {rows} chose the round that was kept, so they flatter it a little: "
             "pgkd evaluate RUN --data FILE judges on rows that the run has not seen."
         )
     elif basis.left_out is None:

@@ -50,7 +50,7 @@ class Card:
         config: of the run, as plain data.
         rows: how many rows of training and validation there were, and texts of the teacher.
         calls: of the run to the teacher, as `summed` tells them.
-        before: metrics of round 0 on the validation rows, or None where the run did not end.
+        before: metrics of round 0 on the rows that judge rounds, or None where the run did not end.
         after: metrics of the student, or None.
         suspects: rows whose label is doubtful.
     """
@@ -142,11 +142,16 @@ class Card:
             ]
             result = {
                 "task": {"type": "text-classification"},
-                "dataset": {"name": "validation rows of the run", "type": "private"},
+                "dataset": {"name": f"{self._judging} rows of the run", "type": "private"},
                 "metrics": metrics,
             }
             data["model-index"] = [{"name": "pgkd student", "results": [result]}]
         return f"---\n{yaml.safe_dump(data, sort_keys=False, allow_unicode=True)}---"
+
+    @property
+    def _judging(self) -> str:
+        """Which rows judged the rounds."""
+        return "validation" if self.rows["validation"] else "cross-validated labelled"
 
     def _use(self) -> str:
         lines: tuple[str, ...]
@@ -166,8 +171,9 @@ class Card:
         yield (
             f"Student: {self.kind}"
             + (f", {_named(student['encoder'])}, {self.recipe}" if self.recipe else "")
-            + f". {self.rows['training']} labelled rows to train on, {self.rows['validation']} to "
-            f"validate; {self.rows['written']} texts of a teacher were kept."
+            + f". {self.rows['training']} labelled rows to train on"
+            + (f", {self.rows['validation']} to validate" if self.rows["validation"] else "")
+            + f"; {self.rows['written']} texts of a teacher were kept."
         )
         data = self.config["data"]["train"]
         if data:
@@ -189,7 +195,9 @@ class Card:
             yield "The run did not end: there are none."
             return
         n = self.after["n"]
-        yield f"On {n} validation rows. Round 0 is the student before the teacher."
+        held_out = self.rows["validation"]
+        on = f"On {n} validation rows" if held_out else f"Cross-validated on {n} labelled rows"
+        yield f"{on}. Round 0 is the student before the teacher."
         overall = [
             (title, f"{self.before[name]:.3f}", f"{self.after[name]:.3f}")
             for name, title in _MEASURES.items()
@@ -216,8 +224,8 @@ class Card:
 
     def _limits(self) -> Iterable[str]:
         yield (
-            "The validation rows chose the round that was kept, so their figures are a little "
-            "hopeful. `pgkd evaluate` judges on other rows than the run's own."
+            f"The {self._judging} rows chose the round that was kept, so their figures are a "
+            "little hopeful. `pgkd evaluate` judges on other rows than the run's own."
         )
         yield "It answers with one of its classes, whatever the text is."
         if self.kind != "linear":
@@ -231,7 +239,7 @@ class Card:
         few = [c for c in self.after["per_class"] if c["support"] < _FEW_ROWS]
         if few:
             names = ", ".join(plain(c["name"]) for c in few)
-            yield f"Fewer than {_FEW_ROWS} validation rows, so hardly judged: {names}."
+            yield f"Fewer than {_FEW_ROWS} {self._judging} rows, so hardly judged: {names}."
         pairs = sorted(self.after["confused"], key=lambda c: -int(c["rows"]))[:5]
         if pairs:
             told = "; ".join(

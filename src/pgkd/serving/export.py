@@ -154,8 +154,11 @@ def _check_free(folder: Path) -> None:
 
 
 def compared_on(task: Task) -> Sequence[Example]:
-    """Validation rows to compare on: of a row that it was trained on, a student is too sure."""
-    return task.validation[:_MANY]
+    """Rows to compare on: of validation where there are any.
+
+    Of a row that it was trained on, a student is surer. Where every row trains, those have to do.
+    """
+    return (task.validation or task.train)[:_MANY]
 
 
 @dataclass(frozen=True)

@@ -120,12 +120,12 @@ class _Reading:
 
     def _remember(self, header: list[str], fields: list[str]) -> None:
         for column, (name, value) in enumerate(zip(header, fields, strict=True)):
-            if name != self._wanted[0] and len(self._seen[column]) < _MOST_VALUES:
+            if name not in self._wanted[:1] and len(self._seen[column]) < _MOST_VALUES:
                 self._seen[column].add(value)
 
     def _inner_cells(self, header: list[str], physical: list[str]) -> set[tuple[int, str]]:
         """Column and value of what would be cells beside the text, were each line a row."""
-        if self._wanted[0] not in header:
+        if not self._wanted or self._wanted[0] not in header:
             return set()
         text = header.index(self._wanted[0])
         found: set[tuple[int, str]] = set()
