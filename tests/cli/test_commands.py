@@ -69,7 +69,7 @@ def finished(data: Path) -> Path:
 def distil(data: Path, out: Path, *more: Any) -> str:
     return run(
         "distill", "--train", data / "train.csv", "--teacher", "fake", "--student", "linear",
-        "--rounds", 2, "--samples", 6, "--out", out, *more,
+        "--exam", 0, "--rounds", 2, "--samples", 6, "--out", out, *more,
     )  # fmt: skip
 
 
@@ -403,7 +403,7 @@ def test_cost_sums_calls_by_round_and_purpose(data: Path, tmp_path: Path) -> Non
     distil(data, tmp_path / "run")
     report = json.loads(run("cost", tmp_path / "run", "--json"))
     assert sorted((part["round"], part["purpose"]) for part in report["parts"]) == [
-        (0, "describe"), (0, "exam"), (1, "exam"), (1, "write"), (2, "write"),
+        (0, "glossary"), (1, "write"), (2, "write"),
     ]  # fmt: skip
     calls = calls_of(RunFolder(tmp_path / "run"))
     assert report["total"]["calls"] == len(calls)

@@ -40,6 +40,9 @@ def distill(
         str | None, Option(help="Weight of a written text, a labelled row's is 1; or auto.")
     ] = None,
     rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
+    exam: Annotated[
+        int | None, Option(help="Rows that the teacher labels before it writes; 0: none.")
+    ] = None,
     texts_per_class: Annotated[str | None, Option(help="Texts in all, by class; or auto.")] = None,
     samples: Annotated[str | None, Option(help="Texts asked for a round; or auto.")] = None,
     patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,

@@ -29,6 +29,8 @@ OPTIONS = {
     "instructions": "guidance.instructions",
     "class_list": "class_list",
     "written_weight": "written_weight",
+    "exam": "exam",
+    "texts_per_class": "texts_per_class",
     "rounds": "rounds",
     "samples": "samples",
     "patience": "patience",

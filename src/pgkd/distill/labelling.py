@@ -97,7 +97,7 @@ class PoolWriter(Writer):
         Raises:
             TeacherError: as `write`.
         """
-        labels = self._labels(questions)
+        labels = self._labels(questions, prepare=False)  # a batch would take a day
         return [a.label == row.label for a, row in zip(labels, rows, strict=True)]
 
     def label_many(self, call: str, request: Request, n: int) -> list[str | None]:
@@ -111,13 +111,14 @@ class PoolWriter(Writer):
         reply = answer if isinstance(answer, Reply) else None
         return read_many_labels(reply, n, self._taxonomy)
 
-    def _labels(self, questions: Sequence[Ask]) -> list[Labelled]:
+    def _labels(self, questions: Sequence[Ask], *, prepare: bool = True) -> list[Labelled]:
         """What the teacher says of each; no label where it failed or refused.
 
         Where it tells scores, what it prefers whatever the text is is taken off (`read_labels`), as
         all questions of the run show it, the earlier ones too.
         """
-        self._teacher.prepare([replace(ask.request, id=ask.id) for ask in questions])
+        if prepare:
+            self._teacher.prepare([replace(ask.request, id=ask.id) for ask in questions])
         replies: list[Reply | None] = []
         with closing(in_order(self._teacher, self._question, questions)) as answers:
             for ask, answer in zip(questions, answers, strict=True):
