@@ -132,7 +132,11 @@ def test_an_invalid_item_is_asked_for_again_and_then_dropped(config: Config) -> 
 def test_texts_may_hold_the_masks_that_the_rows_hold(config: Config, masked: bool) -> None:
     def answer(request: Request) -> Reply:
         reply = FakeTeacher().complete(request)
-        return replace(reply, text=reply.text.replace('"text": "', '"text": "[NAME] '))
+        answer = json.loads(reply.text)
+        for part in answer.values():
+            if isinstance(part, dict) and "texts" in part:
+                part["texts"] = [f"[NAME] {text}" for text in part["texts"]]
+        return replace(reply, text=json.dumps(answer))
 
     texts, labels = ROWS
     texts = [f"{text} for [NAME]" for text in texts] if masked else texts
@@ -214,4 +218,3 @@ def test_users_words_replace_the_description(config: Config) -> None:
     teacher = FakeTeacher()
     distil(config, teacher, guidance={"instructions": "Mails to a landlord."})
     assert "About the texts: Mails to a landlord." in teacher.requests[-1].messages[0].content
-    assert "Mails to a landlord." in teacher.requests[0].messages[0].content
