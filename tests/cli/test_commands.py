@@ -90,7 +90,7 @@ def test_distill_tells_a_program_in_json(data: Path, tmp_path: Path) -> None:
     result = json.loads(distil(data, tmp_path / "run", "--json"))
     assert result["stopped_by"] == "rounds"
     assert [r["round"] for r in result["rounds"]] == [0, 1, 2]
-    assert result["rounds"][0]["validation"]["n"] == 8
+    assert result["rounds"][0]["validation"]["n"] == 40  # few rows: all of them, out of fold
 
 
 def test_distill_resumes_a_run_and_pays_nothing_twice(data: Path, tmp_path: Path) -> None:
@@ -133,7 +133,8 @@ def test_the_settings_that_a_run_keeps_make_it_again_from_anywhere(
     monkeypatch.chdir(tmp_path)
     run("distill", "--config", "one/config.yaml", "--out", "two")
     one, two = (calls_of(RunFolder(tmp_path / name)) for name in ("one", "two"))
-    assert "About this task: Be brief." in one[0].request["messages"][0]["content"]
+    written = [call for call in one if call.purpose == "write"]
+    assert "About the texts: Be brief." in written[0].request["messages"][0]["content"]
     assert [call.key for call in one] == [call.key for call in two]
     assert (tmp_path / "two/examples.jsonl").read_text() == (
         tmp_path / "one/examples.jsonl"
@@ -148,7 +149,7 @@ def test_distill_labels_texts_of_a_pool(data: Path, tmp_path: Path) -> None:
     distil(data, tmp_path / "run", "--unlabelled", pool, "--pool-share", "0.5")
     kept = RunFolder.open(tmp_path / "run").kept()
     labelled = [text for text in kept if not text.is_written]
-    assert len(labelled) == 6
+    assert len(labelled) == len(lines)  # a round asks for 32
     assert {text.text for text in labelled} <= set(lines)
     assert any(text.is_written for text in kept)
     shown = run("show", tmp_path / "run")
@@ -174,7 +175,7 @@ def test_distill_refuses_a_setting_out_of_bounds(data: Path) -> None:
 
 def test_evaluate_compares_before_and_after(finished: Path, data: Path) -> None:
     printed = run("evaluate", finished, "--data", data / "test.csv", "--per-class")
-    for part in ("student before", "student after", "paired bootstrap", "F1 before", "billing"):
+    for part in ("before the teacher", "student after", "paired bootstrap", "F1 before", "billing"):
         assert part in printed
 
 
@@ -309,7 +310,7 @@ def test_predict_refuses_what_cannot_be_done(
 def test_show_tells_rounds_asks_texts_and_prompts(finished: Path) -> None:
     printed = run("show", finished, "--prompts")
     for part in (
-        "What the teacher takes the task for", "Rounds", "Asked of the teacher", "floor: 0 of",
+        "What the teacher takes the task for", "Rounds", "Asked of the teacher", "error rate",
         "Kept:", "Dropped:", "[reply]",
     ):  # fmt: skip
         assert part in printed
@@ -446,9 +447,9 @@ def test_a_dry_run_tells_the_cost_and_asks_nothing(data: Path, tmp_path: Path) -
     prices.write_text("teacher: {price_input: 1, price_output: 2}\n", encoding="utf-8")
     options = ("--config", prices, "--dry-run")
     found = json.loads(distil(data, tmp_path / "run", *options, "--json"))
-    assert found["calls"] == 5
+    assert found["calls"] == 3
     assert float(found["usd"]) * 1e6 == found["input_tokens"] + 2 * found["output_tokens"]
-    assert "At most 5 calls" in distil(data, tmp_path / "run", *options)
+    assert "At most 3 calls" in distil(data, tmp_path / "run", *options)
     assert not (tmp_path / "run").exists()
 
 
@@ -527,4 +528,4 @@ def test_retrain_keeps_both_students_and_other_commands_take_the_new_one(
     card = (out / "plain" / "README.md").read_text()
     assert f"{told['after']['accuracy']:.3f}" in card
     shown = json.loads(run("report", folder.path, "--json"))
-    assert all("reviewed" in basis["students"] for basis in shown["bases"])
+    assert any("reviewed" in basis["students"] for basis in shown["bases"])

@@ -133,7 +133,7 @@ def test_where_files_may_be_no_larger_it_says_so_and_goes_on_later(
     out = tmp_path / "run"
     command = [
         "distill", "--train", str(data / "train.csv"), "--teacher", "fake", "--student", "linear",
-        "--rounds", "2", "--samples", "6", "--out", str(out), "--json",
+        "--exam", "0", "--rounds", "2", "--samples", "6", "--out", str(out), "--json",
     ]  # fmt: skip
     program = [sys.executable, "-c", LIMITED, str(most), *command]
     done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)

@@ -62,7 +62,11 @@ def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[st
         if fits(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
     ]
     tried = [line for line in journal if line["event"] == "class list tried"]
-    described = [line["description"] for line in journal if line["event"] == "task described"]
+    described = [
+        str(line.get("description") or line.get("about") or "")
+        for line in journal
+        if line["event"] in ("task described", "glossary written")
+    ]
     return {
         "class_list": tried[0] if tried else None,
         "description": described[0] if described else None,

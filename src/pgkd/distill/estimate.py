@@ -121,14 +121,14 @@ def _asks(config: Config, task: Task, rounds: int, *, packs: bool) -> Iterator[A
     written: list[Example] = []
     for number in range(1, rounds + 1):
         for ask in asking.ask(number, _NOTHING_KNOWN, written):
-            written += _texts_of(ask, task)
+            written += _texts_of(ask, task, number)
             yield ask
 
 
-def _texts_of(ask: Ask, task: Task) -> list[Example]:
+def _texts_of(ask: Ask, task: Task, number: int = 0) -> list[Example]:
     """As many texts as are asked for, each as long as a real one."""
     texts = cycle(row.text for row in task.train)
-    labels, origin = cycle(ask.labels), Origin(0, ask.id)
+    labels, origin = cycle(ask.labels), Origin(number, ask.id)
     return [Example(next(texts), next(labels), ask.id, origin) for _ in range(ask.count)]
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
-from pgkd.curation import Parsed, parse_samples, read_description, read_json, repair_request
+from pgkd.curation import (
+    Fault,
+    Parsed,
+    Reason,
+    parse_samples,
+    read_description,
+    read_json,
+    repair_request,
+)
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError, TeacherError
 from pgkd.task import Example, Origin
 from pgkd.teacher.base import Reply
@@ -187,6 +195,10 @@ class Writer:
     def _keep(self, number: int, ask: Ask, reply: Reply, parsed: Parsed) -> list[Example]:
         self._hooks.on_reply(ask, reply)
         samples = list(compress(parsed.samples, ask.within(_labels(parsed))))
+        if (surplus := len(parsed.samples) - len(samples)) > 0:
+            detail = f"the reply holds {surplus} samples more than were asked for of their classes"
+            fault = Fault(None, Reason.TOO_MANY, detail, parsed.samples[-1].text[:200])
+            parsed = replace(parsed, faults=(*parsed.faults, fault))
         curation = self._curator.curate(samples, shown=[row.text for row in ask.shown])
         kept = [
             Example(s.text, s.label, f"{ask.id}-{i}", Origin(number, ask.id, ask.parents(s.label)))
