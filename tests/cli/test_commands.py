@@ -153,7 +153,7 @@ def test_distill_labels_texts_of_a_pool(data: Path, tmp_path: Path) -> None:
     assert {text.text for text in labelled} <= set(lines)
     assert any(text.is_written for text in kept)
     shown = run("show", tmp_path / "run")
-    assert "labelled 0.05" in shown  # the fake teacher's labels are worth nothing
+    assert "labelled 1" in shown  # the fake teacher's labels are worth nothing
     costs = json.loads(run("cost", tmp_path / "run", "--json"))
     assert "audit" in json.dumps(costs)
 
@@ -175,7 +175,7 @@ def test_distill_refuses_a_setting_out_of_bounds(data: Path) -> None:
 
 def test_evaluate_compares_before_and_after(finished: Path, data: Path) -> None:
     printed = run("evaluate", finished, "--data", data / "test.csv", "--per-class")
-    for part in ("before the teacher", "student after", "paired bootstrap", "F1 before", "billing"):
+    for part in ("(round 0)", "student after", "paired bootstrap", "F1 before", "billing"):
         assert part in printed
 
 

@@ -26,6 +26,10 @@ class RecordedTeacher(Teacher):
 
     def __init__(self, replies: Mapping[str, Sequence[Reply]]) -> None:
         self._replies = {key: list(found) for key, found in replies.items()}
+        # Asked as the teacher that was recorded, else the requests are others.
+        self.scores_choices = any(
+            reply.scores is not None for found in replies.values() for reply in found
+        )
 
     @classmethod
     def from_run(cls, run: Path) -> Self:
