@@ -70,6 +70,6 @@ def test_the_wheel_contains_no_weights(tmp_path: Path) -> None:
     suffixes = {Path(name).suffix for name in names if ".dist-info/" not in name}
     assert suffixes <= {".py", ".j2", ".typed", ".html", ".js", ".css", ".txt"}
     assert "pgkd/server/page/page.html" in names
-    assert "pgkd/teacher/prompts/targeted_user.j2" in names
+    assert "pgkd/teacher/prompts/write_user.j2" in names
     assert "pgkd/py.typed" in names
     assert wheel.stat().st_size < 1_000_000

@@ -174,8 +174,8 @@ def test_a_cell_never_mixes_with_other_settings(
 ) -> None:
     write_test_file(data)
     Bench(grid("alone"), data, tmp_path / "out").run()
-    other = grid("alone", settings={**SETTINGS, "patience": 2})
-    with pytest.raises(RunError, match="patience: 5 then, 2 now"):
+    other = grid("alone", settings={**SETTINGS, "patience": 3})
+    with pytest.raises(RunError, match="patience: 2 then, 3 now"):
         Bench(other, data, tmp_path / "out").run()
 
 

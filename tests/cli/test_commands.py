@@ -153,9 +153,9 @@ def test_distill_labels_texts_of_a_pool(data: Path, tmp_path: Path) -> None:
     assert {text.text for text in labelled} <= set(lines)
     assert any(text.is_written for text in kept)
     shown = run("show", tmp_path / "run")
-    assert "labelled 1" in shown  # the fake teacher's labels are worth nothing
+    assert "labelled 1" in shown  # nobody was examined
     costs = json.loads(run("cost", tmp_path / "run", "--json"))
-    assert "audit" in json.dumps(costs)
+    assert "label" in json.dumps(costs)
 
 
 def test_distill_tells_all_that_is_wrong_before_any_call(tmp_path: Path) -> None:

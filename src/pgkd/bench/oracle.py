@@ -18,7 +18,7 @@ import numpy as np
 
 from pgkd.errors import TeacherRequestError
 from pgkd.teacher import Reply, Request, Teacher
-from pgkd.teacher.labelling import label_prompt
+from pgkd.teacher.labelling import as_shown, label_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MISTAKE = re.compile(r"=> (.+?) \(student says ")
 """How a prompt shows a row that the student gets wrong, with its class."""
+_NUMBERED = re.compile(r"\d+\. ")
 
 
 class OracleTeacher(Teacher):
@@ -78,11 +79,14 @@ class OracleTeacher(Teacher):
         """Remember what an earlier life of the run was answered: those rows are given."""
         for reply in replies:
             answer = json.loads(reply.text)
-            for sample in answer.get("samples", ()):
-                self._asked[sample["label"]] += 1
-                given = self._left.get(self._label_of[sample["text"]], [])
-                if sample["text"] in given:
-                    given.remove(sample["text"])
+            groups = [g for g in answer.values() if isinstance(g, dict) and "texts" in g]
+            samples = [(g["label"], text) for g in groups for text in g["texts"]]
+            samples += [(s["label"], s["text"]) for s in answer.get("samples", ())]
+            for label, text in samples:
+                self._asked[label] += 1
+                given = self._left.get(self._label_of[text], [])
+                if text in given:
+                    given.remove(text)
 
     def complete(self, request: Request) -> Reply:
         """Real rows.
@@ -98,6 +102,12 @@ class OracleTeacher(Teacher):
         properties = (request.schema or {}).get("properties", {})
         if "description" in properties:
             return {"description": ""}  # it knows nothing of the task but its rows
+        if "classes" in properties:
+            return {"about": "", "classes": {}}
+        if "labels" in properties:
+            return {"labels": self._labels(request.messages[-1].content, properties["labels"])}
+        if "1" in properties:
+            return {**self._by_class(properties), "doubtful": []}
         if "samples" not in properties:
             label = self._label_by_prompt.get(request.messages[-1].content)
             if "label" not in properties or label is None:
@@ -116,6 +126,27 @@ class OracleTeacher(Teacher):
             "samples": [{"label": label, "text": text} for label, text in samples],
             "doubtful": [],
         }
+
+    def _labels(self, prompt: str, wanted: dict[str, Any]) -> list[str]:
+        """The classes of the texts that a prompt numbers; any class of a text that is no row."""
+        texts = [line.partition(". ")[2] for line in prompt.splitlines() if _NUMBERED.match(line)]
+        labels = [self._label_by_text.get(text, wanted["items"]["enum"][0]) for text in texts]
+        return labels[: wanted["minItems"]]
+
+    def _by_class(self, properties: dict[str, Any]) -> dict[str, Any]:
+        """Texts of each class that a request asks for, as many as are left."""
+        found: dict[str, Any] = {}
+        for number, part in properties.items():
+            if number.isdigit():
+                [label] = part["properties"]["label"]["enum"]
+                drawn = (self._write(label) for _ in range(part["properties"]["texts"]["minItems"]))
+                found[number] = {"label": label, "texts": [text for text in drawn if text]}
+        return found
+
+    @cached_property
+    def _label_by_text(self) -> dict[str, str]:
+        """The class of every row, by its text as a prompt shows it."""
+        return {as_shown(row.text): row.label for row in self._known}
 
     @cached_property
     def _label_by_prompt(self) -> dict[str, str]:

@@ -147,7 +147,7 @@ def label_request(
     }
     names = [row.label for row in examples]
     answers = names if scored else [json.dumps({"label": n}, ensure_ascii=False) for n in names]
-    shown = [(_shorten(row.text), answer) for row, answer in zip(examples, answers, strict=True)]
+    shown = [(as_shown(row.text), answer) for row, answer in zip(examples, answers, strict=True)]
     system = render("label_system", taxonomy=taxonomy, examples=shown, scored=scored)
     return Request(
         (Message("system", system), Message("user", label_prompt(text))),
@@ -175,7 +175,7 @@ def label_many_request(texts: Sequence[str], taxonomy: Taxonomy, *, seed: int = 
         "additionalProperties": False,
     }
     system = render("label_many_system", taxonomy=taxonomy)
-    user = render("label_many_user", texts=[_shorten(text) for text in texts])
+    user = render("label_many_user", texts=[as_shown(text) for text in texts])
     longest = max(len(name.encode()) for name in taxonomy.names)
     bound = 64 + len(texts) * (8 + longest // 2)
     return Request(
@@ -200,7 +200,7 @@ def read_many_labels(reply: Reply | None, n: int, taxonomy: Taxonomy) -> list[st
 
 def label_prompt(text: str) -> str:
     """What the user says in a request for the class of a text."""
-    return render("label_user", text=_shorten(text))
+    return render("label_user", text=as_shown(text))
 
 
 def read_labels(
@@ -347,7 +347,8 @@ def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def _shorten(text: str) -> str:
+def as_shown(text: str) -> str:
+    """A text as a question for its class shows it."""
     return shortened(text, _TEXT_WORDS)
 
 
