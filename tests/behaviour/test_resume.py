@@ -211,7 +211,14 @@ class CountingServer:
 def command(rows: Path, out: Path, url: str) -> list[str]:
     program = [sys.executable, "-c", "from pgkd.cli import main; main()", "distill"]
     options = ["--teacher", "openai", "--student", "linear", "--rounds", "3", "--samples", "8"]
-    options += ["--exam", "0", "--cache", "off"]  # the server counts what a run asks
+    options += [
+        "--exam",
+        "0",
+        "--patience",
+        "5",
+        "--cache",
+        "off",
+    ]  # the server counts what a run asks
     return [
         *program,
         *options,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = {
     "rounds": 2, "samples": 6, "student": {"kind": "linear"}, "class_list": False,
     "written_weight": 1.0, "guidance": {"folds": 2, "glossary": "off", "texts_per_request": 2},
-    "data": {"validation_fraction": 0.2}, "exam": 0,
+    "data": {"validation_fraction": 0.2}, "exam": 0, "pool": {"samples": 6},
     "curation": {"near_duplicate": 1.0},  # the rows are all alike
 }  # fmt: skip
 TEACHERS = {"oracle": {"provider": "oracle"}, "fake": {"provider": "fake"}}

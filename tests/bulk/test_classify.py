@@ -206,7 +206,7 @@ def test_all_that_is_wrong_with_the_rows_is_told_before_the_first_is_classified(
     [
         ("a.txt", "\n\n", "has no rows"),
         ("a.csv", "text\n", "has no rows"),
-        ("a.csv", "", "has no column 'text'"),
+        ("a.csv", "", "has no rows"),
         ("a.csv", "body\nx\n", "has no column 'text'; it has 'body'"),
         ("a.csv", 'text\nfine\n"open\n', "row 2: unexpected end of data"),
         ("a.doc", "x", "no format that pgkd reads"),

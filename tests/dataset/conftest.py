@@ -25,6 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             "student": {"kind": "linear"},
             "teacher": {"provider": "fake"},
             "guidance": {"folds": 3},
+            "data": {"validation_fraction": 0.2},
             "rounds": 2,
             "samples": 8,
             "out": tmp_path_factory.mktemp("data") / "run",

@@ -54,7 +54,7 @@ def made(out: Path, teacher: FakeTeacher) -> Path:
     settings = {
         "student": {"kind": "linear"}, "teacher": {"provider": "fake"},
         "data": {"validation_fraction": 0.2}, "guidance": {"folds": 3, "texts_per_request": 2},
-        "exam": 0, "rounds": 2, "samples": 6, "out": out,
+        "pool": {"samples": 6}, "exam": 0, "rounds": 2, "samples": 6, "out": out,
     }  # fmt: skip
     Distiller(Config.parse(settings), teacher=teacher).fit(*ROWS)
     return out

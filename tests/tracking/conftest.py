@@ -65,9 +65,11 @@ def config(tmp_path: Path) -> Config:
         {
             "student": {"kind": "linear"},
             "teacher": {"provider": "fake"},
-            "guidance": {"folds": 2},
+            "guidance": {"folds": 2, "texts_per_request": 2},
             "class_list": False,
             "written_weight": 0.3,
+            "exam": 0,
+            "patience": 5,
             "rounds": 2,
             "samples": 6,
             "out": tmp_path / "run",
