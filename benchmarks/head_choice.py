@@ -101,13 +101,12 @@ def choose(
 ) -> HeadSettings:
     """The hyper-parameters that an arm chooses."""
     if arm == "temperature and prior":
+        numbers = list(map(str, range(len(labels))))  # a text for each row of the features
         return tune_head(
             STRENGTHS,
-            lambda rows, held: (features[rows], features[held]),
-            labels,
-            classes,
-            seed=seed,
-        )
+            lambda rows, held: (features[list(map(int, rows))], features[list(map(int, held))]),
+            numbers, labels, classes, seed=seed,
+        )[0]  # fmt: skip
     if arm == "plain":
         candidates = [HeadSettings(C, w) for C in STRENGTHS for w in (None, "balanced")]
     else:

@@ -28,12 +28,12 @@ from lines import Lines
 from round0 import labelled_rows
 
 from pgkd.curation import without_rows
+from pgkd.distill.exam import Exam, Share
 from pgkd.evaluation import evaluate
 from pgkd.guidance import (
     ClassificationGuide,
     GuidedChoice,
     RandomChoice,
-    labelled_weight,
     try_class_list,
 )
 from pgkd.guidance.choosing import doubts, herd, most_doubtful
@@ -70,6 +70,11 @@ class Rows(NamedTuple):
     task: Task
     pool: list[Example]
     held: list[Example]
+
+
+def labelled_weight(right: int, asked: int, n_classes: int) -> float:
+    """What a text with the teacher's label weighs, as a run weighs it."""
+    return max(0.05, Exam(Share(right, asked), None, packs=True, n_classes=n_classes).worth)
 
 
 def main() -> None:

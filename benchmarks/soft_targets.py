@@ -27,9 +27,10 @@ import numpy as np
 from paired import table
 from round0 import Start, cell_arguments, start, with_texts
 
+from pgkd.distill.exam import Exam, Share
 from pgkd.distill.provenance import environment
 from pgkd.evaluation import evaluate
-from pgkd.guidance import GuidedChoice, labelled_weight
+from pgkd.guidance import GuidedChoice
 from pgkd.student import make_student
 from pgkd.student.head import fit_head, tune_head
 from pgkd.task.columns import columns_of
@@ -172,14 +173,20 @@ def teachers_of(
     }
 
 
+def labelled_weight(right: int, asked: int, n_classes: int) -> float:
+    """What a text with the teacher's label weighs, as a run weighs it."""
+    return max(0.05, Exam(Share(right, asked), None, packs=True, n_classes=n_classes).worth)
+
+
 def teacher(source: FrozenStudent, rows: Sequence[Example], seed: int) -> Teacher:
     """A calibrated head on what a student sees; C is the middle one of those that it would try."""
-    features = source.features([row.text for row in rows])
-    labels = [row.label for row in rows]
+    texts, labels = [row.text for row in rows], [row.label for row in rows]
+    features = source.features(texts)
     middle = source.strengths[len(source.strengths) // 2]
-    settings = tune_head(
-        (middle,), lambda a, b: (features[a], features[b]), labels, source.classes, seed=seed
-    )
+    settings, _ = tune_head(
+        (middle,), lambda a, b: (source.features(a), source.features(b)), texts, labels,
+        source.classes, seed=seed,
+    )  # fmt: skip
     return Teacher(source, fit_head(features, labels, source.classes, settings), len(rows))
 
 

@@ -124,7 +124,7 @@ def by_losses(*kinds: str, margin: float) -> Rule:
     """The stop rule of a run, on losses of these kinds."""
 
     def kept(lines: Sequence[Line]) -> int:
-        rule, best = StopRule(len(lines), margin), 0
+        rule, best = StopRule(len(lines), lambda: margin), 0
         for line in lines:
             losses = [
                 np.nan if loss is None else float(loss) for kind in kinds for loss in line[kind]

@@ -124,7 +124,8 @@ def test_a_fold_never_trains_on_a_text_that_is_hidden_from_its_rows() -> None:
 
     def noted(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
         asked.append((set(seen), set(held)))
-        return features_of(seen, held)
+        found: tuple[Any, Any] = features_of(seen, held)
+        return found
 
     weight_of(noted, labels, synthetic)
     assert [("63" in seen) for seen, held in asked if "7" in held] == [False]

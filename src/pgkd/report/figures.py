@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 _CLASSES = 40  # drawn one under the other; the table has them all
 _NAME = 26  # characters of a class name beside a chart
-_PURPOSES = {"write": AFTER, "repair": WORSE, "describe": OTHER, "glossary": OTHER}
-_PURPOSES |= {"label": BEFORE, "exam": BEFORE}
+_PURPOSES = {
+    "write": AFTER,
+    "repair": WORSE,
+    "describe": OTHER,
+    "glossary": OTHER,
+    "label": BEFORE,
+    "exam": BEFORE,
+}
 _HATCHES = {"repair": "////", "describe": "....", "glossary": "....", "label": "xxxx", "exam": "++"}
 
 
