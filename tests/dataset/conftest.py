@@ -26,6 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             "teacher": {"provider": "fake"},
             "guidance": {"folds": 3},
             "data": {"validation_fraction": 0.2},
+            "exam": 0,
             "rounds": 2,
             "samples": 8,
             "out": tmp_path_factory.mktemp("data") / "run",

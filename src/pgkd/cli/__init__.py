@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -66,7 +67,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding shows an escape where it lacks a character.
         if stream is not None and hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # a stream that cannot be flushed stays as it is
+                stream.reconfigure(errors="backslashreplace")
     clean_log()
     try:
         app()
