@@ -111,7 +111,7 @@ def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
         portions: class names, each with the number of texts that is asked for.
     """
     answers = {
-        str(number): _closed(
+        str(number): closed(
             {
                 "label": {"type": "string", "enum": [label]},
                 "texts": {
@@ -124,10 +124,11 @@ def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
         )
         for number, (label, count) in enumerate(portions, start=1)
     }
-    return _closed({**answers, "doubtful": {"type": "array", "items": {"type": "integer"}}})
+    return closed({**answers, "doubtful": {"type": "array", "items": {"type": "integer"}}})
 
 
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed(properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object that has all of these properties and no other."""
     return {
         "type": "object",
         "properties": properties,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pgkd.errors import ConfigError
-from pgkd.guidance.asking import shorten
+from pgkd.guidance.asking import closed, shorten
 from pgkd.teacher.base import Message, Request, Sampling
 from pgkd.teacher.prompts import render
 
@@ -83,7 +83,7 @@ def glossary_requests(
             instructions=instructions,
         )  # fmt: skip
         entries = {str(i): _entry(name) for i, name in enumerate(part, start=1)}
-        schema = _closed({"about": {"type": "string"}, "classes": _closed(entries)})
+        schema = closed({"about": {"type": "string"}, "classes": closed(entries)})
         sampling = Sampling(
             temperature=0.0, max_tokens=200 + _TOKENS_A_CLASS * len(part), seed=seed
         )
@@ -122,13 +122,4 @@ def _line(text: str) -> str:
 
 def _entry(name: str) -> dict[str, Any]:
     label = {"type": "string", "enum": [name]}
-    return _closed({"label": label, "description": {"type": "string"}})
-
-
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return closed({"label": label, "description": {"type": "string"}})
