@@ -262,13 +262,16 @@ def test_workers_of_a_server_share_the_budget_of_its_cascade(
         for _, answer in answers:
             for one in answer["predictions"]:
                 student = one["by"] == "student"
-                assert one["abstain"] == student
+                assert one["abstain"] == (student and one["probability"] < 1)
                 assert one["label"] in NAMES
                 assert (one["probability"] is None) != student
                 assert not student or one["label"] == one["top"][0]["label"]
         metrics = server.request("GET", "/metrics")[2].decode()
         assert 'pgkd_cascade_total{outcome="answered"} 6.0' in metrics
-        assert 'pgkd_cascade_total{outcome="refused"} 15.0' in metrics
+        asked = [one for _, answer in answers for one in answer["predictions"]
+                 if one["top"][0]["probability"] < 1]  # fmt: skip
+        assert len(asked) > 5
+        assert f'pgkd_cascade_total{{outcome="refused"}} {len(asked) - 5}.0' in metrics
         assert len(children(server.process.pid)) == 3
         assert server.stop() == 0
         assert "the budget of 6 calls is used up" in "".join(server.log)

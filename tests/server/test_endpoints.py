@@ -128,7 +128,7 @@ def test_the_description_has_real_schemas(server: Server) -> None:
     assert status == 200
     predict = about["paths"]["/predict"]["post"]
     schemas = about["components"]["schemas"]
-    assert {"200", "400", "408", "413", "422", "503"} == set(predict["responses"])
+    assert {"200", "400", "408", "413", "415", "422", "503"} == set(predict["responses"])
     assert set(schemas["Question"]["properties"]) == {"text", "texts", "top"}
     assert set(schemas["Prediction"]["required"]) == {"label", "probability", "top"}
     assert "HTTPValidationError" not in schemas

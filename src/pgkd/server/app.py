@@ -147,7 +147,8 @@ class Service:
             label=candidates[0].label,
             probability=candidates[0].probability,
             top=candidates,
-            abstain=self._abstain_below is not None and best[0][1] < self._abstain_below,
+            abstain=self._abstain_below is not None
+            and candidates[0].probability < self._abstain_below,
         )
 
     async def _second_opinions(
