@@ -9,6 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from pgkd.distill import Distiller, Hooks
 from pgkd.distill.exam import Exam, Share
@@ -143,6 +144,24 @@ def test_own_texts_are_read_once_after_the_first_round(config: Config) -> None:
     own = [request for request in teacher.requests if (request.id or "").startswith("r1-exam")]
     first = [text for text in run.kept() if text.origin and text.origin.round == 1]
     assert [NUMBERED.findall(r.messages[-1].content) for r in own] == [[t.text for t in first]]
+
+
+def test_a_glossary_describes_the_classes_where_texts_are_read(
+    config: Config, tmp_path: Path
+) -> None:
+    teacher = strong()
+    run, _ = examined(config, teacher)
+    lines = yaml.safe_load((run.path / "glossary.yaml").read_text())["classes"]
+    assert set(lines) == set(TOPICS)
+    first, *_, last = [r.messages[0].content for r in asked_for(teacher, "exam")]
+    for line in lines.values():
+        assert line not in first  # it was written after the labels were examined
+        assert line in last
+    given = tmp_path / "mine.yaml"
+    given.write_text(yaml.safe_dump({"classes": {"billing": "Money that is owed."}}))
+    teacher = strong()
+    examined(config, teacher, guidance={"glossary": given}, out=tmp_path / "second")
+    assert all("Money that is owed." in r.messages[0].content for r in asked_for(teacher, "exam"))
 
 
 def test_a_wrong_key_shows_before_a_student_is_trained(config: Config, tmp_path: Path) -> None:

@@ -193,6 +193,11 @@ def guide_of(
         task, writer, questions, hooks.on_exam, n_rows=config.exam, seed=config.seed
     )
     writer.examiner = examiner
+    taxonomy = task.taxonomy
+    if isinstance(config.guidance.glossary, Path):
+        lines = read_glossary(config.guidance.glossary, taxonomy).classes
+        taxonomy = taxonomy.described(lines)
+        examiner.describe(lines)
     if config.rounds:
         examiner.examine_labels()
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
@@ -201,7 +206,7 @@ def guide_of(
         hooks.on_tuned(student.tuning)
     class_list: Sequence[Example] = ()
     if config.class_list:
-        trial = try_class_list(student, task.train, task.taxonomy, folds)
+        trial = try_class_list(student, task.train, taxonomy, folds)
         hooks.on_class_list(trial)
         class_list = trial.texts
     given = config.pool.weight
@@ -350,6 +355,7 @@ def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks
             return read_glossary(given, task.taxonomy)
         if given == "off":
             return Glossary(instructions)
+        assert writer.examiner is not None
         if not packs():  # a small teacher says what the texts are, and no more
             if instructions:
                 return Glossary(instructions)
@@ -358,6 +364,7 @@ def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks
         requests = glossary_requests(task.taxonomy, task.train, instructions, seed=config.seed)
         answers = [writer.answer(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
         found = glossary_from(answers, task.taxonomy, instructions)
+        writer.examiner.describe(found.classes)
         run.write_text("glossary.yaml", found.to_yaml())
         hooks.on_glossary(found)
         return found

@@ -16,7 +16,7 @@ from pgkd.task import PoolText, limit_rows
 from pgkd.teacher.labelling import label_many_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pgkd.distill.labelling import PoolWriter
     from pgkd.guidance import LabelAsking
@@ -157,6 +157,7 @@ class Examiner:
         seed: int,
     ) -> None:
         self._task = task
+        self._taxonomy = task.taxonomy
         self._writer = writer
         self._questions = questions
         self._told = told
@@ -168,6 +169,11 @@ class Examiner:
     def worth(self) -> float:
         """What a label of it weighs, against a row's 1: `Exam.worth`, or 1 where it is trusted."""
         return max(_LEAST_WORTH, self.exam.worth) if self.exam.rows.asked else 1.0
+
+    def describe(self, descriptions: Mapping[str, str]) -> None:
+        """Show what each class covers from now on, where the user has not said it."""
+        self._taxonomy = self._task.taxonomy.described(descriptions)
+        self._questions.taxonomy = self._taxonomy
 
     def examine_labels(self) -> None:
         """Have it label rows of the user.
@@ -253,7 +259,7 @@ class Examiner:
 
     def _labels_of(self, call: str, rows: Sequence[Example]) -> list[str | None]:
         texts = [row.text for row in rows]
-        request = label_many_request(texts, self._task.taxonomy, seed=self._seed)
+        request = label_many_request(texts, self._taxonomy, seed=self._seed)
         return self._writer.label_many(call, request, len(rows))
 
     def _one_by_one(self, rows: Sequence[Example], name: str = "exam-single") -> list[bool]:

@@ -30,13 +30,14 @@ class LabelAsking:
 
     Attributes:
         shown: those rows.
+        taxonomy: the classes, as the questions describe them.
     """
 
     def __init__(
         self, taxonomy: Taxonomy, shown: Sequence[Example], *, scored: bool, seed: int
     ) -> None:
         self.shown = tuple(shown)
-        self._taxonomy = taxonomy
+        self.taxonomy = taxonomy
         self._scored = scored
         self._seed = seed
 
@@ -58,10 +59,10 @@ class LabelAsking:
 
     def _one(self, number: str, text: PoolText, reason: str, purpose: str) -> Ask:
         request = label_request(
-            text.text, self._taxonomy, examples=self.shown, seed=self._seed, scored=self._scored
+            text.text, self.taxonomy, examples=self.shown, seed=self._seed, scored=self._scored
         )
         request = replace(request, purpose=purpose, wants_logprob=not self._scored)
-        return Ask(number, request, self._taxonomy.names, 1, self.shown, (reason,), text)
+        return Ask(number, request, self.taxonomy.names, 1, self.shown, (reason,), text)
 
 
 class PoolGuide:

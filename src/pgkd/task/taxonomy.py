@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pgkd.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,15 @@ class Taxonomy:
     def from_names(cls, names: Iterable[str]) -> Taxonomy:
         """Make a taxonomy of bare names, in the order given."""
         return cls(tuple(LabelClass(name) for name in names))
+
+    def described(self, descriptions: Mapping[str, str]) -> Taxonomy:
+        """The same classes; those without a description get one, by class name."""
+        return Taxonomy(
+            tuple(
+                replace(c, description=c.description or descriptions.get(c.name, ""))
+                for c in self.classes
+            )
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
