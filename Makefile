@@ -36,8 +36,8 @@ demo: setup  ## an LLM teaches a small classifier on this machine
 	@echo "  $(BIN)/pgkd predict $(RUN) \"my vpn drops\"   classify a text"
 	@echo "  $(BIN)/pgkd init YOUR.csv                          then: $(BIN)/pgkd distill"
 
-test: setup  ## all tests but the slow ones
-	PGKD_OFFLINE=1 $(BIN)/python -m pytest
+test: setup  ## all tests but the slow ones, a process a core
+	PGKD_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup  ## the slow ones
 	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m slow

@@ -132,7 +132,7 @@ def test_a_teacher_that_is_wrong_hardly_knows_the_classes(config: Config) -> Non
     assert not exam.packs
     assert exam.worth == 0
     assert exam.margin == 0
-    assert exam.weights == (0.1, 0.3, 1.0)
+    assert exam.weights == (0.1, 0.3)
     assert "hardly knows" in exam.verdict
 
 

@@ -17,6 +17,7 @@ from pgkd.distill.assembly import (
     second_look_of,
     teacher_prices,
 )
+from pgkd.distill.exam import exam_calls
 from pgkd.evaluation import evaluate
 from pgkd.guidance import Glossary, glossary_requests
 from pgkd.guidance.base import Assessment
@@ -24,7 +25,7 @@ from pgkd.guidance.mining import Mined
 from pgkd.task import Example, Origin
 from pgkd.teacher.account import BatchPrices
 from pgkd.teacher.account.budget import most_tokens, prompt_bytes
-from pgkd.teacher.labelling import label_many_request
+from pgkd.teacher.labelling import label_many_request, label_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -86,10 +87,10 @@ def estimate_of(config: Config, task: Task, teacher: Teacher) -> Estimate:
     asks = list(_asks(config, task, config.rounds - labelling, packs=packs))
     requests = [(ask.request, ask.count) for ask in asks]
     if config.exam and config.rounds:
-        sample = label_many_request(rows[:16], task.taxonomy)
-        own = min(48, sum(ask.count for ask in asks))
-        packed = -(-min(config.exam, len(rows)) // 16) + -(-own // 16)
-        requests += [(sample, 0)] * packed
+        n_rows, n_texts = min(config.exam, len(rows)), sum(ask.count for ask in asks)
+        many, single = exam_calls(n_rows, n_texts, packs=packs)
+        requests += [(label_many_request(rows[:16], task.taxonomy), 0)] * many
+        requests += [(label_request(rows[0], task.taxonomy), 0)] * single
     if packs and asks and config.guidance.mode == "targeted":
         requests += [
             (request, len(task.taxonomy))

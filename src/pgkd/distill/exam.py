@@ -100,9 +100,14 @@ class Exam:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Weights of its texts to choose from, the likeliest first."""
-        weak = self.rows.asked and self.worth < _WORTH_LITTLE
-        return (0.1, 0.3, 1.0) if weak else (0.3, 1.0, 0.1)
+        """Weights of its texts to choose from, the likeliest first.
+
+        Only texts of a teacher that knows the classes may weigh as much as rows: a hundred rows
+        are too few to find out that they should not.
+        """
+        if not self.rows.asked or self.worth >= _KNOWS:
+            return (0.3, 1.0, 0.1)
+        return (0.3, 0.1) if self.worth >= _WORTH_LITTLE else (0.1, 0.3)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -132,6 +137,19 @@ class Exam:
         if self.worth >= _WORTH_LITTLE:
             return "This teacher knows the classes in part: its texts count less than your rows."
         return "This teacher hardly knows the classes: consider another one, or label more rows."
+
+
+def exam_calls(n_rows: int, n_texts: int, *, packs: bool) -> tuple[int, int]:
+    """Requests of an examination: those of many rows, and those of one.
+
+    Args:
+        n_rows: labelled rows that are asked for at most.
+        n_texts: texts that the teacher will have written.
+        packs: whether it can do many at once.
+    """
+    if packs:
+        return -(-n_rows // _PACK) + -(-min(n_texts, _OWN) // _PACK), 0
+    return 1, min(n_rows, _SINGLE) + min(n_texts, _SINGLE)
 
 
 class Examiner:
