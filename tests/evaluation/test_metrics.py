@@ -101,6 +101,22 @@ def test_a_paired_difference_knows_better_from_alike() -> None:
     assert (alike.difference, alike.low, alike.high) == (0, 0, 0)
 
 
+def test_an_interval_with_repeats_holds_the_chance_of_training() -> None:
+    rng = np.random.default_rng(0)
+    labels = ["a" if i % 2 else "b" for i in range(400)]
+    right = np.array([[0.9, 0.1] if label == "a" else [0.1, 0.9] for label in labels])
+
+    def student(wrong: float) -> np.ndarray:
+        return np.where((rng.random(400) < wrong)[:, None], 1 - right, right)
+
+    before, after, again = student(0.2), student(0.15), student(0.25)
+    alone = compare(before, after, labels, "ab")["accuracy"]
+    with_it = compare(before, after, labels, "ab", repeats=((), (again,)))["accuracy"]
+    assert with_it.difference == alone.difference > 0
+    assert with_it.low < -0.05 < 0 < alone.low
+    assert with_it.high > alone.high - 0.02
+
+
 def test_reliability_bins_are_open_below_and_leave_out_what_is_empty() -> None:
     confidence = np.array([0.5, 0.45, 0.91, 1.0])
     right = np.array([True, False, True, True])

@@ -33,6 +33,10 @@ def evaluate(
     teacher_rows: Annotated[
         int, Option(min=0, help="Let the teacher alone classify so many rows, drawn at random.")
     ] = 0,
+    repeats: Annotated[
+        int,
+        Option(min=0, help="Train fine-tuned students again so often, to tell a gain from chance."),
+    ] = 2,
     seed: Annotated[int, Option(help="Seed of the intervals and of the teacher's rows.")] = 0,
     per_class: Annotated[bool, Option(help="Print the figures of every class.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
@@ -57,7 +61,9 @@ def evaluate(
     with console(stderr=True).status("evaluating"), fitting_together(RunFolder(run)):
         report["timing"] = time_student(students["after"], texts).to_json()
         probabilities = {name: s.predict_proba(texts) for name, s in students.items()}
-        report |= judge_students(probabilities, labels, classes, seed=seed)
+    again = _repeated(run, repeats, texts) if "before" in students else {}
+    report["repeats"] = min(map(len, again.values()), default=0)
+    report |= judge_students(probabilities, labels, classes, repeats=again, seed=seed)
     if teacher_rows:
         report["teacher"] = _teacher(run, texts, labels, teacher_rows, seed)
     _keep(run, report)
@@ -104,6 +110,25 @@ def _students(path: Path) -> dict[str, Student]:
         return {"after": load_student(path)}
     run = RunFolder.open(path)
     return {role: run.student(name) for role, name in run.compared().items()}
+
+
+def _repeated(path: Path, times: int, texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Probabilities of the students of a run trained again; none where no seed plays a part."""
+    from rich.progress import Progress
+
+    from pgkd.cli.console import console
+    from pgkd.distill import RunFolder
+    from pgkd.distill.again import repeated
+
+    run, shell = RunFolder.open(path), console(stderr=True)
+    found: dict[str, list[Any]] = {}
+    with Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress:
+        bar = progress.add_task("training again, to tell a gain from chance", total=2 * times)
+        for role, name in (("before", "first"), ("after", "best")):
+            for student in repeated(run, name, times):
+                found.setdefault(role, []).append(student.predict_proba(texts))
+                progress.advance(bar)
+    return found
 
 
 def _keep(path: Path, report: dict[str, Any]) -> None:
@@ -174,11 +199,13 @@ def _print(report: dict[str, Any], *, per_class: bool) -> None:
     shell = console()
     if left_out := sum(report.get("left_out", {}).values()):
         shell.print(f"{left_out} rows of the file are the run's own and are left out.")
+    again = report["repeats"]
+    trained = f" over the rows and {1 + again} trainings" if again else ""
     for name, found in report.get("after_minus_before", {}).items():
         low, high = found["interval"]
         shell.print(
             f"{_MEASURES[name]}, after minus before: {found['difference']:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}] (paired bootstrap)"
+            f"[{low:+.3f}, {high:+.3f}] (paired bootstrap{trained})"
         )
     if per_class:
         _print_classes(report["students"])

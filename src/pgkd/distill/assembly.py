@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from pgkd.distill.store import RunFolder
     from pgkd.guidance import Asking, Choice, Guide
     from pgkd.student import Student
-    from pgkd.task import Example, Task
+    from pgkd.task import Example, Task, Taxonomy
     from pgkd.teacher import Teacher
     from pgkd.teacher.account import BatchProgress, Ledger, Prices
     from pgkd.teacher.breaker import Breaker
@@ -193,11 +193,8 @@ def guide_of(
         task, writer, questions, hooks.on_exam, n_rows=config.exam, seed=config.seed
     )
     writer.examiner = examiner
-    taxonomy = task.taxonomy
-    if isinstance(config.guidance.glossary, Path):
-        lines = read_glossary(config.guidance.glossary, taxonomy).classes
-        taxonomy = taxonomy.described(lines)
-        examiner.describe(lines)
+    taxonomy = described(config, task.taxonomy)
+    examiner.describe(taxonomy)
     if config.rounds:
         examiner.examine_labels()
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
@@ -236,6 +233,14 @@ def guide_of(
         Turns(None if share == "auto" else share, partial(_spent, run)),
         samples=config.pool.samples,
     )  # fmt: skip
+
+
+def described(config: Config, taxonomy: Taxonomy) -> Taxonomy:
+    """The classes, with the lines of the glossary that the user gives."""
+    given = config.guidance.glossary
+    if not isinstance(given, Path):
+        return taxonomy
+    return taxonomy.described(read_glossary(given, taxonomy).classes)
 
 
 def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
@@ -364,7 +369,7 @@ def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks
         requests = glossary_requests(task.taxonomy, task.train, instructions, seed=config.seed)
         answers = [writer.answer(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
         found = glossary_from(answers, task.taxonomy, instructions)
-        writer.examiner.describe(found.classes)
+        writer.examiner.describe(task.taxonomy.described(found.classes))
         run.write_text("glossary.yaml", found.to_yaml())
         hooks.on_glossary(found)
         return found

@@ -16,11 +16,11 @@ from pgkd.task import PoolText, limit_rows
 from pgkd.teacher.labelling import label_many_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from pgkd.distill.labelling import PoolWriter
     from pgkd.guidance import LabelAsking
-    from pgkd.task import Example, Task
+    from pgkd.task import Example, Task, Taxonomy
 
 _PACK = 16  # rows of one request
 _SINGLE = 24  # rows that a teacher is asked for one by one, if it cannot do many at once
@@ -188,10 +188,9 @@ class Examiner:
         """What a label of it weighs, against a row's 1: `Exam.worth`, or 1 where it is trusted."""
         return max(_LEAST_WORTH, self.exam.worth) if self.exam.rows.asked else 1.0
 
-    def describe(self, descriptions: Mapping[str, str]) -> None:
-        """Show what each class covers from now on, where the user has not said it."""
-        self._taxonomy = self._task.taxonomy.described(descriptions)
-        self._questions.taxonomy = self._taxonomy
+    def describe(self, taxonomy: Taxonomy) -> None:
+        """Show the classes with these descriptions from now on."""
+        self._taxonomy = self._questions.taxonomy = taxonomy
 
     def examine_labels(self) -> None:
         """Have it label rows of the user.

@@ -85,32 +85,45 @@ def compare(
     labels: Sequence[str],
     classes: Sequence[str],
     *,
+    repeats: tuple[Sequence[NDArray[np.float64]], Sequence[NDArray[np.float64]]] = ((), ()),
     n_resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Difference]:
     """How accuracy and macro F1 change, by a paired bootstrap: both are judged on the same rows.
 
+    With repeats, every resample also draws which training of each student it looks at: the interval
+    then holds the chance of training as well as that of the rows.
+
     Args:
         before: shape (n, n_classes), probabilities of the first student.
         after: shape (n, n_classes), of the second one.
         labels: n class names.
         classes: class names in column order.
+        repeats: probabilities of the first and of the second student trained again with other
+            seeds, each of that shape.
         n_resamples: times that n rows are drawn with replacement.
         seed: of the drawing.
         level: share of the resamples that an interval covers.
     """
     gold = columns_of(labels, classes)
-    first, second = before.argmax(axis=1), after.argmax(axis=1)
+    first = [each.argmax(axis=1) for each in (before, *repeats[0])]
+    second = [each.argmax(axis=1) for each in (after, *repeats[1])]
+    rng = np.random.default_rng(seed)
 
-    def change(rows: NDArray[np.int64]) -> tuple[float, float]:
-        old = confusion_matrix(gold[rows], first[rows], len(classes))
-        new = confusion_matrix(gold[rows], second[rows], len(classes))
+    def change(rows: NDArray[np.int64], one: int, other: int) -> tuple[float, float]:
+        old = confusion_matrix(gold[rows], first[one][rows], len(classes))
+        new = confusion_matrix(gold[rows], second[other][rows], len(classes))
         accuracy = (np.trace(new) - np.trace(old)) / len(rows)
         return float(accuracy), macro_f1(new) - macro_f1(old)
 
-    found = change(np.arange(len(gold)))
-    drawn = np.array([change(rows) for rows in resamples(len(gold), n_resamples, seed)])
+    found = change(np.arange(len(gold)), 0, 0)
+    drawn = np.array(
+        [
+            change(rows, int(rng.integers(len(first))), int(rng.integers(len(second))))
+            for rows in resamples(len(gold), n_resamples, seed)
+        ]
+    )
     return {
         name: Difference(found[i], *percentiles(drawn[:, i], level))
         for i, name in enumerate(("accuracy", "macro_f1"))

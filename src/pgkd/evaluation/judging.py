@@ -25,6 +25,7 @@ def judge_students(
     labels: Sequence[str],
     classes: Sequence[str],
     *,
+    repeats: Mapping[str, Sequence[NDArray[np.float64]]] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Metrics of each student with 95% intervals, and what changed from the earlier ones.
@@ -33,6 +34,7 @@ def judge_students(
         probabilities: of each student by its role, each of shape (n, n_classes), n at least 1.
         labels: n class names.
         classes: class names in column order.
+        repeats: those of students that were trained again with other seeds, by role.
         seed: of the bootstrap.
     """
     found: dict[str, Any] = {
@@ -40,9 +42,13 @@ def judge_students(
             role: _judged(each, labels, classes, seed) for role, each in probabilities.items()
         }
     }
+    repeats = repeats or {}
     for role in EARLIER:
         if role in probabilities and AFTER in probabilities:
-            changes = compare(probabilities[role], probabilities[AFTER], labels, classes, seed=seed)
+            changes = compare(
+                probabilities[role], probabilities[AFTER], labels, classes,
+                repeats=(repeats.get(role, ()), repeats.get(AFTER, ())), seed=seed,
+            )  # fmt: skip
             found[f"after_minus_{role}"] = {
                 name: {"difference": change.difference, "interval": [change.low, change.high]}
                 for name, change in changes.items()

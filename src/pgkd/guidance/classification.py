@@ -52,6 +52,8 @@ class ClassificationGuide:
         large_prompts: whether one prompt shows rows of all folds, as the paper's does. Each of its
             texts is then hidden with every fold, and parent-aware predictions leave no row to mine
             after the first rounds; so mistakes are mined from others, which judge nothing.
+        retunes: whether settings and weight are chosen anew when texts have doubled; otherwise the
+            first of `weights` is taken.
         on_tuned: hears what the student was tuned to.
     """
 
@@ -67,6 +69,7 @@ class ClassificationGuide:
         labelled_weight: Callable[[], float] = lambda: 1.0,
         class_list: Sequence[Example] = (),
         large_prompts: bool = False,
+        retunes: bool = True,
         on_tuned: Callable[[str], object] = lambda tuning: None,
     ) -> None:
         self._task = task
@@ -80,6 +83,7 @@ class ClassificationGuide:
         self._labelled_weight = labelled_weight
         self._class_list = tuple(class_list)
         self._large_prompts = large_prompts
+        self._retunes = retunes
         self._on_tuned = on_tuned
         self._tuned_at = 0  # synthetic texts when it was tuned last
         labels = [row.label for row in task.train]
@@ -94,7 +98,9 @@ class ClassificationGuide:
             self._student, [*self._task.train, *self._class_list], synthetic, _WHILE_JUDGED,
             seed=self._seed,
         )  # fmt: skip
-        if synthetic and len(synthetic) >= 2 * self._tuned_at:
+        if synthetic and not self._retunes:
+            self._weight = self._candidates()[0]
+        elif synthetic and len(synthetic) >= 2 * self._tuned_at:
             self._tune(written)
             self._tuned_at = len(synthetic)
         return self._fit(self._student.clone(), written)

@@ -102,6 +102,7 @@ class Basis:
         teacher: figures of the teacher alone, on some of the rows; None where it was not asked.
         left_out: rows of the file that are the run's own and judge nothing; None where that was
             not looked at, and for rows of the run.
+        trainings: of each student, whose chance the intervals of changes hold; 1 holds none.
         missing: why intervals and calibration are missing; empty where they are not.
     """
 
@@ -114,6 +115,7 @@ class Basis:
     teacher: dict[str, Any] | None = None
     missing: str = ""
     left_out: int | None = None
+    trainings: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ def _test(records: Records) -> Basis | None:
         students=kept["students"],
         changes=_changes(kept),
         teacher=kept.get("teacher"),
+        trainings=1 + int(kept.get("repeats", 0)),
         left_out=sum(kept["left_out"].values()) if "left_out" in kept else None,
     )
 

@@ -78,7 +78,8 @@ def _figures(basis: Basis) -> Iterator[str]:
     changes = basis.changes.get(BEFORE)
     if changes:
         parts = [f"{_MEASURES[name]} {_change(changes[name])}" for name in _MEASURES]
-        yield f"{'; '.join(parts)}: after minus before, with 95% intervals."
+        over = f" over the rows and {basis.trainings} trainings" if basis.trainings > 1 else ""
+        yield f"{'; '.join(parts)}: after minus before, with 95% intervals{over}."
 
 
 def _change(change: dict[str, Any]) -> str:

@@ -100,6 +100,10 @@ class Student(ABC):
     def clone(self) -> Self:
         """An unfitted student with the same classes and hyper-parameters."""
 
+    def reseeded(self, seed: int) -> Self | None:
+        """A clone that trains with another seed; None where training does not depend on it."""
+        return None
+
     def probe(self) -> Student:
         """The student that stands for this one where many are trained, in cross-validation.
 

@@ -195,6 +195,14 @@ class EncoderStudent(FrozenStudent):
         copy._wanted = self._wanted
         return copy
 
+    def reseeded(self, seed: int) -> Self | None:
+        """See `Student.reseeded`: fine-tuning draws the order of rows, and dropout."""
+        if self.recipe != "finetune":
+            return None
+        copy = self.clone()
+        copy._settings["seed"] = seed
+        return copy
+
     def _like(self, recipe: Recipe, head: HeadSettings) -> EncoderStudent:
         settings: dict[str, Any] = {**self._settings, "recipe": recipe}
         return EncoderStudent(self.classes, **settings, head=head)

@@ -177,6 +177,15 @@ class Reviews:
                 self._write_pin(number, len(self._decisions))
             return self.latest(self._pins[number])
 
+    def pinned(self, number: int) -> dict[str, Decision]:
+        """The decisions that a round was trained with; none where it has none. Nothing is written.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        self.decisions()  # reads on
+        return self.latest(self._pins.get(number, 0))
+
     def pin_without(self, numbers: Collection[int]) -> None:
         """Rounds that were trained before anybody could decide stay without decisions.
 

@@ -8,25 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.distill.assembly import Known, asking_of, folds_of
+from pgkd.distill.again import guide_again
 from pgkd.distill.review.applying import applied, dropped_texts
 from pgkd.distill.review.journal import DECISIONS, Reviews
 from pgkd.distill.stopping import StopRule
 from pgkd.errors import RunError
-from pgkd.guidance import ClassificationGuide, Glossary
-from pgkd.guidance.class_list import class_texts
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.config import Config
     from pgkd.distill.stopping import Verdict
     from pgkd.distill.store import RunFolder
     from pgkd.evaluation import Metrics
     from pgkd.guidance import Assessment
-    from pgkd.student import Student
-    from pgkd.task import Example, Task
+    from pgkd.task import Example
 
 FILE = "reviewed.json"
 
@@ -99,9 +95,9 @@ def retrain(run: RunFolder) -> Retrained:
         taken_in = [text for text in dropped if text.id in decisions]
         texts = applied([*kept, *taken_in], decisions)
         reviewed = replace(task, train=tuple(applied(task.train, decisions)))
-        guide = _guide(run, config, reviewed, best)
+        guide = guide_again(run, config, reviewed, best)
         student = guide.train(texts)
-        old = _guide(run, config, task, best).assess(best, kept)
+        old = guide_again(run, config, task, best).assess(best, kept)
         new = guide.assess(student, texts)
         before = _losses(old, (*task.validation, *task.train))
         after = _losses(new, (*task.validation, *reviewed.train))
@@ -121,38 +117,6 @@ def retrain(run: RunFolder) -> Retrained:
         run.save_reviewed(student)
         run.write_json(FILE, {**found.to_json(), "time": now()})
     return found
-
-
-def _guide(run: RunFolder, config: Config, task: Task, best: Student) -> ClassificationGuide:
-    """The guide of the run's rounds, on other rows. What was chosen before round 0 stays."""
-    folds = folds_of(config, task)
-    return ClassificationGuide(
-        task,
-        best.clone(),
-        asking_of(config, task, folds, Known(Glossary, lambda: False)),  # nobody is asked
-        folds=folds,
-        seed=config.seed,
-        weights=lambda: (_written_weight(run),),
-        labelled_weight=lambda: _labelled_weight(run),
-        class_list=class_texts(task.taxonomy) if _class_list_was_used(run) else (),
-    )
-
-
-def _class_list_was_used(run: RunFolder) -> bool:
-    tried = list(run.events("class list tried"))
-    return bool(tried) and bool(tried[-1]["used"])
-
-
-def _written_weight(run: RunFolder) -> float:
-    """What synthetic texts weighed in the run's best student."""
-    told = [line.get("written_weight") for line in run.events("round ended") if line["keep"]]
-    return next((weight for weight in reversed(told) if weight is not None), 1.0)
-
-
-def _labelled_weight(run: RunFolder) -> float:
-    """What texts of the pool weighed in the run, by how often the teacher agreed with rows."""
-    told = [line.get("labelled_weight") for line in run.events("round ended")]
-    return next((weight for weight in reversed(told) if weight is not None), 1.0)
 
 
 def _losses(found: Assessment, rows: Sequence[Example]) -> dict[str, float]:
