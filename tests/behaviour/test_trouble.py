@@ -108,6 +108,8 @@ def test_hostile_replies_end_the_run_cleanly_and_are_kept_for_reading(
     teacher = FakeTeacher(lambda _: next(turn))
     done = distil(config, teacher, guidance={"mode": mode})
     assert done.outcome_.stopped_by == "nothing usable"
+    assert ": '" in done.outcome_.detail  # one example of what it wrote
+    assert len(done.outcome_.detail) < 400
     assert done.outcome_.best == 0
     assert list(done.run_.kept()) == []
     calls = calls_of(done.run_)

@@ -135,6 +135,16 @@ def test_a_base_url_that_is_no_address_is_told(url: str) -> None:
         make_teacher("openai", base_url=url)
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_an_address_of_the_environment_that_is_none_is_told(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{provider.upper()}_API_KEY", "sk-test")
+    monkeypatch.setenv(f"{provider.upper()}_BASE_URL", "http://[::1/v1")
+    with pytest.raises(ConfigError, match=f"{provider.upper()}_BASE_URL is no address"):
+        make_teacher(provider, model="m")
+
+
 class Teaching(FakeTeacher):
     """Answers nothing that can be used, or is interrupted."""
 

@@ -72,11 +72,11 @@ def label(data: Path, *more: Any, code: int = 0) -> dict[str, Any]:
     return told
 
 
-def distil(data: Path, *more: Any) -> Path:
+def distil(data: Path, *more: Any, code: int = 0) -> Path:
     out = data / "run"
     run(
         "distill", "--config", data / "c.yaml", "--train", data / "train.csv", "--student",
-        "linear", "--rounds", 1, "--samples", 4, "--out", out, *more,
+        "linear", "--rounds", 1, "--samples", 4, "--out", out, *more, code=code,
     )  # fmt: skip
     return out
 
@@ -101,6 +101,29 @@ def test_label_that_reads_nothing_is_an_error_that_shows_a_reply(
         label(data)
     assert ("raise teacher.max_tokens" in str(caught.value)) is (finish == "length")
     assert not (data / "labels.csv").exists()
+
+
+@pytest.mark.parametrize("command", ["label", "doctor", "distill"])
+def test_a_refusal_is_told_in_its_words(server: Server, data: Path, command: str) -> None:
+    server.answer(200, completion(None, refusal="I cannot help with cards."))
+    if command == "doctor":
+        assert "refusal: 'I cannot help with cards.'" in doctor(code=1)["error"]
+    elif command == "label":
+        with pytest.raises(TeacherError, match="a refusal: 'I cannot help with cards"):
+            label(data)
+    else:
+        folder = distil(data, code=1)
+        assert (
+            "I cannot help with cards."
+            in json.loads((folder / "result.json").read_text())["detail"]
+        )
+
+
+def test_a_run_reads_answers_in_a_list(server: Server, data: Path) -> None:
+    server.answer(200, answering(lambda text: f"[{text}]"))
+    folder = distil(data)
+    assert (folder / "examples.jsonl").read_text(encoding="utf-8").count("\n") == 4
+    assert "billing" in (folder / "glossary.yaml").read_text(encoding="utf-8")
 
 
 def test_a_bound_of_the_settings_holds_for_every_call_of_every_command(

@@ -150,6 +150,30 @@ def test_where_files_may_be_no_larger_it_says_so_and_goes_on_later(
     assert (out / best).read_bytes() == (finished / best).read_bytes()
 
 
+@pytest.mark.parametrize("command", ["predict", "label"])
+def test_answers_that_find_no_room_are_told_with_their_file(
+    command: str, data: Path, finished: Path, tmp_path: Path
+) -> None:
+    """As on a full disk, whose error names no file: closing the file must not hide what it told."""
+    texts = tmp_path / "texts.jsonl"
+    row = json.dumps({"text": "my card " * 9_000})
+    texts.write_text(f"{row}\n" * 2, encoding="utf-8")
+    out = tmp_path / "answers.jsonl"
+    given = {
+        "predict": ["predict", str(finished), "--data", str(texts)],
+        "label": [
+            "label", str(texts), "--teacher", "fake", "--examples", str(data / "train.csv"),
+            "--shots", "0",
+        ],
+    }[command]  # fmt: skip
+    program = [sys.executable, "-c", LIMITED, "100000", *given, "--out", str(out)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "answers.jsonl" in done.stderr.splitlines()[-1]
+    assert not out.exists()
+
+
 def test_the_report_of_a_run_that_cannot_be_written_to_says_where_to(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

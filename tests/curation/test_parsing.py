@@ -46,6 +46,16 @@ def test_a_bare_list_is_read_too() -> None:
     assert len(parse_samples(json.dumps([sample()]), ALLOWED).samples) == 1
 
 
+@pytest.mark.parametrize("groups", ["one object", "an object a class"])
+def test_a_list_of_answers_by_class_is_read_too(groups: str) -> None:
+    refund = {"label": "refund", "texts": ["where is my money", "pay me back"]}
+    late = {"label": "delivery", "texts": ["late"]}
+    reply = [{"1": refund, "2": late, "doubtful": []}] if groups == "one object" else [refund, late]
+    parsed = parse_samples(json.dumps(reply), ALLOWED)
+    assert [s.label for s in parsed.samples] == ["refund", "refund", "delivery"]
+    assert parsed.faults == ()
+
+
 @pytest.mark.parametrize(
     ("item", "reason"),
     [

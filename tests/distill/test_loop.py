@@ -55,7 +55,7 @@ class FakeAssessment:
 class FakeWriter:
     """Brings back two texts a round, or does what it is told to do in a round."""
 
-    exhausted = ""
+    exhausted = trouble = ""
 
     def __init__(self, **instead: Any) -> None:
         self._instead = instead

@@ -68,6 +68,27 @@ def test_answers_of_pgkd_label_and_a_price_will_do(
         told(run_folder, "--data", data, "--answers", out)
 
 
+def test_rows_of_the_run_judge_no_cascade(run_folder: Path, data: Path, tmp_path: Path) -> None:
+    own = write(tmp_path / "own.csv", 20)
+    mixed = tmp_path / "mixed.csv"
+    rows = data.read_text(encoding="utf-8"), own.read_text(encoding="utf-8")
+    mixed.write_text(rows[0] + rows[1].partition("\n")[2], encoding="utf-8")
+    answers = tmp_path / "answers.csv"
+    run("label", mixed, "--out", answers, "--examples", data, "--shots", 0, "--teacher", "fake")
+    for path in (run_folder, run_folder / "export" / "onnx-int8"):
+        found = told(path, "--data", mixed, "--answers", answers)
+        assert found["rows"] == 20
+        assert found["left_out"] == {"training rows": 80}
+    ledger = tmp_path / "calls.sqlite"
+    told(run_folder, "--data", mixed, "--ledger", ledger)
+    with Ledger(ledger) as books:
+        assert len(list(books.calls())) == 20  # nobody pays for the others
+    printed = run("cascade", run_folder, "--data", mixed, "--answers", answers)
+    assert "80 rows of the file are the run's own and are left out" in printed
+    with pytest.raises(DataError, match=r"80 of 80 rows .* are the run's own .* none is left"):
+        run("cascade", run_folder, "--data", own, "--ledger", ledger)
+
+
 def test_a_bare_export_needs_a_teacher_and_a_place(export_folder: Path, data: Path) -> None:
     with pytest.raises(ConfigError, match="give --config"):
         run("cascade", export_folder, "--data", data)

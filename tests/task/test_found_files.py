@@ -203,6 +203,18 @@ def test_parquet_uses_the_names_that_datasets_wrote(tmp_path: Path) -> None:
     assert read_texts(tmp_path / "hub.parquet") == ["x", "y", "z"]
 
 
+def test_a_class_number_without_a_name_stays_a_number(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    feature = {"names": ["no", "yes"], "_type": "ClassLabel"}
+    metadata = json.dumps({"info": {"features": {"label": feature}}})
+    table = pyarrow.table({"text": ["x", "y", "z"], "label": [1, 7, -2]})
+    table = table.replace_schema_metadata({"huggingface": metadata})
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+    assert cells(tmp_path / "rows.parquet")[0] == [("x", "yes"), ("y", 7), ("z", -2)]
+
+
 @pytest.mark.parametrize("metadata", [b"{", b"[]", b'{"info": {"features": {"label": {}}}}'])
 def test_other_metadata_of_parquet_is_no_error(tmp_path: Path, metadata: bytes) -> None:
     import pyarrow

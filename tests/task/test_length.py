@@ -37,11 +37,12 @@ def test_a_few_long_words_do_not_change_the_unit() -> None:
     assert LengthTarget.of([ENGLISH] * 8 + [BLOB] * 2).unit == "words"
 
 
-def test_an_answer_in_chinese_has_room_and_is_asked_for_in_characters() -> None:
-    length = LengthTarget.of([CHINESE] * 5)
-    assert answer_tokens(4, length) > 4 * len(CHINESE)
+@pytest.mark.parametrize("text", [CHINESE, CHINESE * 4])  # a bound of so many words has no room
+def test_an_answer_in_chinese_has_room(text: str) -> None:
+    length = LengthTarget.of([text] * 5)
+    assert answer_tokens(4, length) > 4 * len(text)
     request = Writing(length).request("r1-0001", "", "", ("a", "b"), 4)
-    assert request.sampling.max_tokens > 4 * len(CHINESE)
+    assert request.sampling.max_tokens > 4 * len(text)
 
 
 @pytest.mark.parametrize("text", [BLOB, f"error {BLOB} at line 7", CHINESE * 900])

@@ -335,6 +335,14 @@ def test_an_answer_that_is_none_is_unavailability(
     fails(teacher, TeacherUnavailableError)
 
 
+def test_what_is_no_json_is_shown(server: Server, teacher: Teacher, provider: Provider) -> None:
+    """A page to log in, or a stream that nobody asked for: its beginning says more than a byte."""
+    server.answer(200, f"<html>Log in to the \x1b[2J WiFi{provider.secret}</html>".encode())
+    told = str(fails(teacher, TeacherUnavailableError))
+    if provider.make is not bedrock:  # its SDK tells what it could not read
+        assert "sent no JSON, but '<html>Log in to the \\x1b[2J WiFi[key]</html>'" in told
+
+
 @pytest.mark.parametrize("which", range(3))
 def test_an_answer_of_a_wrong_shape_is_unavailability(
     server: Server, teacher: Teacher, provider: Provider, which: int

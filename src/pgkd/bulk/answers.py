@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError
+from pgkd.files import with_name
 from pgkd.task.formulas import disarmed
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ def partial_of(path: Path) -> Path:
 def write_answers(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a file of answers, a value for each column; it appears only when it is whole."""
     partial = partial_of(path)
-    with partial.open("wb") as file:
-        file.write(header(path.suffix, columns))
-        for row in rows:
-            file.write(lines(path.suffix, columns, [row]))
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(header(path.suffix, columns))
+            for row in rows:
+                file.write(lines(path.suffix, columns, [row]))
+        partial.replace(path)
+    except OSError as error:
+        raise with_name(error, path) from None
 
 
 def header(suffix: str, columns: Sequence[str]) -> bytes:

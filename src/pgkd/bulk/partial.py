@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from pgkd.bulk.answers import partial_of
@@ -120,7 +120,8 @@ class PartialFile:
 
     def _close(self) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what could not be written was told when it was
+                self._file.close()
 
 
 def _journal_of(out: Path) -> Path:

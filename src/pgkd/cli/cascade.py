@@ -53,8 +53,10 @@ def cascade(
     """Accuracy and cost of a cascade by its threshold, on labelled rows.
 
     The teacher is asked as `pgkd serve --cascade-below` asks it, into the same ledger: run it again
-    after it was cut off, and what was answered is not asked again.
+    after it was cut off, and what was answered is not asked again. Rows that are the run's own, to
+    train or to validate, are left out.
     """
+    from pgkd.cli.judged_rows import left_to_judge
     from pgkd.evaluation import cascade_curve
     from pgkd.serving import load
     from pgkd.serving.manifest import find_export
@@ -62,19 +64,22 @@ def cascade(
 
     student = load(find_export(path), threads=None)
     texts, labels = read_rows(data, text_column, label_column, classes=student.classes)
+    left, own = left_to_judge(path, data, texts)
+    others, labels = [texts[i] for i in left], [labels[i] for i in left]
     if answers is not None:
-        found, paid = _read(answers, texts), _price_beside(answers)
+        given = _read(answers, texts)
+        found, paid = [given[i] for i in left], _price_beside(answers)
     else:
         settings = config_of(
             path, config,
             budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls,
         )  # fmt: skip
-        found, paid = _ask(path, texts, settings, ledger)
+        found, paid = _ask(path, others, settings, ledger)
     curve = cascade_curve(
-        student.predict_proba(texts), labels, student.classes, found,
+        student.predict_proba(others), labels, student.classes, found,
         usd_per_call=paid if usd_per_call is None else usd_per_call, seed=seed,
     )  # fmt: skip
-    _tell(curve, path, data, labels, found, as_json=as_json)
+    _tell(curve, path, data, labels, found, own, as_json=as_json)
 
 
 def config_of(path: Path, config: Path | None, **budget: Any) -> Config:
@@ -166,6 +171,7 @@ def _tell(
     data: Path,
     labels: Sequence[str],
     answers: Sequence[str | None],
+    own: dict[str, int] | None,
     *,
     as_json: bool,
 ) -> None:
@@ -179,6 +185,7 @@ def _tell(
                 "export": str(path),
                 "data": str(data),
                 "rows": len(labels),
+                **({} if own is None else {"left_out": own}),
                 "teacher": {"accuracy": right / len(labels), "unanswered": unanswered},
                 "curve": [point.to_json() for point in curve],
             }
@@ -188,6 +195,8 @@ def _tell(
     title = f"Cascade on {len(labels)} rows of {data}, 95% intervals"
     print_rows(title, header, [_row(point) for point in curve])
     shell = console()
+    if left_out := sum((own or {}).values()):
+        shell.print(f"{left_out} rows of the file are the run's own and are left out.")
     shell.print(f"The teacher alone: {right / len(labels):.3f}; {unanswered} rows unanswered.")
     shell.print(
         "'Of what is kept' is the student's accuracy where it answers: what --abstain-below gives."

@@ -22,6 +22,7 @@ _EXTRAS = {
     "train": ("torch", "transformers", "accelerate"),
     "data": ("datasets", "pyarrow"),
 }
+_ENDS = {"length": ", cut off at its bound of tokens", "refusal": ", but is a refusal"}
 
 
 def doctor(
@@ -105,8 +106,8 @@ def _answered(teacher: Teacher) -> dict[str, Any]:
     sampling = Sampling(max_tokens=asked.sampling.max_tokens, seed=0)
     reply: Reply = teacher.complete(replace(asked, sampling=sampling, purpose="doctor"))
     if read_labels([reply], classes, scored=False)[0].label is None:
-        cut = ", cut off at its bound of tokens" if reply.finish_reason == "length" else ""
-        return {"error": f"its answer names no class that was offered{cut}: {reply.text[:300]!r}"}
+        how = _ENDS.get(reply.finish_reason, "")
+        return {"error": f"its answer names no class that was offered{how}: {reply.text[:300]!r}"}
     return {"model": reply.model, "answer": reply.text, "seconds": round(reply.seconds, 2)}
 
 

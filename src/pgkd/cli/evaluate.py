@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgkd.errors import DataError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -46,6 +44,7 @@ def evaluate(
     Rows that are the run's own, to train or to validate, are left out.
     """
     from pgkd.cli.console import console, print_json
+    from pgkd.cli.judged_rows import left_to_judge
     from pgkd.distill import RunFolder
     from pgkd.distill.run_files import fitting_together
     from pgkd.evaluation import judge_students, time_student
@@ -54,7 +53,8 @@ def evaluate(
     students = _students(run)
     classes = next(iter(students.values())).classes
     texts, labels = read_rows(data, text_column, label_column, classes=classes)
-    texts, labels, own = _others(run, data, texts, labels)
+    left, own = left_to_judge(run, data, texts)
+    texts, labels = [texts[i] for i in left], [labels[i] for i in left]
     report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
     if own is not None:
         report["left_out"] = own
@@ -71,34 +71,6 @@ def evaluate(
         print_json(report)
     else:
         _print(report, per_class=per_class)
-
-
-def _others(
-    path: Path, data: Path, texts: list[str], labels: list[str]
-) -> tuple[list[str], list[str], dict[str, int] | None]:
-    """Rows that are none of the run's own, and how many are; None where there is no run to ask.
-
-    Raises:
-        DataError: all are the run's own.
-    """
-    from pgkd.cli.console import console
-    from pgkd.distill import RunFolder
-    from pgkd.distill.own_rows import counted, own_rows, run_around
-
-    folder = run_around(path)
-    if folder is None:
-        return texts, labels, None
-    found = own_rows(RunFolder.open(folder), texts)
-    own = counted(found)
-    if not own:
-        return texts, labels, own
-    kinds = " and ".join(f"{count} {kind}" for kind, count in own.items())
-    told = f"{sum(own.values())} of {len(texts)} rows of {data} are the run's own ({kinds})"
-    if all(found):
-        raise DataError(f"{told}, and none is left to judge by: give rows that it has not seen.")
-    console(stderr=True).print(f"warning: {told} and are left out")
-    left = [i for i, kind in enumerate(found) if kind is None]
-    return [texts[i] for i in left], [labels[i] for i in left], own
 
 
 def _students(path: Path) -> dict[str, Student]:

@@ -110,7 +110,7 @@ def read_json(reply: str, limits: Limits | None = None) -> Any:
     """The last JSON object of a reply; None where it holds none, or is too long."""
     if len(reply) > (limits or Limits()).reply_characters:
         return None
-    found = [data for data in json_values(reply) if isinstance(data, dict)]
+    found = objects(reply)
     return found[-1] if found else None
 
 
@@ -153,13 +153,20 @@ def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
     lists = [data for data in whole if isinstance(data, list)] if start[0] == "[" else []
     for data in reversed(lists):
         if len(whole) == 1 or any(isinstance(item, dict) for item in data):
-            return data, (), None
+            return list(_spread(data)), (), None
     salvaged = list(_salvage(answer))
     if salvaged or not whole:
         detail = f"the JSON breaks off or is damaged after {len(salvaged)} samples"
         return salvaged, (), Fault(None, Reason.CUT_OFF, detail, reply[-_RAW:])
     detail = "the JSON has no list of texts"
     return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
+
+
+def _spread(items: list[Any]) -> Iterator[Any]:
+    """Items of a list, in which an object may hold several, as that of a whole reply does."""
+    for item in items:
+        inner = _samples(item) if isinstance(item, dict) else None
+        yield from [item] if inner is None else inner
 
 
 def _at_the_bound(fault: Fault) -> Fault:

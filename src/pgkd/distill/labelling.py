@@ -141,6 +141,7 @@ class PoolWriter(Writer):
         if given.label is None:
             drop = Drop(Sample(text.text, "", 0), Reason.NO_LABEL, f"{text.id}, asked once")
             self._run.record_dropped(ask.id, (), (drop,))
+            self._unused(drop.reason, text.text)
         else:
             parents = tuple(row.id for row in ask.shown)
             origin = Origin(number, ask.id, parents, labelled=True, confidence=given.confidence)

@@ -48,6 +48,7 @@ def distill(
                 kept = writer.verify(writer.write(number, asks), student)  # noqa: F821
                 if not kept:
                     stopped_by = "budget" if writer.exhausted else "nothing usable"
+                    detail = writer.exhausted or writer.trouble
                     break
                 written += kept
             hooks.on_training(number)

@@ -37,7 +37,7 @@ def counted(found: Sequence[str | None]) -> dict[str, int]:
 
 
 def run_around(path: Path) -> Path | None:
-    """The run that a path is, or that a student's folder lies in; None where there is none."""
+    """The run that a path is, or that a student or an export lies in; None where there is none."""
     for folder in (path, path.resolve().parent.parent):
         if (folder / "config.yaml").exists():
             return folder

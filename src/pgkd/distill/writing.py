@@ -17,6 +17,7 @@ from pgkd.curation import (
     repair_request,
 )
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError, TeacherError
+from pgkd.quoting import shown
 from pgkd.task import Example, Origin
 from pgkd.teacher.base import Reply
 from pgkd.teacher.patient import with_breaker
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pgkd.guidance.asking import Ask
     from pgkd.student import Student
     from pgkd.teacher.base import Request, Teacher
+
+_SHOWN = 200  # characters of what could not be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Writer:
         self._repairs = repairs
         self.exhausted = ""
         """What the budget said when it was used up; empty before."""
+        self.trouble = ""
+        """What was wrong with the last answer of which nothing could be used, or not all."""
 
     def describe(self, request: Request) -> str:
         """What the teacher says the texts of the task are; empty where it says nothing usable.
@@ -111,7 +116,9 @@ class Writer:
         with closing(answers) as exchanges:
             for ask, exchange in zip(asks, exchanges, strict=True):
                 self._note(exchange.first)
-                if isinstance(exchange.first, Reply):
+                if isinstance(exchange.first, TeacherError):
+                    self.trouble = str(exchange.first)
+                else:
                     kept += self._keep(number, ask, exchange.first, exchange.parsed)
                     self._note(exchange.last)
         return kept
@@ -211,8 +218,15 @@ class Writer:
         self._run.record_dropped(ask.id, parsed.faults, curation.dropped)
         numbered = [row for i, row in enumerate(ask.shown, start=1) if i in parsed.doubtful]
         self._run.record_doubts(ask.id, numbered)
+        for drop in curation.dropped:
+            self._unused(drop.reason, drop.sample.text)
+        for fault in parsed.faults:
+            self._unused(fault.detail, fault.raw)
         dropped = len(parsed.faults) + len(curation.dropped)
         self._hooks.on_curated(ask, len(curation.kept), dropped)
+
+    def _unused(self, why: str, what: str) -> None:
+        self.trouble = f"{why}: '{shown(what, _SHOWN)}'"
 
 
 def _labels(parsed: Parsed) -> list[str]:

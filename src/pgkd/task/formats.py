@@ -173,11 +173,17 @@ def dataset_folder(path: Path) -> Table:
 def _named(record: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
     """A record with class names; `datasets` writes -1 where a row has no label."""
     names = {
-        column: None if record[column] in (None, -1) else of[record[column]]
-        for column, of in classes.items()
-        if column in record
+        column: _name(record[column], of) for column, of in classes.items() if column in record
     }
     return {**record, **names}
+
+
+def _name(number: Any, names: list[str]) -> Any:
+    """A class by its number; what is the number of none stays as it is."""
+    if number == -1:
+        return None
+    known = isinstance(number, int) and 0 <= number < len(names)
+    return names[number] if known else number
 
 
 READERS: dict[str, _Reader] = {

@@ -66,10 +66,15 @@ def refusals() -> Refusals:
 
 
 def text_of(message: Any) -> str | None:
-    """The text of an answer, joined where it comes in parts; None where there is none."""
+    """The text of an answer, joined where it comes in parts; None where there is none.
+
+    Of a refusal, its words: they tell people why there is no answer.
+    """
     content = getattr(message, "content", None)
     if not isinstance(content, list):
-        return None if message is None else content or ""
+        refusal = getattr(message, "refusal", None)
+        told = refusal if isinstance(refusal, str) else ""
+        return None if message is None else content or told
     texts = [
         part.text
         for part in content

@@ -319,7 +319,8 @@ def _nothing_read(n: int, replies: Sequence[Reply | None]) -> str:
         return f"{message} It refused them all."
     if last.finish_reason == "length":
         message += " Its replies are cut off at their bound of tokens: raise teacher.max_tokens."
-    return f"{message} One reply: {' '.join(last.text.split())[:_SHOWN]!r}"
+    refused = ", a refusal" if last.finish_reason == "refusal" else ""
+    return f"{message} One reply{refused}: {' '.join(last.text.split())[:_SHOWN]!r}"
 
 
 def _answered(reply: Reply | None, taxonomy: Taxonomy) -> Labelled:

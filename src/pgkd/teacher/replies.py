@@ -62,11 +62,12 @@ def json_values(reply: str) -> list[Any]:
 
 
 def objects(reply: str, *keys: str) -> list[dict[str, Any]]:
-    """The JSON objects of a reply that have one of these keys; those in a bare list, too."""
+    """The JSON objects of a reply, those in a bare list too; with keys, that have one of them."""
     flat: list[Any] = []
     for value in json_values(reply):
         flat += value if isinstance(value, list) else [value]
-    return [each for each in flat if isinstance(each, dict) and any(key in each for key in keys)]
+    found = [each for each in flat if isinstance(each, dict)]
+    return [each for each in found if not keys or any(key in each for key in keys)]
 
 
 def _embedded(text: str) -> list[Any]:

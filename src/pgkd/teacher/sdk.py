@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pgkd.errors import ConfigError, TeacherUnavailableError
 from pgkd.extras import require
+from pgkd.quoting import shown
 from pgkd.teacher.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of, parsed
 from pgkd.teacher.quiet import Quiet
 from pgkd.teacher.refusals import AdaptingTeacher, may_think
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-
+_SHOWN = 100  # characters of an answer that is no JSON
 # httpx and httpx2, and what these rest on: it logs the headers of every answer.
 _LOGGERS = tuple(
     f"{package}{name}"
@@ -67,13 +68,17 @@ class SdkTeacher(AdaptingTeacher):
         self._timeout = timeout
         self._http = http_of(self._sdk)
         self._tls = self._http.create_ssl_context()  # once: it reads hundreds of certificates
-        self._client = getattr(self._sdk, self.client_class)(
-            api_key=key or "none",
-            base_url=base_url,
-            timeout=timeout,
-            max_retries=max_retries,
-            http_client=guarded_client(self._sdk, timeout, tls=self._tls),
-        )
+        try:
+            self._client = getattr(self._sdk, self.client_class)(
+                api_key=key or "none",
+                base_url=base_url,
+                timeout=timeout,
+                max_retries=max_retries,
+                http_client=guarded_client(self._sdk, timeout, tls=self._tls),
+            )
+        except self._http.InvalidURL as error:
+            where = "base_url" if base_url else f"{self.name.upper()}_BASE_URL"
+            raise ConfigError(f"{where} is no address: {error}.") from None
         self._clients = [self._client]
         self._idle = deque(self._clients)
         self.biller = str(self._client.base_url)
@@ -100,7 +105,12 @@ class SdkTeacher(AdaptingTeacher):
         def post() -> Any:
             with self._lent() as client:
                 response = client.post(path, body=payload, cast_to=self._http.Response)
-            return parsed(response.content)
+            try:
+                return parsed(response.content)
+            except (ValueError, RecursionError):
+                body = self._endpoint.redacted(response.content.decode("utf-8", "replace"))
+                told = f"{self._endpoint} sent no JSON, but '{shown(body.strip(), _SHOWN)}'."
+                raise TeacherUnavailableError(told) from None
 
         return self._answer(post, {})
 

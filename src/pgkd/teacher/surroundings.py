@@ -37,7 +37,7 @@ def check_surroundings(base_url: str | None) -> None:
             raise ConfigError(f"{variable} names {path}, which is not there. Mend or unset it.")
     if path := os.environ.get("SSL_CERT_FILE"):
         try:
-            ssl.create_default_context(cafile=path)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
         except OSError as error:
             raise ConfigError(f"SSL_CERT_FILE: no certificates in {path}: {error}") from None
 
