@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pgkd.task import Task
 
 Option = typer.Option
 _STATUS = {"teacher failed": 1, "nothing usable": 1, "interrupted": 130}
@@ -95,7 +98,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
     for warning in task.warnings:
         out.print(f"warning: {warning}")
     out.print(
-        f"{len(task.train)} training and {len(task.validation)} validation rows, "
+        f"{_rows(task)}, "
         f"{len(task.taxonomy)} classes; teacher {settings.teacher.provider}, "
         f"student {settings.student.kind}"
     )
@@ -118,3 +121,9 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
         out.print(f"Report: {write_report(distiller.run_)}")
     if code := _STATUS.get(distiller.outcome_.stopped_by):
         raise typer.Exit(code)
+
+
+def _rows(task: Task) -> str:
+    if task.validation:
+        return f"{len(task.train)} training and {len(task.validation)} validation rows"
+    return f"{len(task.train)} labelled rows, cross-validated"

@@ -197,7 +197,9 @@ class RunDisplay(Hooks):
             f"last (round {rounds[-1].number})": rounds[-1],
         }
         print_rows(
-            "On the validation rows",
+            judged_on(
+                rounds[0].assessment.validation.n, held_out=not rounds[0].assessment.cross_validated
+            ),
             ("", "texts", "accuracy", "macro F1", "log loss"),
             [(name, *_figures(finished)) for name, finished in shown.items()],
         )
@@ -218,6 +220,11 @@ def _figures(finished: Round) -> tuple[str, ...]:
         f"{metrics.macro_f1:.3f}",
         f"{metrics.log_loss:.3f}",
     )
+
+
+def judged_on(n: int, *, held_out: bool) -> str:
+    """Which rows figures of a run are of."""
+    return f"On {n} validation rows" if held_out else f"Cross-validated on {n} labelled rows"
 
 
 def estimate_line(estimate: Estimate) -> str:
@@ -246,7 +253,8 @@ def round_line(finished: Round) -> str:
     if finished.number:
         line += f"kept {finished.kept} of {finished.asked} texts; "
         line += _weights(finished.assessment)
-    line += f"validation accuracy {accuracy}, macro F1 {macro_f1}, log loss {log_loss}"
+    judged = "cross-validated" if finished.assessment.cross_validated else "validation"
+    line += f"{judged} accuracy {accuracy}, macro F1 {macro_f1}, log loss {log_loss}"
     if finished.number:
         verdict = finished.verdict
         line += f"; loss {verdict.change:+.3f} ± {verdict.standard_error:.3f}"

@@ -38,6 +38,8 @@ def retrain(
 
 def _print(run: Path, found: Retrained) -> None:
     from pgkd.cli.console import console, print_rows
+    from pgkd.cli.progress import judged_on
+    from pgkd.distill import RunFolder
 
     shell = console()
     told = ", ".join(f"{count} {kind}" for kind, count in found.decisions.items())
@@ -51,8 +53,9 @@ def _print(run: Path, found: Retrained) -> None:
         for name, m in (("the run's best student", found.before), ("trained again", found.after))
     ]
     print_rows(
-        f"On the {found.after.n} validation rows", ("", "accuracy", "macro F1", "log loss"), figures
-    )
+        judged_on(found.after.n, held_out=bool(RunFolder.open(run).task().validation)),
+        ("", "accuracy", "macro F1", "log loss"), figures,
+    )  # fmt: skip
     change, error = found.verdict.change, found.verdict.standard_error
     says = "would keep it" if found.verdict.keep else "would not keep it: it is worse"
     shell.print(f"Loss {change:+.3f} ± {error:.3f}; the rule that compares rounds {says}.")

@@ -27,7 +27,7 @@ class Assessment:
     """What is known of a student after a round.
 
     Attributes:
-        validation: metrics on the validation rows.
+        validation: metrics on the validation rows; where there are none, those out of fold.
         out_of_fold: metrics on the training rows, from students that did not see them.
         mined: the training rows, sorted by what those students say of them.
         losses: shape (n_judged,), the loss of each judged real row in nats, the same rows in the
@@ -43,6 +43,11 @@ class Assessment:
     losses: NDArray[np.float64]
     written_weight: float | None = None
     labelled_weight: float | None = None
+
+    @property
+    def cross_validated(self) -> bool:
+        """Whether no rows are held out for validation."""
+        return self.validation is self.out_of_fold
 
 
 class Guide(Protocol):

@@ -186,6 +186,7 @@ class Views:
             "name": name,
             "job": job,
             "found": seen.run.read_json("reviewed.json") if done else None,
+            "held_out": bool(seen.about.validation),
             "goes_on": seen.run.is_running(),
         }
 
