@@ -82,7 +82,14 @@ def test_the_package_runs_as_a_module() -> None:
 
 def test_distill_shows_round_zero_best_and_last(data: Path, tmp_path: Path) -> None:
     printed = distil(data, tmp_path / "run")
-    for part in ("before the teacher (round 0)", "best (round", "last (round 2)"):
+    assert "labelled rows, cross-validated, " in printed
+    assert "validation" not in printed.replace("cross-validat", "")
+    for part in (
+        "Cross-validated on",
+        "before the teacher (round 0)",
+        "best (round",
+        "last (round 2)",
+    ):
         assert part in printed
 
 
