@@ -201,10 +201,6 @@ class GuidanceConfig(Section):
     mined: int = Field(
         default=16, ge=0, description="paper: correct, wrong and hard rows, each this many"
     )
-    report: bool = Field(default=True, description="paper: show the student's report")
-    hard_negatives: bool = Field(
-        default=True, description="paper: show the mistakes of which the student is surest, apart"
-    )
     instructions: str = Field(
         default="",
         max_length=4000,
