@@ -50,13 +50,15 @@ from pgkd.task import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pgkd.guidance.choosing import Choice
 
 SETS = ("trec6", "banking77", "huffpost41_skew", "stackoverflow20", "clinc150", "goemotions")
 USED = 5500  # rows of a training file
 LABELLED, HELD, POOL = 100, 1300, 4000
 TEST_ROWS, AUDITED = 2000, 32
-CHOICES = {"random": RandomChoice, "guided": GuidedChoice}
+CHOICES: dict[str, Callable[[int], Choice]] = {"random": RandomChoice, "guided": GuidedChoice}
 TOLD = (160, 320, 480, 640)  # numbers of random labels in the table
 _SAME = 1e-9
 
@@ -134,7 +136,7 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         if number == args.rounds:
             break
         seen = [row.text for row in (*task.train, *known)]
-        chosen = choose(student, [text.text for text in left], seen, None, args.samples)
+        chosen = choose(student, [text.text for text in left], seen, args.samples)
         for text in (left[i] for i in chosen):
             label, sure = label_of[text.id]
             origin = Origin(number + 1, "question", labelled=True, confidence=sure)

@@ -295,7 +295,7 @@ def choice_of(config: Config) -> Choice:
     """The way to choose among the texts of a pool that a config describes."""
     if config.pool.choice == "random":
         return RandomChoice(config.seed)
-    return GuidedChoice(config.seed, by_need=config.pool.choice == "needs")
+    return GuidedChoice(config.seed)
 
 
 def label_asking_of(
