@@ -6,6 +6,9 @@ training file that were not drawn (`--judge held`); the test file is read by `--
 the choice is made. A cell that is in the results already is not run again, and a student that was
 trained once is kept in `--students` and only judged again.
 
+`alone` is `frozen` without the class names as training texts, `lr` scikit-learn's logistic
+regression on the same features.
+
     python benchmarks/recipes.py --data trec6 banking77 --arms frozen finetune --seeds 0
     python benchmarks/recipes.py --judge test --arms lr frozen auto static
     make bench-setfit
@@ -23,13 +26,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lines import Lines
-from round0 import trained, undrawn
 
 from pgkd.evaluation import draw_rows, evaluate
+from pgkd.guidance import try_class_list
 from pgkd.student import load_student, make_student
 from pgkd.student.encoders import load_encoder
-from pgkd.task import Task, load_task, read_rows
+from pgkd.task import Task, load_task, read_rows, stratified_folds
 from pgkd.weights import ensure
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.student import Student
+    from pgkd.task import Example
 
 HERE = Path(__file__).parent
 SETS = (
@@ -47,6 +50,39 @@ SETS = (
 ENCODER = "all-minilm-l6-v2"
 MAX_LENGTH = 128
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+class Lines:
+    """A file of results that grows by a line as soon as a cell is measured.
+
+    Args:
+        path: the file; it may be missing.
+        key: fields that tell the cells apart.
+
+    Attributes:
+        all: every line, those of earlier runs first.
+    """
+
+    def __init__(self, path: Path, key: Sequence[str]) -> None:
+        self._path, self._key = path, tuple(key)
+        told = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.all: list[dict[str, Any]] = [json.loads(line) for line in told]
+        self._cells = {self._cell(line) for line in self.all}
+
+    def __contains__(self, cell: tuple[Any, ...]) -> bool:
+        """Has this cell been measured?"""
+        return cell in self._cells
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Write down what was measured."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.all.append(line)
+        self._cells.add(self._cell(line))
+
+    def _cell(self, line: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(line[name] for name in self._key)
 
 
 @dataclass(frozen=True)
@@ -84,7 +120,7 @@ def main() -> None:
                 line |= run(args, cell, arm)
                 print(json.dumps(line), flush=True)
                 lines.add(line)
-    print_table([line for line in lines.all if line["judge"] == args.judge])
+    print_table([x for x in lines.all if x["judge"] == args.judge and x["arm"] in args.arms])
 
 
 def arguments() -> argparse.Namespace:
@@ -152,15 +188,42 @@ def student(args: argparse.Namespace, cell: Cell, arm: str) -> tuple[Student, fl
         return load_student(folder), json.loads(took.read_text(encoding="utf-8"))["cpu_s"]
     kind, settings = arm, {}
     if arm not in ("static", "linear"):
+        recipe = "frozen" if arm == "alone" else arm
         kind = "encoder"
-        settings = {"recipe": arm, "threads": args.threads, "max_length": MAX_LENGTH}
+        settings = {"recipe": recipe, "threads": args.threads, "max_length": MAX_LENGTH}
     started = time.process_time()
     made = make_student(kind, cell.task.taxonomy.names, seed=cell.seed, **settings)
-    trained(made, cell.task, cell.seed)
+    trained(made, cell.task, cell.seed, class_names=arm != "alone")
     seconds = time.process_time() - started
     made.save(folder)
     took.write_text(json.dumps({"cpu_s": seconds, "tuning": made.tuning}), encoding="utf-8")
     return made, seconds
+
+
+def trained(
+    student: Student, task: Task, seed: int, *, class_names: bool = True
+) -> tuple[Example, ...]:
+    """Tune and train a student as round 0 of the loop does.
+
+    Returns:
+        The class names that were trained as texts, where that helps; none if not `class_names`.
+    """
+    texts, labels = [row.text for row in task.train], [row.label for row in task.train]
+    student.tune(texts, labels, seed=seed)
+    names: tuple[Example, ...] = ()
+    if class_names:
+        folds = stratified_folds(labels, 5, seed)
+        names = try_class_list(student, task.train, task.taxonomy, folds).texts
+    rows = [*task.train, *names]
+    student.fit([row.text for row in rows], [row.label for row in rows])
+    return names
+
+
+def undrawn(file: Path, task: Task) -> list[tuple[str, str]]:
+    """Texts and labels of the training file that the task does not hold, in their order."""
+    drawn = {row.text for row in (*task.train, *task.validation)}
+    pairs = zip(*read_rows(file, "text", "label", classes=task.taxonomy.names), strict=True)
+    return [(text, label) for text, label in pairs if text not in drawn]
 
 
 def logistic_regression(cell: Cell) -> NDArray[np.float64]:
@@ -215,7 +278,8 @@ def print_table(lines: Sequence[dict[str, Any]]) -> None:
     for measure in ("accuracy", "macro_f1", "cpu_s"):
         values: dict[tuple[str, str], list[float]] = defaultdict(list)
         for line in lines:
-            values[line["data"], line["arm"]].append(line[measure])
+            if line[measure] is not None:
+                values[line["data"], line["arm"]].append(line[measure])
         print(f"\n| {measure} | {' | '.join(arms)} |\n|---|{'---|' * len(arms)}")
         digits = 0 if measure == "cpu_s" else 3
         for name in dict.fromkeys(line["data"] for line in lines):

@@ -6,7 +6,9 @@ The same int8 export of a student of the helpdesk rows, one process a core each:
   holds, and on as many as the server took together
 - pgkd: `pgkd serve`
 - apart: the same without micro-batching: every request is predicted by itself
-- minimal: FastAPI and onnxruntime by hand (`server_rivals.py`)
+- minimal: FastAPI and onnxruntime by hand, what somebody who knows these libraries writes in half
+  an hour: the same graph on one thread a worker, the same tokenizer, texts padded to the longest of
+  the request, a worker of uvicorn a core, a plain `def` endpoint, run in FastAPI's pool of threads
 
 1, 8 and 64 clients ask one text or 16 at a time, and again as soon as they are answered
 (`load.py`). The generator shares the cores with what it measures. Hence two figures of each: texts
@@ -16,11 +18,20 @@ repetition, and their median with least and most is told.
 
     python benchmarks/server.py
     python benchmarks/server.py --budgets 384 768 3072    # tokens of a turn; 1536 is the default
+    python benchmarks/server.py --soak 10
+
+`--soak` asks `pgkd serve` for twice what it can do, for so many minutes. What it can do is measured
+first, in a closed loop. Then requests of one and of 16 texts leave whether it keeps up or not
+(`load.py`, an open loop that follows what the machine lets the server do). Expected is: no answer
+but 200 and 503 with Retry-After, every answer the one of the predictor, none missing, every process
+there from the start to the end, and memory that does not grow after two minutes. The exit status
+tells.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import multiprocessing
@@ -30,12 +41,17 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydantic
 
 import pgkd
 from pgkd.distill.provenance import environment
@@ -44,8 +60,11 @@ from pgkd.task import read_rows
 from serving import machine, sample_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from multiprocessing.connection import Connection
+
+    from fastapi import FastAPI
+    from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
 HELPDESK = HERE.parent / "examples" / "helpdesk"
@@ -55,6 +74,14 @@ PGKD, APART, MINIMAL = "pgkd", "apart", "minimal"
 BARE, BARE_TURNS = "bare", "bare, in the server's turns"
 TARGETS = ((PGKD, BARE_TURNS, 0.85), (PGKD, MINIMAL, 1.3))
 TARGET_CLIENTS = 64
+RIVAL = "rival"  # first argument of a process that serves
+_EXPORT = "BENCHMARK_EXPORT"
+_ROOM = 4096  # texts that may wait: connections fall unevenly on workers, and none is to be refused
+_SAMPLE_SECONDS = 5.0
+_SETTLED = 120.0  # seconds after which memory is expected to stay as it is
+_GROWTH = 1.05  # times the memory of then, at most
+_CLIENTS = 400  # connections: more than the server takes texts of
+_START = "from pgkd.cli import main; main()"
 _TICKS = os.sysconf("SC_CLK_TCK")
 Figures = dict[str, float]
 
@@ -68,10 +95,16 @@ def main() -> None:
     add("--clients", type=int, nargs="*", default=CLIENTS, help="at once; the aims are for 64")
     add("--export", type=Path, help="an export to serve; default: one of the helpdesk rows")
     add("--budgets", type=int, nargs="*", default=[], help="other tokens of a turn to try")
-    add("--out", type=Path, default=HERE / "results" / "server.json", help="JSON to write")
+    add("--soak", type=float, metavar="MINUTES", help="ask twice what it can do, and nothing else")
+    add("--out", type=Path, default=HERE / "results" / "server.json", help="JSON to add to")
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = args.export or made_export(Path(stack.enter_context(TemporaryDirectory())))
+        if args.soak:
+            found = soak(folder, args.soak * 60)
+            store(args.out, {"soak": found})
+            print(json.dumps({k: v for k, v in found.items() if k != "memory_mb"}, indent=2))
+            sys.exit(0 if found["held"] else 1)
         budgets = [f"budget={tokens}" for tokens in args.budgets]
         servers = [
             stack.enter_context(started(name, folder)) for name in (PGKD, APART, MINIMAL, *budgets)
@@ -88,9 +121,14 @@ def main() -> None:
         "cases": {name: summarised(found) for name, found in runs.items()},
         "targets": targets(runs),
     }
-    stored = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
-    args.out.write_text(json.dumps({**stored, **report}, indent=2) + "\n", encoding="utf-8")
+    store(args.out, report)
     print(markdown(report))
+
+
+def store(path: Path, report: dict[str, Any]) -> None:
+    """Put figures beside those that a file of results holds already."""
+    stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**stored, **report}, indent=2) + "\n", encoding="utf-8")
 
 
 # --- what is measured ---
@@ -135,9 +173,9 @@ class Served:
 
 @contextlib.contextmanager
 def started(name: str, folder: Path) -> Iterator[Served]:
-    """A server of `server_rivals.py`, once it answers; ended by its own means."""
+    """A server, once it answers; ended by its own means."""
     port = free_port()
-    command = [sys.executable, str(HERE / "server_rivals.py"), name, str(folder), str(port)]
+    command = [sys.executable, str(HERE / "server.py"), RIVAL, name, str(folder), str(port)]
     process = subprocess.Popen(command)
     try:
         wait_for(port, process)
@@ -376,5 +414,230 @@ def _cell(found: dict[str, float] | None) -> str:
     return f"{found['median']:.4g} [{found['least']:.4g}, {found['most']:.4g}]"
 
 
+# --- servers to compare with ---
+
+
+class Question(pydantic.BaseModel):
+    """What the minimal handler is asked."""
+
+    text: str | None = None
+    texts: list[str] | None = None
+
+
+class Prediction(pydantic.BaseModel):
+    """What it answers for a text."""
+
+    label: str
+    probability: float
+
+
+class Answer(pydantic.BaseModel):
+    """What it answers."""
+
+    predictions: list[Prediction]
+
+
+def minimal() -> FastAPI:
+    """The minimal handler; uvicorn calls this in every worker."""
+    import onnxruntime
+    from fastapi import FastAPI
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+
+    from pgkd.serving.manifest import Manifest
+
+    folder = Path(os.environ[_EXPORT])
+    manifest = Manifest.read(folder)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(manifest.max_length or 128)
+    tokenizer.enable_padding()
+    head = load_file(folder / "head.safetensors")
+    app = FastAPI()
+
+    @app.post("/predict")
+    def predict(question: Question) -> Answer:
+        texts = [question.text] if question.text is not None else question.texts or []
+        found = tokenizer.encode_batch(texts)
+        inputs = {
+            "input_ids": np.array([row.ids for row in found], dtype=np.int64),
+            "attention_mask": np.array([row.attention_mask for row in found], dtype=np.int64),
+        }
+        [features] = session.run(None, inputs)
+        scores = features @ head["weights"].T + head["bias"]
+        raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+        rows = raised / raised.sum(axis=1, keepdims=True)
+        best = rows.argmax(axis=1)
+        return Answer(
+            predictions=[
+                Prediction(label=manifest.classes[i], probability=float(row[i]))
+                for i, row in zip(best, rows, strict=True)
+            ]
+        )
+
+    return app
+
+
+class Apart:
+    """Stands for the batcher: every request is predicted by itself, in the order of arrival."""
+
+    full = False
+
+    def __init__(
+        self, predict: Callable[[list[str]], NDArray[np.float64]], **settings: Any
+    ) -> None:
+        self._predict = predict
+        self._thread = ThreadPoolExecutor(1)
+
+    async def predict(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Probabilities of the texts of one request."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._predict, list(texts))
+
+    async def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+
+def change_pgkd(which: str) -> None:
+    """Make `pgkd serve` of this process what `which` says; its workers read this module too."""
+    import pgkd.server.app
+    from pgkd.server.batching import Batcher
+
+    if which == "apart":
+        setattr(pgkd.server.app, "Batcher", Apart)  # noqa: B010  (mypy knows it for a class)
+    elif which.startswith("budget="):
+        settings = Batcher.__init__.__kwdefaults__
+        assert settings is not None
+        settings["budget"] = int(which.removeprefix("budget="))
+
+
+def serve_rival(which: str, export: str, port: int) -> None:
+    """Serve an export as `which` says, in this process and its workers."""
+    if which == "minimal":
+        import uvicorn
+
+        os.environ[_EXPORT] = export
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        uvicorn.run(
+            "server:minimal", factory=True, port=port, workers=CORES, app_dir=str(HERE),
+            log_level="warning", access_log=False,
+        )  # fmt: skip
+    else:
+        from pgkd.server import Limits, serve
+
+        serve(Path(export), port=port, workers=CORES, limits=Limits(waiting=_ROOM))
+
+
+# --- for minutes ---
+
+
+def soak(folder: Path, seconds: float) -> dict[str, Any]:
+    """What happened in so many seconds at twice what the server can do."""
+    questions = [q for pair in zip(questions_of(1), questions_of(16), strict=True) for q in pair]
+    predictor = pgkd.load(folder)
+    expected = [predictor.predict(texts) for texts in questions]
+    port = free_port()
+    command = [sys.executable, "-c", _START, "serve", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command)
+    server = Served("pgkd serve", port, process)
+    try:
+        wait_for(port, process)
+        load(port, 16, 2.0, questions=questions)  # warm
+        plain = load(port, 16, 10.0, questions=questions, expected=expected)
+        capacity = sum(plain["statuses"].values()) / plain["wall_s"]
+        with Memory(server) as memory:
+            seen = load(
+                port, _CLIENTS, seconds, questions=questions, expected=expected, rate=2 * capacity
+            )
+        process.terminate()
+        ended = process.wait(60)
+    finally:
+        process.kill()
+    growth = memory.growth()
+    return {
+        "machine": machine(),
+        "environment": environment(),
+        "minutes": seconds / 60,
+        "capacity_requests_per_s": round(capacity, 2),
+        **seen,
+        "asked_over_answered": round(sum(seen["statuses"].values()) / seen["statuses"]["200"], 3),
+        "exit_status": ended,
+        "memory_growth": growth,
+        "memory_mb": memory.samples,
+        "processes_constant": memory.constant(),
+        "held": held(seen, growth, ended) and memory.constant(),
+    }
+
+
+def held(seen: dict[str, Any], growth: dict[str, float], ended: int) -> bool:
+    """Whether all of it is as expected."""
+    faults = {name: n for name, n in seen["faults"].items() if not name.startswith("not sent")}
+    return (
+        not faults
+        and set(seen["statuses"]) == {"200", "503"}
+        and max(growth.values()) <= _GROWTH
+        and ended == 0
+    )
+
+
+class Memory:
+    """Samples the resident memory of every process of a server, in a thread."""
+
+    def __init__(self, server: Served) -> None:
+        self._server = server
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self.samples: dict[str, list[tuple[float, float]]] = {}
+
+    def __enter__(self) -> Memory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def growth(self) -> dict[str, float]:
+        """Of each process: the most memory of the last fifth over the most until it settled."""
+        found = {}
+        for name, samples in self.samples.items():
+            whole = samples[-1][0]
+            settled = min(_SETTLED, whole / 2)
+            first = max((mb for at, mb in samples if at <= settled), default=0.01)
+            last = max(mb for at, mb in samples if at >= whole * 0.8)
+            found[name] = round(last / first, 4)
+        return found
+
+    def constant(self) -> bool:
+        """Whether no process ended, and none began."""
+        return len({len(samples) for samples in self.samples.values()}) == 1
+
+    def _watch(self) -> None:
+        began = time.monotonic()
+        while not self._end.is_set():
+            at = round(time.monotonic() - began, 1)
+            for pid in self._server.processes():
+                name = f"{'parent' if pid == self._server.process.pid else 'child'} {pid}"
+                self.samples.setdefault(name, []).append((at, _resident(pid)))
+            self._end.wait(_SAMPLE_SECONDS)
+
+
+def _resident(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    [line] = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return round(int(line.split()[1]) / 1024, 1)
+
+
+if sys.argv[1:2] == [RIVAL]:
+    change_pgkd(sys.argv[2])  # not below: workers of `pgkd serve` read this module, too
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == [RIVAL]:
+        serve_rival(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    else:
+        main()

@@ -7,6 +7,7 @@ are of a process of their own each.
 
     python benchmarks/serving.py
     python benchmarks/serving.py --teacher      # all of it
+    python benchmarks/serving.py --dollars      # what a million texts cost, of what was measured
 
 A classifier of transformers has the head that `BertForSequenceClassification` has, on the same
 encoder: what it answers does not matter for what it costs.
@@ -30,11 +31,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pgkd
+from pgkd.distill.estimate import estimate
 from pgkd.distill.provenance import environment
 from pgkd.serving.export import export
 from pgkd.serving.parity import compare
 from pgkd.student.features import mean_pool
 from pgkd.task import Taxonomy, read_rows
+from pgkd.teacher.account.prices import ListedPrices
+from pgkd.teacher.labelling import label_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +50,14 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 HELPDESK = HERE.parent / "examples" / "helpdesk"
+COLUMNS = ("text", "label")
 TEXTS = 64
+APIS = (
+    ("openai", "gpt-4o-mini"),
+    ("openai", "gpt-4.1-mini"),
+    ("anthropic", "claude-haiku-4-5"),
+)
+MILLION = 1_000_000
 PADDED = "torch, padded to 512"
 TEACHER = "local teacher"
 INT8, FLOAT, STATIC, LINEAR = "pgkd int8", "pgkd fp32", "pgkd static", "pgkd linear (TF-IDF)"
@@ -102,8 +113,13 @@ def main() -> None:
     add("--repeats", type=int, default=16)
     add("--teacher", action="store_true", help="time the local teacher too, on a few texts")
     add("--teacher-texts", type=int, default=8)
+    add("--dollars", action="store_true", help="of the times in --out; nothing is measured")
+    add("--core-hour", type=float, default=0.0513, help="US dollars an hour of a core")
     add("--out", type=Path, default=HERE / "results" / "serving.json", help="JSON to write")
     args = parser.parse_args()
+    if args.dollars:
+        dollars(json.loads(args.out.read_text(encoding="utf-8"))["times"], args.core_hour)
+        return
     one_thread()
     texts, labels = read_rows(HELPDESK / "train.csv", "text", "label")
     with TemporaryDirectory() as name:
@@ -128,9 +144,6 @@ def main() -> None:
         }
     args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(markdown(report))
-
-
-COLUMNS = ("text", "label")
 
 
 def one_thread() -> None:
@@ -430,6 +443,43 @@ def _cell(found: dict[str, float] | None, *, one: bool) -> str:
     if one:
         return f"{found['median']:.2f} / {found['p99']:.2f}"
     return f"{found['median']:.1f} [{found['least']:.1f}, {found['most']:.1f}]"
+
+
+def dollars(times: dict[str, dict[str, Any]], core_hour: float) -> None:
+    """Print what a million texts cost.
+
+    CPU time at the price of a core's hour; of an API, what pgkd's own labelling requests
+    (zero-shot, 20 classes) come to by its estimate, at the prices of the package genai-prices,
+    without discounts for batches or caches.
+    """
+    print("\n| who | a million short texts | a million long texts |\n|---|---|---|")
+    for name, found in times.items():
+        batches = [found.get(case, {}).get("median") for case in ("short", "long")]
+        each = [None if ms is None else ms / TEXTS for ms in batches]
+        if name == TEACHER:
+            each[0] = found["short, one"]["median"]
+        row(name, [None if ms is None else ms / 1000 / 3600 * core_hour for ms in each])
+    _, labels = read_rows(HELPDESK / "train.csv", *COLUMNS)
+    taxonomy = Taxonomy.from_names(sorted(set(labels)))
+    for biller, model in APIS:
+        row(
+            f"{model}, by its API",
+            [api(biller, model, texts, taxonomy) for texts in sample_texts()],
+        )
+    print(f"\nA core's hour: ${core_hour}. Prices of tokens: {ListedPrices('openai').source}.")
+
+
+def api(biller: str, model: str, texts: Sequence[str], taxonomy: Taxonomy) -> float | None:
+    """US dollars of the mean request."""
+    requests = ((label_request(text, taxonomy), 0) for text in texts)
+    usd = estimate(requests, texts, ListedPrices(biller), model).usd
+    return None if usd is None else float(usd) / len(texts)
+
+
+def row(name: str, dollars: Sequence[float | None]) -> None:
+    """A line of the table, from the dollars of one text."""
+    cells = ("–" if each is None else f"${MILLION * each:.3g}" for each in dollars)
+    print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,12 @@ and then serves: `--serve` is such a command, with {data} for the name of the da
 
     python benchmarks/strong.py --data-root DATA --serve 'python SERVER --bank BANK/{data}.csv.gz'
 
+With `--bank`, no teacher is asked: the same number of a bank's texts (label, text, kind, rival) is
+spent in several ways, and each is compared with an even spread, paired by data set, rows and seed.
+A head on frozen features is trained on the labelled rows, the label names and the texts.
+
+    python benchmarks/strong.py --data-root DATA --bank BANK --rows 100 400 1000 --out spent.json
+
 Cells are appended to `--out` as they end, and not run again. Each is judged twice: on rows of the
 training file that the run has not, which choices are made by (`--judge held`), and on the test
 file, which is looked at last (`--judge test`).
@@ -15,11 +21,14 @@ file, which is looked at last (`--judge test`).
 from __future__ import annotations
 
 import argparse
+import csv
+import gzip
 import json
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,13 +42,20 @@ from pgkd.bench.sets import DataSet
 from pgkd.config import Config
 from pgkd.distill import Distiller
 from pgkd.evaluation import evaluate
-from pgkd.task import read_rows
+from pgkd.guidance.allocation import allocate, error_rate
+from pgkd.guidance.class_list import class_texts
+from pgkd.guidance.crossval import out_of_fold
+from pgkd.student.calibration import Calibration
+from pgkd.student.encoder import EncoderStudent
+from pgkd.student.head import HeadSettings
+from pgkd.task import read_rows, stratified_folds
 from pgkd.teacher.openai import OpenAITeacher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pgkd.student import Student
+    from pgkd.task import Example
 
 SETS = ("banking77", "trec6", "agnews", "stackoverflow20", "huffpost41_skew", "clinc150",
         "goemotions")  # fmt: skip
@@ -49,11 +65,17 @@ HEADER = ("data", "accuracy: round 0", "after", "change", "gap closed", "macro F
           "after", "change", "gap closed", "log loss", "texts", "prompt tokens a text")  # fmt: skip
 KEY = ("data", "rows", "seed", "teacher")
 HELD = 2000  # rows of the training file that judge, without the test file
+FEW = {"trec6": 20, "agnews": 20}  # spending: texts a class; 4 where there are more classes
+HEAD = HeadSettings(10.0, "balanced", Calibration(0.5, 0.25))
+WEIGHT = 0.5  # spending: of a text
 
 
 def main() -> None:
     """Run what is missing, and print the tables."""
     args = arguments()
+    if args.bank:
+        spending(args)
+        return
     if args.cell:
         print(json.dumps(cell(args, json.loads(args.cell))))
         return
@@ -86,6 +108,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--data-root", type=Path, required=True)
     add("--serve", help="command of the teacher, which prints its base URL")
+    add("--bank", type=Path, help="folder of banks of texts, to compare ways to spend them")
     add("--teacher", default="strong", help="its name in the results")
     add("--sets", nargs="+", default=list(SETS))
     add("--rows", nargs="+", type=int, default=[100])
@@ -255,6 +278,111 @@ def spread(values: Sequence[float], sign: str = "") -> str:
     """Mean and standard deviation."""
     error = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
     return f"{fmean(values):{sign}.3f}{error}"
+
+
+def spending(args: argparse.Namespace) -> None:
+    """Compare ways to spend the same number of texts: write the JSON, print the table."""
+    done = [
+        {"data": data, "rows": rows, "seed": seed,
+         **spending_cell(args.data_root / data, args.bank / f"{data}.csv.gz", rows, seed)}
+        for data in args.sets for rows in args.rows for seed in args.seeds
+    ]  # fmt: skip
+    args.out.write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+    print("| way | accuracy against even | macro F1 against even |\n|---|---|---|")
+    for way in done[0]["ways"]:
+        cells = []
+        for figure in ("accuracy", "macro_f1"):
+            change = [d["ways"][way][figure] - d["ways"]["even"][figure] for d in done]
+            cells.append(f"{fmean(change):+.4f} ± {stdev(change) / len(change) ** 0.5:.4f}")
+        print(f"| {way} | {' | '.join(cells)} |")
+
+
+def spending_cell(data: Path, bank: Path, rows: int, seed: int) -> dict[str, Any]:
+    """Figures of every way of spending, for one drawing of rows."""
+    train = {"train": data / "train.csv.gz", "on_conflict": "drop"}
+    ours = Distiller(Config.parse({"data": {**train, "limit": rows}, "seed": seed})).load_task()
+    every = Distiller(Config.parse({"data": train})).load_task()
+    known = {row.text for row in (*ours.train, *ours.validation)}
+    others = [row for row in (*every.train, *every.validation) if row.text not in known]
+    drawn = np.random.default_rng(12345).permutation(len(others))[:HELD]
+    judged = [others[i] for i in drawn]
+    real, names = [*ours.train, *ours.validation], ours.taxonomy.names
+    student = EncoderStudent(names, recipe="frozen", threads=1, head=HEAD)
+    listed = class_texts(ours.taxonomy)
+    folds = stratified_folds([row.label for row in real], 5, seed)
+    found = out_of_fold(student, real, [], folds, class_list=listed).probabilities.argmax(axis=1)
+    pairs = Counter(
+        (row.label, names[i]) for row, i in zip(real, found, strict=True) if names[i] != row.label
+    )
+    support = Counter(row.label for row in real)
+    missed: Counter[str] = Counter()
+    for (gold, _), count in pairs.items():
+        missed[gold] += count
+    texts = bank_texts(bank, seed)
+    each = FEW.get(data.name, 4)
+    even = dict.fromkeys(names, each)
+    by_error = allocate(
+        {name: error_rate(support[name], missed[name]) for name in names}, {}, each * len(names)
+    )
+    rivals = {gold: {p for g, p in pairs if g == gold} for gold in names}
+    plain = {c: sorted(pool, key=lambda r: r["kind"] != "plain") for c, pool in texts.items()}
+    against = {
+        c: [
+            *(r for r in pool if r["rival"] in rivals[c]),
+            *(r for r in pool if r["rival"] not in rivals[c]),
+        ]
+        for c, pool in texts.items()
+    }
+    spent = {
+        "even": (even, texts),
+        "by error": (by_error, texts),
+        "even, plain texts": (even, plain),
+        "even, hard texts against the confused class": (even, against),
+    }
+    counts = np.array([support[name] for name in names], dtype=np.float64)
+    return {
+        "ways": {
+            way: spent_figures(student, [*real, *listed], chosen(quota, pool), counts, judged)
+            for way, (quota, pool) in spent.items()
+        }
+    }
+
+
+def bank_texts(path: Path, seed: int) -> dict[str, list[dict[str, str]]]:
+    """The texts of a bank by class, in an order drawn by the seed."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    found: dict[str, list[dict[str, str]]] = {}
+    for i in order:
+        found.setdefault(rows[i]["label"], []).append(rows[i])
+    return found
+
+
+def chosen(
+    quota: Mapping[str, int], texts: Mapping[str, list[dict[str, str]]]
+) -> list[tuple[str, str]]:
+    """The first texts of each class, as many as it gets."""
+    return [(r["text"], name) for name, n in quota.items() for r in texts.get(name, [])[:n]]
+
+
+def spent_figures(
+    student: EncoderStudent,
+    rows: Sequence[Example],
+    texts: Sequence[tuple[str, str]],
+    counts: Any,
+    judged: Sequence[Example],
+) -> dict[str, float]:
+    """Accuracy and macro F1 of a head on rows and texts."""
+    weights = np.concatenate([np.ones(len(rows)), np.full(len(texts), WEIGHT)])
+    fitted = student.clone().fit(
+        [*(r.text for r in rows), *(t for t, _ in texts)],
+        [*(r.label for r in rows), *(label for _, label in texts)], weights, counts,
+    )  # fmt: skip
+    found = evaluate(
+        fitted.predict_proba([r.text for r in judged]), [r.label for r in judged], student.classes
+    )
+    return {"accuracy": found.accuracy, "macro_f1": found.macro_f1, "texts": len(texts)}
 
 
 if __name__ == "__main__":

@@ -75,12 +75,6 @@ class StudentConfig(Section):
         default="auto",
         description="encoder only: of fine-tuning; auto is bf16 on a CUDA device that has it",
     )
-    processes: int = Field(
-        default=1,
-        ge=1,
-        le=64,
-        description="encoder only: fine-tuning is split over so many processes, a GPU each",
-    )
 
     @field_validator("device")
     @classmethod
@@ -201,10 +195,6 @@ class GuidanceConfig(Section):
     mined: int = Field(
         default=16, ge=0, description="paper: correct, wrong and hard rows, each this many"
     )
-    report: bool = Field(default=True, description="paper: show the student's report")
-    hard_negatives: bool = Field(
-        default=True, description="paper: show the mistakes of which the student is surest, apart"
-    )
     instructions: str = Field(
         default="",
         max_length=4000,
@@ -225,10 +215,10 @@ class PoolConfig(Section):
         description="share of the rounds that ask for labels of the pool, and not for new texts; "
         "auto: what helped more for its cost",
     )
-    choice: Literal["guided", "needs", "random"] = Field(
+    choice: Literal["guided", "random"] = Field(
         default="guided",
         description="which texts are labelled: where the student is unsure and no label is near; "
-        "the same, weak classes first; or any",
+        "or any",
     )
     weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
         default="auto",

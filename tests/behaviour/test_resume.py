@@ -121,7 +121,7 @@ def test_a_run_is_resumed_that_knew_fewer_settings(config: Config) -> None:
     before = students(run.path)
     path = run.path / "config.yaml"
     settings = path.read_text(encoding="utf-8")
-    for line in ("  device: auto\n", "  precision: auto\n", "  processes: 1\n"):
+    for line in ("  device: auto\n", "  precision: auto\n"):
         assert line in settings
         settings = settings.replace(line, "")
     path.write_text(settings, encoding="utf-8")
@@ -129,8 +129,8 @@ def test_a_run_is_resumed_that_knew_fewer_settings(config: Config) -> None:
     Distiller(config, teacher=fake).fit(*ROWS)
     assert not fake.requests
     assert students(run.path) == before
-    with pytest.raises(RunError, match=r"student.processes: 1 then, 2 now"):
-        Distiller(config, teacher=fake, student={"kind": "linear", "processes": 2}).fit(*ROWS)
+    with pytest.raises(RunError, match=r"student.precision: 'auto' then, 'fp32' now"):
+        Distiller(config, teacher=fake, student={"kind": "linear", "precision": "fp32"}).fit(*ROWS)
 
 
 def test_a_budget_ends_the_run_with_what_it_bought(config: Config, tmp_path: Path) -> None:

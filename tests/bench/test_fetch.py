@@ -1,4 +1,4 @@
-"""`benchmarks/fetch.py`, from a folder in the host's place."""
+"""What `make bench-quick` fetches, from a folder in the host's place."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BANKING_TRAIN = 'text,category\n"I wait, still",card_arrival\nWhere from?,countr
 BANKING_TEST = "text,category\nHow do I find it?,card_arrival\n"
 
 
-def fetch(host: Path, to: Path, *names: str) -> subprocess.CompletedProcess[str]:
+def fetch(host: Path, to: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "fetch.py", *names, "--to", to],
+        [sys.executable, ROOT / "benchmarks" / "run.py", "fetch", "--data-root", to],
         env={**os.environ, "BENCH_DATA_HOST": host.as_uri()}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
@@ -43,7 +43,7 @@ def host(tmp_path: Path) -> Path:
 
 
 def test_what_it_writes_is_read_as_a_data_set(host: Path, tmp_path: Path) -> None:
-    done = fetch(host, tmp_path / "data", "trec6", "banking77")
+    done = fetch(host, tmp_path / "data")
     assert done.returncode == 0, done.stderr
     trec = tmp_path / "data" / "trec6"
     assert read_rows(trec / "test.csv.gz", "text", "label") == (
@@ -56,20 +56,19 @@ def test_what_it_writes_is_read_as_a_data_set(host: Path, tmp_path: Path) -> Non
 
 
 def test_a_test_text_trains_nothing(host: Path, tmp_path: Path) -> None:
-    assert fetch(host, tmp_path / "data", "trec6").stdout == (
-        "trec6: 2 rows to train on, 2 to test on.\n"
-    )
+    assert "trec6: 2 rows to train on, 2 to test on.\n" in fetch(host, tmp_path / "data").stdout
     texts, _ = read_rows(tmp_path / "data" / "trec6" / "train.csv.gz", "text", "label")
     assert texts == ["Who killed Gandhi ?", "When did it end ?"]
 
 
 def test_what_is_there_is_not_fetched_again(host: Path, tmp_path: Path) -> None:
-    fetch(host, tmp_path / "data", "trec6")
-    assert fetch(tmp_path / "nowhere", tmp_path / "data", "trec6").stdout == "trec6 is there.\n"
+    fetch(host, tmp_path / "data")
+    again = fetch(tmp_path / "nowhere", tmp_path / "data")
+    assert again.stdout == "banking77 is there.\ntrec6 is there.\n"
 
 
 def test_without_the_host_it_says_what_to_do_and_leaves_nothing(tmp_path: Path) -> None:
-    done = fetch(tmp_path / "nowhere", tmp_path / "data", "banking77")
+    done = fetch(tmp_path / "nowhere", tmp_path / "data")
     assert done.returncode == 1
     assert "banking77 could not be fetched" in done.stderr
     assert "or set DATA to where they are" in done.stderr
@@ -79,5 +78,5 @@ def test_without_the_host_it_says_what_to_do_and_leaves_nothing(tmp_path: Path) 
 def test_a_page_in_place_of_the_file_is_no_data_set(host: Path, tmp_path: Path) -> None:
     for path in host.rglob("*.csv"):
         path.write_text("<html>busy</html>\n", encoding="utf-8")
-    assert fetch(host, tmp_path / "data", "banking77").returncode == 1
+    assert fetch(host, tmp_path / "data").returncode == 1
     assert not (tmp_path / "data").exists()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.bench import LabellerTeacher, OracleTeacher
-from pgkd.bench.asking import label_ask
 from pgkd.bench.sharing import SharedReplies
 from pgkd.errors import TeacherRequestError
 from pgkd.guidance import LengthTarget, Writing
@@ -81,12 +80,6 @@ def test_left_to_choose_the_oracle_writes_for_the_mistakes_that_it_is_shown() ->
     assert {s["label"] for s in found} == {"billing"}
     found = samples(OracleTeacher(ROWS).complete(request(*CLASSES, count=16)))
     assert len({s["label"] for s in found}) == 4
-
-
-def test_the_oracle_tells_the_classes_of_texts_that_are_named() -> None:
-    ask = label_ask(WRITING, 1, ROWS[:7], CLASSES)
-    found = samples(OracleTeacher(ROWS).complete(ask.request))
-    assert [(s["text"], s["label"]) for s in found] == [(r.text, r.label) for r in ROWS[:7]]
 
 
 def test_the_oracle_labels_the_rows_that_it_knows_and_no_other() -> None:

@@ -52,7 +52,6 @@ def test_a_budget_is_the_same_for_all_arms_that_ask_a_teacher() -> None:
 def test_no_arm_changes_more_than_it_says() -> None:
     for arm in ARMS.values():
         assert not {"rounds", "samples", "student", "budget"} & set(arm.settings), arm.name
-        assert arm.reference is None or arm.reference in ARMS
 
 
 def test_a_teacher_of_known_quality_serves_what_it_can() -> None:
@@ -84,13 +83,6 @@ def test_settings_of_a_block_win_and_those_of_an_arm_win_over_them() -> None:
     assert targeted.config().teacher.cache == "off"  # the cache lies below the books
 
 
-def test_a_cell_that_copies_comes_after_the_one_that_it_copies_from() -> None:
-    names = [cell.arm.name for cell in cells_of(plan("real-rows", "targeted"))]
-    assert names == ["targeted"] * 12 + ["real-rows"] * 12
-    with pytest.raises(ConfigError, match="needs the cell a-100-s0-targeted-oracle"):
-        cells_of(plan("real-rows"))
-
-
 @pytest.mark.parametrize(
     ("given", "told"),
     [
@@ -116,12 +108,10 @@ def test_two_blocks_may_share_a_cell_but_not_disagree_about_it() -> None:
         cells_of(plan(grid=[block, {**block, "settings": {"data": {"validation_fraction": 0.5}}}]))
 
 
-def test_a_part_can_be_chosen_with_what_it_copies_from() -> None:
-    cells = cells_of(plan("alone", "targeted", "real-rows"))
+def test_a_part_can_be_chosen() -> None:
+    cells = cells_of(plan("alone", "targeted"))
     some = chosen(cells, "data=a,rows=100,seed=0,1,arm=alone")
     assert [cell.name for cell in some] == ["a-100-s0-alone", "a-100-s1-alone"]
-    copies = chosen(cells, "arm=real-rows,data=b,seed=2,rows=400")
-    assert [cell.arm.name for cell in copies] == ["targeted", "real-rows"]
     with pytest.raises(ConfigError, match="No cell of the grid"):
         chosen(cells, "data=c")
     with pytest.raises(ConfigError, match="--only takes data="):

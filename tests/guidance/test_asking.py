@@ -255,19 +255,6 @@ def test_the_papers_prompt_holds_taxonomy_report_and_the_three_kinds_of_samples(
     assert {row.id for row in ask.shown} >= {row.example.id for row in assessment.mined.mistakes}
 
 
-def test_the_report_and_the_hard_negatives_can_be_left_out() -> None:
-    wrong = {f"train:{name}:{i}": "card_lost" for name in CLASSES[:3] for i in range(4)}
-    assessment = assessment_of(wrong)
-    blind = prompt(paper(report=False).ask(1, assessment, [])[0])
-    assert "f1-score" not in blind
-    assert "report" not in blind
-    assert "Hard negatives" in blind
-    mild = prompt(paper(hard_negatives=False).ask(1, assessment, [])[0])
-    assert "Hard negatives" not in mild
-    assert "f1-score" in mild
-    assert mild.count("(student says card_lost") == 4  # as many mistakes as `mined` allows
-
-
 def test_an_even_allocation_looks_at_nothing_that_the_student_does() -> None:
     wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
     asks = targeted(allocation="even").ask(1, assessment_of(wrong), [])

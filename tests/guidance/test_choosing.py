@@ -1,4 +1,4 @@
-"""Which texts of a pool are asked for: where the student is unsure, weak and uncovered."""
+"""Which texts of a pool are asked for: where the student is unsure and uncovered."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from pgkd.guidance import GuidedChoice, RandomChoice
-from pgkd.guidance.base import Assessment
-from pgkd.guidance.choosing import doubts, herd, most_doubtful, needs, worth
-from pgkd.guidance.mining import Mined, MinedRow
+from pgkd.guidance.choosing import doubts, herd, most_doubtful
 from pgkd.student import make_student
-from pgkd.task import Example
 from tests.conftest import TOPICS, make_rows
 
 if TYPE_CHECKING:
@@ -21,16 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CLASSES = ("a", "b", "c")
-
-
-def assessed(correct: Sequence[MinedRow] = (), mistakes: Sequence[MinedRow] = ()) -> Assessment:
-    nothing = cast("Any", None)
-    mined = Mined(tuple(correct), tuple(mistakes), (), ())
-    return Assessment(nothing, nothing, mined, np.zeros(1))
-
-
-def row(label: str, predicted: str) -> MinedRow:
-    return MinedRow(Example("text", label, "train:1"), predicted, 0.9)
 
 
 def unit(*vectors: Sequence[float]) -> NDArray[np.float64]:
@@ -43,19 +30,6 @@ def test_doubt_is_one_minus_the_margin() -> None:
     assert found == pytest.approx([1.0, 0.5, 0.0])
     assert most_doubtful(found, 2) == [0, 1]
     assert most_doubtful(np.array([0.5, 0.9, 0.9]), 5) == [1, 2, 0]
-
-
-def test_classes_that_are_mistaken_need_more_and_unseen_ones_as_much_as_the_average() -> None:
-    found = needs(assessed([row("a", "a")] * 9, [row("b", "a")] * 3), CLASSES)
-    assert found.mean() == pytest.approx(1.0)
-    assert found[1] > found[0]  # every row of b is wrong, a quarter of those of a or taken for it
-    assert found[0] < found[2] < found[1]
-    assert needs(assessed(), CLASSES) == pytest.approx([1.0, 1.0, 1.0])
-
-
-def test_of_equal_doubts_that_between_weak_classes_counts_more() -> None:
-    unsure = np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])
-    assert np.diff(worth(unsure, np.array([0.5, 1.0, 1.5]))) > 0
 
 
 def test_copies_of_one_doubtful_text_are_asked_for_once() -> None:
@@ -111,15 +85,13 @@ def test_a_student_without_features_is_asked_for_its_doubt() -> None:
     texts, labels = make_rows(8)
     student = make_student("linear", tuple(sorted(TOPICS))).fit(texts, labels)
     pool = [texts[0], "invoice parcel", "login password", texts[1]]
-    chosen = GuidedChoice(0)(student, pool, texts, assessed(), 2)
+    chosen = GuidedChoice(0)(student, pool, texts, 2)
     doubt = doubts(student.predict_proba(pool))
     assert chosen == most_doubtful(doubt, 2)
     assert doubt[chosen[0]] > doubt[0]
 
 
 def test_the_control_draws_by_its_seed() -> None:
-    draws = [
-        RandomChoice(seed)(cast("Any", None), ["x"] * 50, [], assessed(), 5) for seed in (0, 0, 1)
-    ]
+    draws = [RandomChoice(seed)(cast("Any", None), ["x"] * 50, [], 5) for seed in (0, 0, 1)]
     assert draws[0] == draws[1] != draws[2]
     assert len(set(draws[0])) == 5

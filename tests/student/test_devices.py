@@ -107,7 +107,7 @@ def test_names_that_stand_for_nothing_are_refused_at_once() -> None:
 
 
 def test_settings_reach_the_student(tiny_encoder: Path, no_gpu: None) -> None:
-    told = {"encoder": str(tiny_encoder), "device": "cuda:1", "precision": "bf16", "processes": 2}
+    told = {"encoder": str(tiny_encoder), "device": "cuda:1", "precision": "bf16"}
     student = student_of(Config.parse({"student": told}), CLASSES)
     for made in (student, student.clone(), student.probe()):
         assert isinstance(made, EncoderStudent)
@@ -119,7 +119,7 @@ def test_a_saved_student_is_bound_to_no_device(tiny_encoder: Path, tmp_path: Pat
     """Else a student trained on a GPU could be loaded on no other machine."""
     settings: Any = {"encoder": str(tiny_encoder), "recipe": "frozen"}
     EncoderStudent(CLASSES, **settings).fit(TEXTS, LABELS).save(tmp_path / "plain")
-    given: Any = {"device": "cpu", "precision": "bf16", "processes": 2}
+    given: Any = {"device": "cpu", "precision": "bf16"}
     EncoderStudent(CLASSES, **settings, **given).fit(TEXTS, LABELS).save(tmp_path / "given")
     saved = [(tmp_path / name / "student.json").read_bytes() for name in ("plain", "given")]
     assert saved[0] == saved[1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -191,42 +190,6 @@ def test_the_lowest_layers_are_frozen(encoder: Encoder, kind: str) -> None:
     assert {"embeddings", "0", "1", "2"} <= trained[0]
     assert trained[2] & {"embeddings", "0", "1", "2"} == {"1", "2"}
     assert trained[9] & {"embeddings", "0", "1", "2"} == {"2"}
-
-
-@pytest.mark.parametrize("kind", ["Bert", "MPNet"])
-def test_lower_layers_learn_more_slowly_where_the_rate_decays(encoder: Encoder, kind: str) -> None:
-    """With a decay of 0 only what lies above the layers learns; AdamW's step is about its rate."""
-    deep = of_kind(encoder, kind, num_hidden_layers=3)
-
-    def steps(layer_decay: float) -> dict[str, float]:
-        recipe = FineTuning(
-            epochs=1, batch_size=len(TEXTS), warmup=0, weight_decay=0, dropout="none",
-            layer_decay=layer_decay,
-        )  # fmt: skip
-        tuned, head, new = fine_tuned(deep, recipe)
-        assert not np.allclose(new.weights, head.weights, atol=1e-6)  # the head learns anyway
-        named = dict(deep.model.named_parameters())
-        moved = {
-            name: (p - named[name]).detach().abs().max()
-            for name, p in tuned.model.named_parameters()
-        }
-        return {
-            part: max(float(size) for name, size in moved.items() if f"layer.{part}." in name)
-            for part in "012"
-        }
-
-    even, halved = steps(1.0), steps(0.5)
-    assert set(steps(0.0).values()) == {0.0}
-    for part, share in {"2": 0.5, "1": 0.25, "0": 0.125}.items():
-        assert halved[part] == pytest.approx(share * even[part], rel=0.01)
-
-
-def test_smoothed_labels_leave_the_head_less_sure(encoder: Encoder) -> None:
-    def surest(smoothing: float) -> float:
-        tuned, _, new = fine_tuned(encoder, replace(_THOROUGH, label_smoothing=smoothing))
-        return float(new.predict_proba(tuned.features(TEXTS)).max(axis=1).mean())
-
-    assert surest(0.3) < surest(0.0) - 0.05
 
 
 def changed_parts(before: Encoder, after: Encoder) -> set[str]:

@@ -1,6 +1,5 @@
 """Benchmarks: a grid of data sets, arms, seeds and numbers of rows, run with one command."""
 
-from pgkd.bench.archive import pack, unpack
 from pgkd.bench.arms import ARMS, Arm
 from pgkd.bench.harness import Bench, Listener, Outlook
 from pgkd.bench.labeller import LabellerTeacher
@@ -18,7 +17,5 @@ __all__ = [
     "Outlook",
     "Plan",
     "cells_of",
-    "pack",
     "read_plan",
-    "unpack",
 ]

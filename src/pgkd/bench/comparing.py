@@ -125,7 +125,7 @@ def _baseline(
     data: str, rows: int, name: str, teacher: str | None
 ) -> tuple[str, int, str, str | None]:
     """The cells that an arm is compared with: those of its own teacher, where it matters."""
-    return data, rows, name, teacher if ARMS[name].named_by_teacher else None
+    return data, rows, name, teacher if ARMS[name].asks == "teacher" else None
 
 
 def _changes(

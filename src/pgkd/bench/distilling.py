@@ -6,11 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pgkd.bench.arms import Supplies
-from pgkd.bench.asking import kept_counts
 from pgkd.curation import without_rows
 from pgkd.distill import Distiller, RunFolder
-from pgkd.distill.assembly import guide_of
 from pgkd.distill.provenance import environment
 from pgkd.errors import RunError
 from pgkd.task import Pool, PoolText, limit_rows
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from pgkd.bench.plan import Cell
     from pgkd.bench.sets import DataSet
     from pgkd.bench.teachers import Teachers
-    from pgkd.config import Config
     from pgkd.distill import Hooks
     from pgkd.task import Example
     from pgkd.teacher.account import Call
@@ -35,7 +31,6 @@ def distil_cell(
     data: DataSet,
     teachers: Teachers,
     *,
-    reference: CellFolder | None = None,
     pool_rows: int,
     hooks: Sequence[Hooks] = (),
 ) -> None:
@@ -46,8 +41,7 @@ def distil_cell(
         folder: where it lies.
         data: its rows.
         teachers: who may be asked.
-        reference: the cell whose class counts it copies, distilled.
-        pool_rows: rows that an arm which chooses rows may choose among.
+        pool_rows: rows of the pool of an arm that has one.
         hooks: told what the run does.
 
     Raises:
@@ -56,11 +50,7 @@ def distil_cell(
     """
     begun = folder.run.is_dir()
     start = time.perf_counter()
-    found = (
-        {}
-        if cell.arm.labels
-        else _distil(cell, folder, data, teachers, reference, pool_rows, hooks)
-    )
+    found = {} if cell.arm.labels else _distil(cell, folder, data, teachers, pool_rows, hooks)
     folder.write_done(
         cell,
         {
@@ -77,32 +67,24 @@ def _distil(
     folder: CellFolder,
     data: DataSet,
     teachers: Teachers,
-    reference: CellFolder | None,
     pool_rows: int,
     hooks: Sequence[Hooks],
 ) -> dict[str, Any]:
-    counts = {} if reference is None else kept_counts(RunFolder.open(reference.run).kept())
-    config = _config(cell, data, folder, rounds=max(counts, default=None))
+    config = cell.config(data.train, folder.run)
     task = Distiller(config).load_task()
     pool = () if cell.arm.asks == "nobody" else data.pool(config, task)
     teacher = teachers.writer(cell, config, data, pool, folder.run / "ledger.sqlite")
-    supplies = Supplies(limit_rows(pool, pool_rows, cell.seed), counts)
     if cell.arm.pool:
-        unlabelled = Pool(tuple(PoolText(row.text, row.id) for row in supplies.pool))
+        drawn = limit_rows(pool, pool_rows, cell.seed)
+        unlabelled = Pool(tuple(PoolText(row.text, row.id) for row in drawn))
         near = config.curation.near_duplicate
         task = replace(task, pool=without_rows(unlabelled, task, near_duplicate=near))
-    guide = cell.arm.guide(supplies) if cell.arm.guide else guide_of
-    outcome = Distiller(config, teacher=teacher, hooks=hooks, guide=guide).fit_task(task).outcome_
+    outcome = Distiller(config, teacher=teacher, hooks=hooks).fit_task(task).outcome_
     if outcome.stopped_by == "interrupted":
         raise KeyboardInterrupt
     if outcome.stopped_by == "teacher failed":
         raise RunError(f"{cell.name}: the teacher failed: {outcome.detail} Run again to go on.")
     return _told(cell, RunFolder.open(folder.run))
-
-
-def _config(cell: Cell, data: DataSet, folder: CellFolder, rounds: int | None) -> Config:
-    config = cell.config(data.train, folder.run)
-    return config if rounds is None else config.model_copy(update={"rounds": rounds})
 
 
 def _told(cell: Cell, run: RunFolder) -> dict[str, Any]:

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from pgkd.bench.plan import Cell
 
 _DONE, _PREDICTED, _TESTED = "cell.json", "test.npz", "test.json"
-KEPT = (_DONE, _PREDICTED, _TESTED)
-"""What results are made of, in the order in which it is written."""
 
 
 @dataclass(frozen=True)

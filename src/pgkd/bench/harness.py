@@ -12,7 +12,7 @@ from pgkd.bench.comparing import SetShape, Tested, results_of
 from pgkd.bench.distilling import distil_cell
 from pgkd.bench.folders import CellFolder
 from pgkd.bench.judging import judge_cell
-from pgkd.bench.plan import cells_of, chosen, read_plan, reference_of
+from pgkd.bench.plan import cells_of, chosen, read_plan
 from pgkd.bench.report import markdown, plot
 from pgkd.bench.sets import DataSet, UnseenRows, frequencies, thirds
 from pgkd.bench.teachers import Teachers
@@ -158,15 +158,12 @@ class Bench:
     def _distil(self, teachers: Teachers) -> None:
         todo = [cell for cell in self.cells if not self.folder(cell).done(cell)]
         self._listener.on_step("distilling", len(todo))
-        by_name = {cell.name: cell for cell in self._all}
         for cell in todo:
             self._listener.on_cell(cell)
             folder = self.folder(cell)
-            copied = by_name[reference_of(cell)] if cell.arm.reference else None
             with folder.locked():
                 distil_cell(
                     cell, folder, self._data[cell.data], teachers,
-                    reference=self.folder(copied) if copied else None,
                     pool_rows=self.plan.pool_rows, hooks=[_Rounds(cell, self._listener)],
                 )  # fmt: skip
             self._listener.on_cell_end(cell, _told(folder.read_done()))

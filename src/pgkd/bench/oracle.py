@@ -41,8 +41,7 @@ class OracleTeacher(Teacher):
     the prompt shows, each as often as it is shown, and among all classes where none is shown. It
     reads nothing else of a prompt.
 
-    Where a request names the texts (`pool.py`), it tells their true classes, and so it does where
-    one asks for the class of a text that is a row.
+    Where a request asks for the class of a text that is a row, it tells the true one.
 
     Args:
         rows: rows that the run does not have.
@@ -114,14 +113,10 @@ class OracleTeacher(Teacher):
                 raise TeacherRequestError("The oracle writes texts, and labels none but its rows.")
             return {"label": label}
         item = properties["samples"]["items"]["properties"]
-        if "enum" in item["text"]:
-            samples = [(self._label_of[text], text) for text in item["text"]["enum"]]
-        else:
-            labels = self._choose(
-                item["label"]["enum"], request.messages[-1].content,
-                properties["samples"]["minItems"],
-            )  # fmt: skip
-            samples = [(label, text) for label in labels if (text := self._write(label))]
+        labels = self._choose(
+            item["label"]["enum"], request.messages[-1].content, properties["samples"]["minItems"]
+        )
+        samples = [(label, text) for label in labels if (text := self._write(label))]
         return {
             "samples": [{"label": label, "text": text} for label, text in samples],
             "doubtful": [],

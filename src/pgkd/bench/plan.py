@@ -60,7 +60,7 @@ class Plan(_Part):
         teachers: settings of each teacher by the name that blocks give it: those of the section
             ``teacher`` of pgkd.yaml, or those of `Known`.
         label_rows: test rows that a teacher alone is asked for.
-        pool_rows: real rows that the arms which choose rows choose among.
+        pool_rows: rows of the pool of the arms that have one.
         resamples: of the bootstrap.
         grid: what is run.
     """
@@ -133,14 +133,13 @@ def read_plan(path: Path) -> Plan:
 
 
 def cells_of(plan: Plan) -> tuple[Cell, ...]:
-    """Every cell of a benchmark once; one that copies from another comes after it.
+    """Every cell of a benchmark once.
 
     An arm that the teacher of a block cannot serve, as an oracle that only writes cannot label,
     makes no cell.
 
     Raises:
-        ConfigError: a name is unknown, two blocks disagree about a cell, or a cell that another one
-            needs is not there.
+        ConfigError: a name is unknown, or two blocks disagree about a cell.
     """
     cells: dict[str, Cell] = {}
     known = {name: _known(name, how) for name, how in plan.teachers.items()}
@@ -154,38 +153,24 @@ def cells_of(plan: Plan) -> tuple[Cell, ...]:
                 )
     for cell in cells.values():
         cell.config()  # a wrong setting is told before anything runs
-        if cell.arm.reference and reference_of(cell) not in cells:
-            raise ConfigError(
-                f"The arm '{cell.arm.name}' copies the class counts of '{cell.arm.reference}': "
-                f"the grid needs the cell {reference_of(cell)}."
-            )
-    return tuple(sorted(cells.values(), key=lambda cell: cell.arm.reference is not None))
-
-
-def reference_of(cell: Cell) -> str:
-    """The name of the cell whose class counts a cell copies."""
-    parts = [cell.data, str(cell.rows), f"s{cell.seed}", cell.arm.reference or cell.arm.name]
-    return "-".join([*parts, *([cell.teacher] if cell.teacher else [])])
+    return tuple(cells.values())
 
 
 def chosen(cells: Sequence[Cell], only: str) -> tuple[Cell, ...]:
     """The cells that a choice like ``data=trec6,arm=targeted,even,rows=100`` names.
 
-    Cells that those copy from are chosen with them.
-
     Raises:
         ConfigError: it names nothing there is.
     """
     wanted = _choice(only)
-    found = {
-        cell.name
+    found = tuple(
+        cell
         for cell in cells
         if all(str(cell.key[name]) in values for name, values in wanted.items())
-    }
+    )
     if not found:
         raise ConfigError(f"No cell of the grid is {only}.")
-    needed = {reference_of(c) for c in cells if c.name in found and c.arm.reference}
-    return tuple(cell for cell in cells if cell.name in found | needed)
+    return found
 
 
 def _choice(only: str) -> dict[str, set[str]]:
@@ -207,7 +192,7 @@ def _of_block(plan: Plan, block: Block, known: Mapping[str, Known | None]) -> It
             for seed in block.seeds:
                 for name in block.arms:
                     arm = ARMS[name]
-                    for teacher in block.teachers if arm.named_by_teacher else (None,):
+                    for teacher in block.teachers if arm.asks == "teacher" else (None,):
                         how = known[teacher] if teacher else None
                         if how is None or how.provider in _able(arm):
                             settings = _settings(plan, block, arm, teacher, how, rows, seed)
@@ -230,15 +215,10 @@ def _settings(
     rows: int,
     seed: int,
 ) -> dict[str, Any]:
-    shared = merge(plan.settings, block.settings)
-    settings = merge(shared, dict(arm.settings))
+    settings = merge(merge(plan.settings, block.settings), dict(arm.settings))
     settings = merge(settings, {"data": {"limit": rows}, "seed": seed})
-    texts = Config.parse(shared)
     if arm.asks == "nobody" or arm.labels:
         settings["rounds"] = 0
-    elif arm.at_once:
-        at_once = texts.samples if texts.samples == "auto" else texts.rounds * texts.samples
-        settings = merge(settings, {"rounds": 1, "samples": at_once})
     if arm.asks != "teacher":  # a budget is one of the teacher
         none = {"provider": "oracle", "cache": "off"}
         return {**settings, "budget": {}, "teacher": none}
@@ -265,7 +245,7 @@ def _check_names(plan: Plan, block: Block) -> None:
         for name in block.teachers
         if name not in plan.teachers
     ]
-    needing = [n for n in block.arms if n in ARMS and ARMS[n].named_by_teacher]
+    needing = [n for n in block.arms if n in ARMS and ARMS[n].asks == "teacher"]
     if needing and not block.teachers:
         faults.append(f"The arms {', '.join(needing)} need `teachers` in their block.")
     if faults:

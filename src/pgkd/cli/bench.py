@@ -30,25 +30,19 @@ def bench(
     results: Annotated[
         Path | None, Option(help="Write RESULTS.json, .md and .png; default: in --out.")
     ] = None,
-    archive: Annotated[
-        Path | None,
-        Option(help="Take up judged cells from this file, and keep them there: one .tar.xz."),
-    ] = None,
     dry_run: Annotated[
         bool, Option("--dry-run", help="Say what is done and what is to come, and stop.")
     ] = False,
     as_json: Annotated[bool, Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Run a grid of data sets, arms, seeds and rows; what is done is not done again."""
-    from pgkd.bench import Bench, pack, unpack
+    from pgkd.bench import Bench
     from pgkd.cli.console import console, print_json
 
     shell = console(stderr=True)
     folder = out or Path("runs") / "bench" / grid.stem
     listener = _Display(shell)
     made = Bench(grid, data, folder, only=",".join(only or ()), listener=listener)
-    if archive is not None and (new := unpack(archive, made.cells_folder)):
-        shell.print(f"{new} cells were taken from {archive}.")
     if dry_run:
         outlook = made.outlook()
         if as_json:
@@ -56,12 +50,8 @@ def bench(
         else:
             _print(outlook)
         return
-    try:
-        with listener.status:
-            found = made.run()
-    finally:
-        if archive is not None:
-            pack(made.cells_folder, archive)
+    with listener.status:
+        found = made.run()
     asked, there = made.calls
     if asked or there:
         shell.print(f"{asked} calls left for a teacher; {there} replies were there already.")

@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from pgkd.teacher.account import BatchProgress, Ledger, Prices
     from pgkd.teacher.breaker import Breaker
 
-    AskingMaker = Callable[[Config, Task, NDArray[np.int64], "Known"], Asking]
     GuideMaker = Callable[[Config, Task, PoolWriter, RunFolder, Hooks], Guide]
 
 _TEXTS_A_CLASS = 20
@@ -171,8 +170,6 @@ def guide_of(
     writer: PoolWriter,
     run: RunFolder,
     hooks: Hooks,
-    *,
-    asking: AskingMaker | None = None,
 ) -> Guide:
     """The guide of a task: what is decided once, before round 0, is decided here.
 
@@ -185,7 +182,6 @@ def guide_of(
         writer: asks the teacher.
         run: where the glossary is kept.
         hooks: told what is found.
-        asking: makes another way to ask than the config describes.
     """
     folds = folds_of(config, task)
     questions = label_asking_of(config, task, folds, scored=writer.scored)
@@ -208,7 +204,7 @@ def guide_of(
         class_list = trial.texts
     given = config.pool.weight
     weight = (lambda: examiner.worth) if given == "auto" else (lambda: float(given))
-    made = (asking or asking_of)(config, task, folds, _known(config, task, writer, run, hooks))
+    made = asking_of(config, task, folds, _known(config, task, writer, run, hooks))
     guide = ClassificationGuide(
         task,
         student,
@@ -277,8 +273,7 @@ def asking_of(config: Config, task: Task, folds: NDArray[np.int64], known: Known
         return PaperAsking(
             task.taxonomy, task.train, writing,
             instructions=guidance.instructions, samples=samples or PAPER_SAMPLES,
-            few_shot=guidance.few_shot, mined=guidance.mined, report=guidance.report,
-            hard_negatives=guidance.hard_negatives,
+            few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     per_request = guidance.texts_per_request
     return TargetedAsking(
@@ -310,7 +305,7 @@ def choice_of(config: Config) -> Choice:
     """The way to choose among the texts of a pool that a config describes."""
     if config.pool.choice == "random":
         return RandomChoice(config.seed)
-    return GuidedChoice(config.seed, by_need=config.pool.choice == "needs")
+    return GuidedChoice(config.seed)
 
 
 def label_asking_of(

@@ -10,7 +10,6 @@ What the user's rows cover from the start is not bought again.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,26 +19,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.guidance.base import Assessment
     from pgkd.student.base import Student
 
 _CANDIDATES = 2000  # the least sure texts, among which is chosen
 _CROWD = 4000  # texts drawn to stand for the pool: what is to be covered
 _REACH = 0.2  # how fast a label's worth fades with cosine distance
 _CHUNK = 4096  # texts that are looked at at once
-_PRIOR = 2.0  # mistakes of an average class that every class is credited with
 
 
 class Choice(Protocol):
     """A way to choose among the texts of a pool."""
 
     def __call__(
-        self,
-        student: Student,
-        pool: Sequence[str],
-        known: Sequence[str],
-        assessment: Assessment,
-        n: int,
+        self, student: Student, pool: Sequence[str], known: Sequence[str], n: int
     ) -> list[int]:
         """Indices of the n texts to ask for, the best first; all where there are fewer.
 
@@ -47,7 +39,6 @@ class Choice(Protocol):
             student: trained on what is known; its probabilities are calibrated.
             pool: texts without a label.
             known: texts that have one.
-            assessment: what is known of the student.
             n: how many are wanted.
         """
 
@@ -63,12 +54,7 @@ class RandomChoice:
         self._rng = np.random.default_rng(seed)
 
     def __call__(
-        self,
-        student: Student,
-        pool: Sequence[str],
-        known: Sequence[str],
-        assessment: Assessment,
-        n: int,
+        self, student: Student, pool: Sequence[str], known: Sequence[str], n: int
     ) -> list[int]:
         """See `Choice`."""
         return [int(i) for i in self._rng.permutation(len(pool))[:n]]
@@ -81,28 +67,18 @@ class GuidedChoice:
 
     Args:
         seed: of the texts that stand for a large pool.
-        by_need: whether doubt between weak classes counts more, see `needs`.
     """
 
-    def __init__(self, seed: int, *, by_need: bool = False) -> None:
+    def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._by_need = by_need
 
     def __call__(
-        self,
-        student: Student,
-        pool: Sequence[str],
-        known: Sequence[str],
-        assessment: Assessment,
-        n: int,
+        self, student: Student, pool: Sequence[str], known: Sequence[str], n: int
     ) -> list[int]:
         """See `Choice`."""
-        need = np.ones(len(student.classes))
-        if self._by_need:
-            need = needs(assessment, student.classes)
         doubt = np.concatenate(
             [
-                worth(student.predict_proba(pool[start : start + _CHUNK]), need)
+                doubts(student.predict_proba(pool[start : start + _CHUNK]))
                 for start in range(0, len(pool), _CHUNK)
             ]
         )
@@ -128,40 +104,6 @@ def doubts(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
     return np.asarray(1.0 - (first - second))
-
-
-def needs(assessment: Assessment, classes: Sequence[str]) -> NDArray[np.float64]:
-    """How weak the student is on each class, shape (n_classes,), 1 on average.
-
-    The share of the real rows of a class, or taken for it, that honest predictions get wrong.
-    Every class is credited with the mistakes of an average one, so that a single row says little
-    and a class that was never seen is an average one.
-
-    Args:
-        assessment: of the student.
-        classes: class names in column order.
-    """
-    mined = assessment.mined
-    wrong: Counter[str] = Counter()
-    judged: Counter[str] = Counter()
-    for row in (*mined.correct, *mined.mistakes, *mined.suspects):
-        for name in {row.example.label, row.predicted}:
-            judged[name] += 1
-            wrong[name] += row.is_mistake
-    average = (wrong.total() + 1) / (judged.total() + 2)
-    found = [(wrong[c] + _PRIOR * average) / (judged[c] + _PRIOR) for c in classes]
-    return np.asarray(np.array(found) / np.mean(found), dtype=np.float64)
-
-
-def worth(probabilities: NDArray[np.float64], need: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each text counts, shape (n,): its doubt, times the need of its two likeliest classes.
-
-    Args:
-        probabilities: shape (n, n_classes), at least two classes.
-        need: shape (n_classes,), see `needs`.
-    """
-    pair = np.argpartition(probabilities, -2, axis=1)[:, -2:]
-    return np.asarray(doubts(probabilities) * need[pair].mean(axis=1))
 
 
 def most_doubtful(doubt: NDArray[np.float64], n: int) -> list[int]:

@@ -35,9 +35,6 @@ class PaperAsking:
         samples: texts of a round (the paper: 32).
         few_shot: labelled examples in the prompt (16).
         mined: correct, misclassified and hard-negative samples, each so many (16).
-        report: whether the prompt shows the validation report.
-        hard_negatives: whether it shows hard negatives; without, any mistake may be drawn among the
-            misclassified samples.
     """
 
     def __init__(
@@ -50,8 +47,6 @@ class PaperAsking:
         samples: int,
         few_shot: int,
         mined: int,
-        report: bool = True,
-        hard_negatives: bool = True,
     ) -> None:
         self._taxonomy = taxonomy
         self._real = real
@@ -60,8 +55,6 @@ class PaperAsking:
         self._samples = samples
         self._few_shot = few_shot
         self._mined = mined
-        self._report = report
-        self._hard_negatives = hard_negatives
         self._shown: Counter[str] = Counter()
         self._rng = np.random.default_rng(writing.seed)
 
@@ -74,8 +67,7 @@ class PaperAsking:
             len(self._real), size=min(self._few_shot, len(self._real)), replace=False
         )
         examples = [self._real[i] for i in sorted(drawn)]
-        wanted = self._mined if self._hard_negatives else 0
-        hard = rotate(mined.mistakes, self._shown, wanted)
+        hard = rotate(mined.mistakes, self._shown, self._mined)
         taken = {row.example.id for row in hard}
         others = [row for row in mined.mistakes if row.example.id not in taken]
         misclassified = self._draw(others)
@@ -83,7 +75,7 @@ class PaperAsking:
         user = render(
             "paper_user",
             few_shot=[{**_shown(row), "predicted": None} for row in examples],
-            report=report_text(assessment.validation) if self._report else "",
+            report=report_text(assessment.validation),
             correct=[_judged(row) for row in correct],
             misclassified=[_judged(row) for row in misclassified],
             hard=[_judged(row) for row in hard],

@@ -111,10 +111,8 @@ class PoolGuide:
         if not self._turns.labels(number, assessment.losses, left=bool(self._left)):
             return self._guide.ask(number, assessment, written)
         known = [*self._rows, *(text.text for text in written if not text.is_written)]
-        chosen = self._choice(
-            self._guide.probe(written), [text.text for text in self._left], known, assessment,
-            self._samples,
-        )  # fmt: skip
+        left = [text.text for text in self._left]
+        chosen = self._choice(self._guide.probe(written), left, known, self._samples)
         asked = [self._left[i] for i in chosen]
         taken = set(chosen)
         self._left = [text for i, text in enumerate(self._left) if i not in taken]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -106,13 +106,11 @@ def described(place: Place) -> dict[str, str]:
 
 
 @contextmanager
-def accelerator_on(place: Place, *, together: bool = False) -> Iterator[Any]:
+def accelerator_on(place: Place) -> Iterator[Any]:
     """An `accelerate.Accelerator` for one training, which leaves placing things to the caller.
 
     Args:
         place: where is trained.
-        together: this process is one of several that train together, and knows it from its
-            environment. Else that is not looked at: a run under ``mpirun`` waits for nobody.
 
     Raises:
         StudentError: the device does not compute in this precision, or Accelerate takes another.
@@ -121,7 +119,7 @@ def accelerator_on(place: Place, *, together: bool = False) -> Iterator[Any]:
     accelerate = require("accelerate", extra="train", job=_JOB)
     with _apart():
         try:
-            with nullcontext() if together else _alone():
+            with _alone():
                 accelerator = accelerate.Accelerator(
                     device_placement=False,
                     mixed_precision=_ACCELERATE[place.precision],

@@ -9,7 +9,6 @@ stackoverflow20 (docs/results.md). Which of the two a task is, rows that were he
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -23,7 +22,6 @@ from pgkd.student.encoders import load_encoder, save_encoder
 from pgkd.student.finetune import fine_tune
 from pgkd.student.frozen import FrozenStudent
 from pgkd.student.head import Head, HeadSettings, fit_head, log_prior
-from pgkd.student.processes import fine_tune_together
 from pgkd.task.columns import columns_of
 from pgkd.task.splitting import stratified_folds
 from pgkd.weights import DEFAULT_STUDENT
@@ -62,7 +60,6 @@ class EncoderStudent(FrozenStudent):
             ``"mps"``. That it is here is looked at when the encoder is first used.
         precision: of the steps of fine-tuning: ``"fp32"``, ``"bf16"``, or ``"auto"``, which is bf16
             on a CUDA device that computes with it. Features are always computed in fp32.
-        processes: fine-tuning is split over so many processes, on a GPU each or on the CPU.
         head: hyper-parameters of the head; `tune` chooses them.
     """
 
@@ -80,7 +77,6 @@ class EncoderStudent(FrozenStudent):
         threads: int | None = None,
         device: str = "auto",
         precision: Precision = "auto",
-        processes: int = 1,
         head: HeadSettings = _DEFAULT,
     ) -> None:
         if recipe not in _RECIPES:
@@ -88,7 +84,7 @@ class EncoderStudent(FrozenStudent):
         check_names(device, precision)
         super().__init__(
             classes, head, seed=seed, encoder=encoder, recipe=recipe, max_length=max_length,
-            threads=threads, device=device, precision=precision, processes=processes,
+            threads=threads, device=device, precision=precision,
         )  # fmt: skip
         self._wanted = recipe  # as given; the recipe itself is what `tune` made of it
         self._place: Place | None = None  # looked up when first used: that imports torch
@@ -110,9 +106,8 @@ class EncoderStudent(FrozenStudent):
         features = self._frozen_features(texts)
         head = fit_head(features, labels, self.classes, settings, weights, prior)
         gold = columns_of(labels, self.classes)
-        seed, processes = self._settings["seed"], self._settings["processes"]
-        train = fine_tune if processes == 1 else partial(fine_tune_together, processes=processes)
-        self._encoder, head = train(self._encoder, head, texts, gold, weights, seed=seed)
+        seed = self._settings["seed"]
+        self._encoder, head = fine_tune(self._encoder, head, texts, gold, weights, seed=seed)
         return head.calibrated(self._head_settings.fine_tuned, prior)
 
     def tune(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from pgkd.student.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
 
@@ -38,8 +37,7 @@ class FineTuning:
 
     Three epochs cost nine forward passes over the rows. Five at half the rate gained one point of
     accuracy on trec6 and none on banking77. The embeddings are frozen: they hold half of MiniLM's
-    weights and hardly learn. Without dropout macro F1 is lower; a decay of the learning rate and
-    smoothed labels gain nothing, so they are off (docs/results.md, for all of them).
+    weights and hardly learn. What else was tried lost (docs/negative-results.md).
     """
 
     epochs: int = 3
@@ -49,10 +47,6 @@ class FineTuning:
     warmup: float = 0.1  # share of the steps
     clip: float = 1.0  # norm of the gradient
     frozen_layers: int = 1  # from below, the embeddings being the first
-    layer_decay: float = 1.0  # of the learning rate, from each layer to the one below
-    label_smoothing: float = 0.0  # share of a row's probability that is spread over all classes
-    dropout: Literal["all", "hidden", "none"] = "all"  # hidden: not of the attention's weights
-    cheap_dropout: bool = True  # on a CPU; False leaves it to torch
 
 
 def fine_tune(
@@ -64,7 +58,6 @@ def fine_tune(
     *,
     seed: int,
     recipe: FineTuning | None = None,
-    together: bool = False,
 ) -> tuple[Encoder, Head]:
     """Train a copy of an encoder and its head together, where the encoder lies.
 
@@ -76,10 +69,9 @@ def fine_tune(
         weights: shape (n,), the weight of each row's loss.
         seed: of the order of the rows and of dropout.
         recipe: how long and how fast.
-        together: this process is one of several: it trains on a share of every batch.
 
     Returns:
-        The trained encoder and head, the same in all processes.
+        The trained encoder and head.
     """
     torch = require("torch", extra="train", job=_JOB)
     recipe = recipe or FineTuning()
@@ -91,24 +83,23 @@ def fine_tune(
     row_weights = weights / weights.mean()
     ids, pad = encoder.tokens(texts), encoder.tokenizer.pad_token_id or 0
     with (
-        accelerator_on(encoder.place, together=together) as accelerator,
-        _reproducible(torch, encoder.place, seed + accelerator.process_index),
+        accelerator_on(encoder.place) as accelerator,
+        _reproducible(torch, encoder.place, seed),
     ):
         model = copy.deepcopy(encoder.model)
         layer = _layer(torch, head, seen).to(device)
-        groups = _groups(torch, model, layer, recipe)
+        _freeze(torch, model, recipe.frozen_layers)
         parameters = [p for part in (model, layer) for p in part.parameters() if p.requires_grad]
-        optimiser, schedule = _optimiser(torch, groups, recipe, n_rows=len(texts))
-        dropping = _dropping(model, recipe, encoder.place)
-        for whole in batches(np.array([len(row) for row in ids]), recipe, seed):
-            batch, factor = share(whole, accelerator.process_index, accelerator.num_processes)
+        optimiser, schedule = _optimiser(torch, parameters, recipe, n_rows=len(texts))
+        model.train()
+        dropping = cheap_dropout() if encoder.place.kind == "cpu" else nullcontext()
+        for batch in batches(np.array([len(row) for row in ids]), recipe, seed):
             with accelerator.autocast(), dropping:
                 pooled = _pooled(torch, model, [ids[i] for i in batch], pad, device)
             logits = layer(pooled.float())  # large numbers, of which bf16 keeps two digits
-            loss = _loss(torch, logits, targets[batch], row_weights[batch] * factor, recipe)
+            loss = _loss(torch, logits, targets[batch], row_weights[batch])
             optimiser.zero_grad()
             accelerator.backward(loss)
-            _average(accelerator, parameters)
             accelerator.clip_grad_norm_(parameters, recipe.clip)
             optimiser.step()
             schedule.step()
@@ -162,27 +153,6 @@ def batches(
                 yield cut[i]
 
 
-def share(
-    batch: NDArray[np.int64], process: int, processes: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """What one of several processes takes of a batch; all take equally many rows.
-
-    Args:
-        batch: shape (b,), row indices.
-        process: number of this process, from 0.
-        processes: how many there are.
-
-    Returns:
-        Row indices and factors of their losses, both of shape (b / processes, rounded up). The
-        mean loss of each process, averaged over them, is the mean loss of the batch: a row that
-        only fills up has the factor 0.
-    """
-    missing = -len(batch) % processes
-    filled = np.concatenate([batch, np.repeat(batch[:1], missing)])
-    factors = np.where(np.arange(len(filled)) < len(batch), len(filled) / len(batch), 0.0)
-    return filled[process::processes], factors[process::processes]
-
-
 def _pooled(torch: Any, model: Any, rows: Sequence[list[int]], pad: int, device: str) -> Any:
     """Features of rows of token ids, shape (len(rows), hidden size)."""
     inputs, mask = padded(torch, rows, rows=len(rows), length=max(map(len, rows)), pad=pad)
@@ -194,56 +164,24 @@ def _loss(
     logits: Any,
     targets: NDArray[np.int64],
     weights: NDArray[np.float64],
-    recipe: FineTuning,
 ) -> Any:
     """The mean cross-entropy of a batch, each row times its weight."""
     losses = torch.nn.functional.cross_entropy(
-        logits, torch.tensor(targets, device=logits.device),
-        reduction="none", label_smoothing=recipe.label_smoothing,
-    )  # fmt: skip
+        logits, torch.tensor(targets, device=logits.device), reduction="none"
+    )
     pull = torch.tensor(weights, dtype=torch.float32, device=logits.device)
     return (losses * pull).mean()
 
 
-def _average(accelerator: Any, parameters: Sequence[Any]) -> None:
-    """Gradients become their mean over all processes, as of one that had seen the whole batch."""
-    if accelerator.num_processes > 1:
-        for parameter in parameters:
-            if parameter.grad is not None:  # the pooler of a BERT is not used, and has none
-                parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
-
-
-def _groups(torch: Any, model: Any, head: Any, recipe: FineTuning) -> list[dict[str, Any]]:
-    """All parameters, layer by layer from the head down, each with its learning rate.
-
-    The lowest layers of the model, of which the embeddings are one, are frozen; never the highest.
-    """
+def _freeze(torch: Any, model: Any, n_layers: int) -> None:
+    """Freeze the lowest layers of a model, of which the embeddings are one; never the highest."""
     model.requires_grad_(True)  # it may be a copy of one that was trained
     wanted = getattr(model.config, "num_hidden_layers", 0)
     stacks = (m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     stack = next((layers for layers in stacks if len(layers) == wanted), ())
     embeddings = getattr(model, "embeddings", None) or model.get_input_embeddings()
-    for layer in (embeddings, *stack[:-1])[: recipe.frozen_layers]:
+    for layer in (embeddings, *stack[:-1])[:n_layers]:
         layer.requires_grad_(False)
-    layers = [embeddings, *stack]
-    inside = {parameter for layer in layers for parameter in layer.parameters()}
-    above = [parameter for parameter in model.parameters() if parameter not in inside]
-    groups = [[*above, *head.parameters()], *(list(found.parameters()) for found in layers[::-1])]
-    return [
-        {"params": group, "lr": recipe.learning_rate * recipe.layer_decay**depth}
-        for depth, group in enumerate(groups)
-    ]
-
-
-def _dropping(model: Any, recipe: FineTuning, place: Place) -> AbstractContextManager[Any]:
-    """Set what of a model is dropped at random; forward passes run within what is returned."""
-    model.train(recipe.dropout != "none")
-    if recipe.dropout == "hidden":
-        for module in model.modules():
-            # BertSelfAttention, MPNetSelfAttention, ...: the weights' dropout and no other.
-            if type(module).__name__.endswith("SelfAttention"):
-                module.eval()
-    return cheap_dropout() if recipe.cheap_dropout and place.kind == "cpu" else nullcontext()
 
 
 def _layer(torch: Any, head: Head, seen: NDArray[np.int64]) -> Any:
@@ -263,11 +201,11 @@ def _head(before: Head, layer: Any, seen: NDArray[np.int64]) -> Head:
 
 
 def _optimiser(
-    torch: Any, groups: Sequence[dict[str, Any]], recipe: FineTuning, *, n_rows: int
+    torch: Any, parameters: Sequence[Any], recipe: FineTuning, *, n_rows: int
 ) -> tuple[Any, Any]:
     """AdamW with a linear warm-up and a linear decay to zero."""
     optimiser = torch.optim.AdamW(
-        groups, weight_decay=recipe.weight_decay,
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay,
         fused=True,  # the same steps, in a third less time where batches are small
     )  # fmt: skip
     steps = recipe.epochs * -(-n_rows // recipe.batch_size)

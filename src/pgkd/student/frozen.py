@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pgkd.student.head import Synthetic
 
 _EMPTIED = ("threads",)  # settings of a machine, saved as null
-_LEFT_OUT = ("device", "precision", "processes")  # the same, not saved: the defaults are not null
+_LEFT_OUT = ("device", "precision")  # the same, not saved: the defaults are not null
 
 
 class FrozenStudent(Student):

@@ -10,24 +10,23 @@ if TYPE_CHECKING:
 
 
 @cache
-def _environment(package: str) -> Environment:
+def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # Prompts are plain text for a model; HTML escaping would put entities into them.
     return Environment(
-        loader=PackageLoader(package, "prompts"),
+        loader=PackageLoader("pgkd.teacher", "prompts"),
         undefined=StrictUndefined,
         trim_blocks=False,
         autoescape=False,  # noqa: S701
     )
 
 
-def render(template: str, /, *, package: str = "pgkd.teacher", **values: Any) -> str:
+def render(template: str, /, **values: Any) -> str:
     """Fill a template.
 
     Args:
         template: name of a ``.j2`` file, without the suffix.
-        package: the package in whose folder ``prompts`` it lies.
         values: every hole of the template; a missing one raises.
     """
-    return _environment(package).get_template(f"{template}.j2").render(**values).strip()
+    return _environment().get_template(f"{template}.j2").render(**values).strip()

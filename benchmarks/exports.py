@@ -1,16 +1,23 @@
-"""How does the cost of a prediction grow with classes, tokens of a text and number of texts?
+"""Of exports: how does the cost of a prediction grow, and what do 8 bits change?
+
+`growth`, in CPU time on one thread, all cases in turns, medians of several repetitions:
 
 - classes: 4 to 400, on texts of 20 tokens
 - tokens: 10 to 500 a text, with 20 classes; the students read 512, by default an encoder reads 128
 - texts: files of texts of 20 tokens through `pgkd predict`, each in a process of its own: its CPU
   seconds from start to end, and the peak of its memory
 
-One thread, CPU time, all cases in turns, medians of several repetitions with their spread. The
-students are heads with made labels on the pretrained encoder and token vectors: what they answer
-does not matter for what it costs. Tokens are those of the encoder. No teacher is needed.
+The students are heads with made labels on the pretrained encoder and token vectors: what they
+answer does not matter for what it costs.
 
-    python benchmarks/growth.py
-    python benchmarks/growth.py --texts 100 1000 10000     # minutes sooner
+`int8`, on rows that no student was trained on: the exports of one run a data set, the int8 graph as
+it is when each weight is rounded by itself, and onnxruntime's own dynamic quantisation of the same
+graph (one scale for a whole batch; weights column by column, in 8 and in 7 bits). Every text is
+classified one by one and 16 at a time. Data sets besides the helpdesk rows give 1,000 rows to train
+on, and 1,000 of the test file; nothing is chosen by them.
+
+    python benchmarks/exports.py growth --texts 100 1000 10000     # minutes sooner
+    python benchmarks/exports.py int8 --data-root ../shared/data
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ import argparse
 import csv
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -27,13 +35,21 @@ from itertools import count, cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import numpy as np
 
 import pgkd
 from pgkd.distill.provenance import environment
+from pgkd.evaluation import draw_rows
+from pgkd.serving import quantize as quantizing
+from pgkd.serving.export import export
 from pgkd.serving.graph import encoder_graph
 from pgkd.serving.manifest import Manifest
 from pgkd.serving.onnx_model import save_model
+from pgkd.serving.parity import compare
 from pgkd.serving.quantize import quantize
+from pgkd.serving.rounding import round_weights
 from pgkd.student.encoder import EncoderStudent
 from pgkd.student.static import StaticStudent
 from pgkd.task import read_rows
@@ -42,10 +58,16 @@ from serving import COLUMNS, FLOAT, HELPDESK, INT8, STATIC, cpu_ms, machine, one
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
+    from pgkd.serving.rounding import Floats
+    from pgkd.student import Student
+
+    Rows = tuple[list[str], list[str]]
     Cases = dict[tuple[str, int], Callable[[], dict[str, float]]]
     Figures = dict[str, dict[int, dict[str, dict[str, float]]]]
 
-HERE = Path(__file__).parent
+RESULTS = Path(__file__).parent / "results"
 STUDENTS = (INT8, FLOAT, STATIC)
 CLASSES, CLASSES_ELSE = (4, 20, 77, 150, 400), 20
 TOKENS, TOKENS_ELSE = (10, 20, 50, 100, 250, 500), 20
@@ -53,6 +75,7 @@ TEXTS = (100, 1_000, 10_000, 100_000, 1_000_000)
 MOST_OF_AN_ENCODER = 10_000  # texts; what is beyond is for the static student
 MAX_LENGTH = 512
 BATCH = 32  # texts of a call
+ROWS_OF_A_BATCH = 16  # int8
 DIFFERENT = 1_000  # texts of a file: they come again and again, for exports remember none
 # A process that is bound to one core, and tells its peak: that of `wait4` would hold what its
 # parent held when it was forked.
@@ -68,16 +91,27 @@ print(json.dumps({"cpu_s": time.process_time(), "peak_mb": peak}))
 
 
 def main() -> None:
-    """Make the students, measure, print Markdown and write the JSON."""
+    """Do what the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    add = parser.add_argument
+    parts = parser.add_subparsers(dest="part", required=True)
+    add = parts.add_parser("growth").add_argument
     add("--repeats", type=int, default=5, help="of calls")
     add("--classes", type=int, nargs="*", default=CLASSES)
     add("--tokens", type=int, nargs="*", default=TOKENS, help="of a text")
     add("--texts", type=int, nargs="*", default=TEXTS, help="of a file")
     add("--file-repeats", type=int, default=3)
-    add("--out", type=Path, default=HERE / "results" / "growth.json", help="JSON to write")
+    add("--out", type=Path, help="JSON to write")
+    add = parts.add_parser("int8").add_argument
+    add("--data-root", type=Path, default=Path("../shared/data"))
+    add("--data", nargs="*", default=["banking77", "agnews", "trec6"])
+    add("--rows", type=int, default=1000, help="to train on, and to judge on")
+    add("--out", type=Path, help="JSON to write")
     args = parser.parse_args()
+    {"growth": growth, "int8": int8}[args.part](args)
+
+
+def growth(args: argparse.Namespace) -> None:
+    """Make the students, measure, print Markdown and write the JSON."""
     one_thread()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -93,7 +127,9 @@ def main() -> None:
             "tokens": interleaved(by_tokens(students, args.tokens, draw), args.repeats),
             "texts": interleaved(by_texts(students, args.texts, draw, folder), args.file_repeats),
         }
-    args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (args.out or RESULTS / "growth.json").write_text(
+        json.dumps(report, indent=2) + "\n", encoding="utf-8"
+    )
     print(markdown(report))
 
 
@@ -244,6 +280,122 @@ def markdown(report: dict[str, Any]) -> str:
 
 def _cell(found: dict[str, float]) -> str:
     return "{median:.4g} [{least:.4g}, {most:.4g}]".format_map(found)
+
+
+def int8(args: argparse.Namespace) -> None:
+    """Make a run of each data set, compare, print and write the JSON."""
+    parts = {
+        "helpdesk": [read_rows(HELPDESK / f"{n}.csv", "text", "label") for n in ("train", "test")],
+        **{name: drawn(args.data_root / name, args.rows) for name in args.data},
+    }
+    found = []
+    for name, (train, test) in parts.items():
+        with TemporaryDirectory() as folder:
+            found.append({"data": name, **judge(Path(folder), train, test)})
+        print(time.strftime("%H:%M:%S"), json.dumps(found[-1]), flush=True)
+    report = {
+        "rows": args.rows,
+        "batch": ROWS_OF_A_BATCH,
+        "environment": environment(),
+        "data": found,
+    }
+    (args.out or RESULTS / "int8.json").write_text(
+        json.dumps(report, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def drawn(folder: Path, n: int) -> list[Rows]:
+    """Rows of the training file, and of the test file."""
+    classes = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    found = []
+    for split in ("train", "test"):
+        texts, labels = read_rows(folder / f"{split}.csv.gz", "text", "label", classes=classes)
+        indices = draw_rows(len(texts), min(n, len(texts)), 0)
+        found.append(([texts[i] for i in indices], [labels[i] for i in indices]))
+    return found
+
+
+def judge(folder: Path, train: Rows, test: Rows) -> dict[str, Any]:
+    """The verdict of the gate, and every graph on the test rows."""
+    path = folder / "run"
+    pgkd.Distiller(
+        teacher="fake", student={"kind": "encoder"}, rounds=0, out=str(path),
+        data={"on_conflict": "drop"},
+    ).fit(*train)  # fmt: skip
+    run = pgkd.RunFolder.open(path)
+    gate = [found.to_json() | {"path": None} for found in export(run, "onnx-int8", folder / "gate")]
+    export(run, "onnx", folder)
+    student = run.student("best")
+    folders = {"onnx": folder / "onnx", "onnx-int8": in_8_bits(folder / "onnx", student, train[0])}
+    with patch.object(quantizing, "round_weights", rounded_plainly):
+        plain = in_8_bits(folder / "onnx", student, train[0], "plain")
+    folders["onnx-int8, each weight rounded by itself"] = plain
+    for bits in (8, 7):
+        folders[f"onnxruntime dynamic, {bits} bits"] = dynamic(folder / "onnx", bits)
+    answers = student.predict_proba(test[0])
+    graphs = {
+        name: figures(place, *test, answers, student.classes) for name, place in folders.items()
+    }
+    return {"gate": gate, "graphs": graphs}
+
+
+def rounded_plainly(weight: Floats, moment: Floats) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """`round_weights` as if no input told of another."""
+    return round_weights(weight, np.diag(np.diag(moment)))
+
+
+def in_8_bits(
+    folder: Path, student: Student, texts: Sequence[str], name: str = "onnx-int8"
+) -> Path:
+    """The int8 graph of an export, whatever the gate says of it; scales are fixed by `texts`."""
+    import onnx
+
+    new = folder.with_name(name)
+    shutil.copytree(folder, new)
+    assert isinstance(student, EncoderStudent)
+    graph = quantize(onnx.load(folder / "model.onnx"), student.encoder.tokens(texts))
+    (new / "model.onnx").write_bytes(graph.SerializeToString())
+    kept = Manifest.read(folder)
+    Manifest("onnx-int8", kept.classes, kept.max_length).write(new)
+    return new
+
+
+def dynamic(folder: Path, bits: int) -> Path:
+    """A copy of an export whose graph onnxruntime quantised."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    new = folder.with_name(f"dynamic-{bits}")
+    shutil.copytree(folder, new)
+    quantize_dynamic(
+        folder / "model.onnx",
+        new / "model.onnx",
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=bits == 7,
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+    )
+    return new
+
+
+def figures(
+    folder: Path,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    student: NDArray[np.float64],
+    classes: Sequence[str],
+) -> dict[str, Any]:
+    """Against the student; and one by one against batches of texts as they come."""
+    model = pgkd.load(folder)
+    alone = np.concatenate([model.predict_proba([text]) for text in texts])
+    starts = range(0, len(texts), ROWS_OF_A_BATCH)
+    beside = np.concatenate([model.predict_proba(texts[i : i + ROWS_OF_A_BATCH]) for i in starts])
+    return {
+        **compare(student, beside, labels, classes).to_json(),
+        "mean_difference": float(np.abs(student - beside).sum(axis=1).mean() / 2),
+        "labels_that_depend_on_the_batch": int((alone.argmax(1) != beside.argmax(1)).sum()),
+        "largest_difference_by_batch": float(np.abs(alone - beside).max()),
+    }
 
 
 if __name__ == "__main__":

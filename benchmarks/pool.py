@@ -5,27 +5,27 @@ of the training file, drawn by the seed. Of a larger file 5,500 rows are used. E
 the classes of 32 texts of the pool. The student is that of `recipe: frozen`, its hyper-parameters
 chosen on the labelled rows alone, as in a run.
 
-Ways to choose are compared on the held-out rows; the test file is read with `--test` only, for the
-way that was chosen. `--teacher held` labels by a classifier of the held-out rows, `full` by one of
-all rows; their labels weigh what an audit of 32 training rows says.
+Guided labels are compared with random ones, on the held-out rows or, with `--test`, on the test
+file. For every number N of random labels it says the least number of guided ones from which the
+mean accuracy over the seeds is at least that of N random ones. `--teacher held` labels by a
+classifier of the held-out rows, `full` by one of all rows; their labels weigh what an audit of 32
+training rows says.
 
-    python benchmarks/pool_choice.py --arms random margin badge typiclust herding:0.2
-    python benchmarks/pool_choice.py --arms random guided --rounds 20 --seeds 0 1 2 --test
+    python benchmarks/pool.py --rounds 20 --seeds 0 1 2 --test
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from functools import cache, partial
+from collections import defaultdict
+from functools import cache
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import label_savings
 import numpy as np
-from lines import Lines
-from round0 import labelled_rows
+from recipes import Lines
 
 from pgkd.curation import without_rows
 from pgkd.distill.exam import Exam, Share
@@ -36,7 +36,6 @@ from pgkd.guidance import (
     RandomChoice,
     try_class_list,
 )
-from pgkd.guidance.choosing import doubts, herd, most_doubtful
 from pgkd.student import make_student
 from pgkd.task import (
     Example,
@@ -44,24 +43,24 @@ from pgkd.task import (
     Pool,
     PoolText,
     Task,
+    load_task,
     read_rows,
     stratified_folds,
+    stratified_split,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from pgkd.guidance.choosing import Choice
 
-    from pgkd.guidance import Assessment
-    from pgkd.student import Student
-
-    Choose = Callable[[Student, Sequence[str], Sequence[str], Any, int], list[int]]
-
-HERE = Path(__file__).parent
 SETS = ("trec6", "banking77", "huffpost41_skew", "stackoverflow20", "clinc150", "goemotions")
+USED = 5500  # rows of a training file
 LABELLED, HELD, POOL = 100, 1300, 4000
 TEST_ROWS, AUDITED = 2000, 32
+CHOICES: dict[str, Callable[[int], Choice]] = {"random": RandomChoice, "guided": GuidedChoice}
+TOLD = (160, 320, 480, 640)  # numbers of random labels in the table
+_SAME = 1e-9
 
 
 class Rows(NamedTuple):
@@ -90,7 +89,7 @@ def main() -> None:
                     told = line["accuracy"][-1], line["seconds"]
                     print(name, seed, arm, args.teacher, *told, flush=True)
     print(table(lines.all))
-    print(label_savings.table(lines.all))
+    print(savings_table(lines.all))
 
 
 def arguments() -> argparse.Namespace:
@@ -102,10 +101,10 @@ def arguments() -> argparse.Namespace:
     add("--seeds", nargs="+", type=int, default=[10, 11])
     add("--rounds", type=int, default=10)
     add("--samples", type=int, default=32, help="labels of a round")
-    add("--arms", nargs="+", default=["random", "margin", "guided", "needs"])
+    add("--arms", nargs="+", choices=CHOICES, default=list(CHOICES))
     add("--teacher", choices=["truth", "held", "full"], default="truth", help="who labels")
     add("--test", action="store_true", help="judge on test rows, not on those held out")
-    add("--out", type=Path, default=HERE / "results" / "pool_choice.jsonl", help="lines to add to")
+    add("--out", type=Path, default=Path("runs/pool.jsonl"), help="lines to add to")
     return parser.parse_args()
 
 
@@ -126,7 +125,7 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         right = mean(said[row.id][0] == row.label for row in rows.pool)
         label_of, guide = said, guide_of(task, seed, weight)
     left, known = list(task.pool.texts), list[Example]()
-    choose = choice_of(arm, seed)
+    choose = CHOICES[arm](seed)
     found: dict[str, Any] = {"labels": [], "accuracy": [], "macro_f1": []}
     for number in range(args.rounds + 1):
         student = guide.train(known)
@@ -136,9 +135,8 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         found["macro_f1"].append(round(metrics.macro_f1, 4))
         if number == args.rounds:
             break
-        assessment = guide.assess(student, known) if arm == "needs" else None
         seen = [row.text for row in (*task.train, *known)]
-        chosen = choose(student, [text.text for text in left], seen, assessment, args.samples)
+        chosen = choose(student, [text.text for text in left], seen, args.samples)
         for text in (left[i] for i in chosen):
             label, sure = label_of[text.id]
             origin = Origin(number + 1, "question", labelled=True, confidence=sure)
@@ -151,6 +149,28 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         "teacher_right": round(right, 4), "weight": round(weight, 4),
         **found, "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
+
+
+def labelled_rows(file: Path, labelled: int, seed: int) -> tuple[Task, list[Example]]:
+    """Rows drawn from those that are used of a file, a fifth to validate, and the rest shuffled."""
+    whole, used = used_rows(file)
+    shuffled = [used[i] for i in np.random.default_rng(seed).permutation(len(used))]
+    drawn, rest = shuffled[:labelled], shuffled[labelled:]
+    parts = stratified_split([row.label for row in drawn], 0.2, seed)
+    train, validation = (tuple(drawn[i] for i in part) for part in parts)
+    return Task(whole.taxonomy, train, validation), rest
+
+
+@cache
+def used_rows(file: Path) -> tuple[Task, list[Example]]:
+    """The rows of a training file that are used, 5,500 at most.
+
+    They are the same whatever the seed, so that the features of many cells are computed once.
+    """
+    whole = load_task(train=file, on_conflict="drop")
+    rows = [*whole.train, *whole.validation]
+    order = np.random.default_rng(12345).permutation(len(rows))[:USED]
+    return whole, [rows[i] for i in order]
 
 
 @cache
@@ -218,110 +238,6 @@ class NoAsking:
         return ()
 
 
-def choice_of(arm: str, seed: int) -> Choose:
-    """A way to choose by its name: ``herding:0.1`` is herding with that reach."""
-    name, _, value = arm.partition(":")
-    rng = np.random.default_rng(seed)
-    made: dict[str, Callable[[], Choose]] = {
-        "random": lambda: RandomChoice(seed),
-        "margin": lambda: margin,
-        "badge": lambda: partial(badge, rng=rng),
-        "typiclust": lambda: typiclust,
-        "coverage": lambda: partial(herding, rng=rng, reach=float(value or 0.2), blind=True),
-        "herding": lambda: partial(herding, rng=rng, reach=float(value or 0.2)),
-        "guided": lambda: GuidedChoice(seed),
-        "needs": lambda: GuidedChoice(seed, by_need=True),
-    }
-    return made[name]()
-
-
-def margin(
-    student: Student, pool: Sequence[str], known: Sequence[str], assessment: Assessment, n: int
-) -> list[int]:
-    """The smallest margins between the two most probable classes (Scheffer et al., IDA 2001)."""
-    return most_doubtful(doubts(student.predict_proba(pool)), n)
-
-
-def herding(
-    student: Student,
-    pool: Sequence[str],
-    known: Sequence[str],
-    assessment: Assessment,
-    n: int,
-    *,
-    rng: np.random.Generator,
-    reach: float,
-    blind: bool = False,
-) -> list[int]:
-    """Uncertainty herding (Bae et al., ICLR 2025); blind to doubt, it only covers the pool."""
-    doubt = np.ones(len(pool)) if blind else doubts(student.predict_proba(pool))
-    seen = features_of(student, pool)
-    return herd(doubt, lambda rows: seen[rows], features_of(student, known), n, rng, reach=reach)
-
-
-def badge(
-    student: Student,
-    pool: Sequence[str],
-    known: Sequence[str],
-    assessment: Assessment,
-    n: int,
-    *,
-    rng: np.random.Generator,
-) -> list[int]:
-    """k-means++ over the gradients of the head by its own labels (BADGE, Ash et al., ICLR 2020).
-
-    A gradient is the outer product of an error and the features; its distances need neither whole.
-    """
-    error, seen = student.predict_proba(pool), features_of(student, pool)
-    error[np.arange(len(error)), error.argmax(axis=1)] -= 1
-    size = (error**2).sum(axis=1) * (seen**2).sum(axis=1)
-    chosen = [int(size.argmax())]
-    nearest = np.full(len(size), np.inf)
-    while len(chosen) < min(n, len(size)):
-        last = chosen[-1]
-        between = size + size[last] - 2 * (error @ error[last]) * (seen @ seen[last])
-        nearest = np.minimum(nearest, np.maximum(between, 0.0))
-        nearest[chosen] = 0.0
-        chosen.append(int(rng.choice(len(size), p=nearest / nearest.sum())))
-    return chosen
-
-
-def typiclust(
-    student: Student, pool: Sequence[str], known: Sequence[str], assessment: Assessment, n: int
-) -> list[int]:
-    """The most typical text of each of the largest clusters without a label.
-
-    TypiClust, Hacohen et al., ICML 2022. Where clusters run out, the most doubtful texts.
-    """
-    from sklearn.cluster import KMeans
-
-    given, seen = features_of(student, known), features_of(student, pool)
-    k = min(len(given) + n, 500)
-    labels = KMeans(k, n_init=1, random_state=0).fit(np.vstack([given, seen])).labels_
-    covered = set(labels[: len(given)].tolist())
-    clusters = [np.flatnonzero(labels[len(given) :] == c) for c in range(k) if c not in covered]
-    clusters.sort(key=len, reverse=True)
-    chosen = [int(rows[typical(seen[rows])]) for rows in clusters[:n] if len(rows)]
-    rest = most_doubtful(doubts(student.predict_proba(pool)), 2 * n)
-    return (chosen + [i for i in rest if i not in set(chosen)])[:n]
-
-
-def typical(features: NDArray[np.float64]) -> int:
-    """The row that is nearest to its twenty nearest others."""
-    if len(features) == 1:
-        return 0
-    far = 1 - features @ features.T
-    np.fill_diagonal(far, np.inf)
-    return int(np.sort(far, axis=1)[:, : min(20, len(far) - 1)].mean(axis=1).argmin())
-
-
-def features_of(student: Student, texts: Sequence[str]) -> NDArray[np.float64]:
-    """What an encoder student sees."""
-    found = student.features(texts)
-    assert found is not None
-    return found
-
-
 def table(runs: Sequence[dict[str, Any]]) -> str:
     """Mean accuracy over the seeds at half of the labels and at the end, and over all rounds."""
     lines = [
@@ -340,6 +256,77 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         told = " | ".join(f"{figure:.3f}" for figure in figures)
         lines.append(f"| {data}, {teacher} | {arm} | {len(curves)} | {told} |")
     return "\n".join(lines)
+
+
+def savings(curves: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Per data set and teacher: both mean curves, and the guided labels that random ones are worth.
+
+    Both curves are means over the same seeds. Between two rounds accuracy is taken to be straight.
+    """
+    groups: dict[tuple[str, str], dict[str, dict[str, Any]]] = defaultdict(
+        lambda: defaultdict(dict)
+    )
+    for one in curves:
+        groups[one["data"], one["teacher"]][one["arm"]][one["seed"]] = one
+    for (data, teacher), arms in groups.items():
+        seeds = sorted(arms["random"].keys() & arms["guided"].keys())
+        if not seeds:
+            continue
+        labels = arms["random"][seeds[0]]["labels"]
+        told: dict[str, Any] = {"data": data, "teacher": teacher, "seeds": len(seeds)}
+        told["labels"] = labels
+        for arm in ("random", "guided"):
+            for measure in ("accuracy", "macro_f1"):
+                values = [arms[arm][seed][measure] for seed in seeds]
+                told[f"{arm} {measure}"] = [round(mean(v), 4) for v in zip(*values, strict=True)]
+                if len(seeds) > 1:
+                    spread = [round(stdev(v), 4) for v in zip(*values, strict=True)]
+                    told[f"{arm} {measure} spread"] = spread
+        for measure in ("accuracy", "macro_f1"):
+            told[f"guided labels for {measure}"] = [
+                needed(labels, told[f"guided {measure}"], goal)
+                for goal in told[f"random {measure}"]
+            ]
+        yield told
+
+
+def needed(labels: Sequence[int], values: Sequence[float], goal: float) -> float | None:
+    """The least number of labels at which a curve reaches a goal; None where it never does."""
+    for i, value in enumerate(values):
+        if value >= goal - _SAME:
+            if i == 0:
+                return float(labels[0])
+            share = (goal - values[i - 1]) / (value - values[i - 1])
+            return round(labels[i - 1] + share * (labels[i] - labels[i - 1]), 1)
+    return None
+
+
+def savings_table(curves: Sequence[dict[str, Any]]) -> str:
+    """Accuracy at some numbers of labels, and the labels that guidance needs, as Markdown."""
+    lines = [
+        "| data | labels | random | guided | guided labels for random's accuracy | share |",
+        "|---|---|---|---|---|---|",
+    ]
+    for told in savings(curves):
+        for n in TOLD:
+            if n not in told["labels"]:
+                continue
+            i = told["labels"].index(n)
+            need = told["guided labels for accuracy"][i]
+            share = "–" if need is None else f"{need / n:.2f}"
+            cells = [
+                f"{told['data']}, {told['teacher']}", str(n),
+                *(spread(told, arm, i) for arm in ("random", "guided")),
+                "more than all" if need is None else f"{need:.0f}", share,
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def spread(told: dict[str, Any], arm: str, i: int) -> str:
+    """Mean accuracy over seeds, and its sample standard deviation."""
+    around = told.get(f"{arm} accuracy spread")
+    return f"{told[f'{arm} accuracy'][i]:.3f}" + (f" ± {around[i]:.3f}" if around else "")
 
 
 if __name__ == "__main__":
