@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tests.browser import launched
-from tests.room.conftest import opened
+from tests.ui.conftest import opened
 
 from pgkd.distill import RunFolder
 from pgkd.report import write_report
@@ -46,27 +46,27 @@ def main() -> None:
             page.screenshot(path=_HERE / name)
             page.close()
             _check(name)
-        _take_room(browser, run, Path(folder))
+        _take_ui(browser, run, Path(folder))
 
 
-def _take_room(browser: Browser, run: RunFolder, folder: Path) -> None:
-    """The review of the run in the room, some of its texts decided on; the run stays as it is."""
+def _take_ui(browser: Browser, run: RunFolder, folder: Path) -> None:
+    """The review of the run in the ui, some of its texts decided on; the run stays as it is."""
     shutil.copytree(run.path, folder / "runs" / run.path.name)
-    with opened(folder / "runs") as room:
+    with opened(folder / "runs") as ui:
         page = browser.new_page(viewport={"width": 1120, "height": 1000})
         page.set_default_timeout(180_000)  # on a busy machine, to load the student alone takes long
-        room.enter(page, f"/runs/{run.path.name}/review")
+        ui.enter(page, f"/runs/{run.path.name}/review")
         page.locator(".card:focus").wait_for()
         page.locator("#changes:not(:has-text('reads the texts'))").wait_for(state="attached")
-        page.goto(f"{room.origin}/runs/{run.path.name}/review")
+        page.goto(f"{ui.origin}/runs/{run.path.name}/review")
         page.locator(".card:focus").wait_for()
         page.keyboard.type("ar")
         page.locator(".card.accept").wait_for()
         page.locator(".card.reject").wait_for()
         page.evaluate("window.scrollTo(0, 0)")
-        page.screenshot(path=_HERE / "room.png")
+        page.screenshot(path=_HERE / "web-ui.png")
         page.close()
-    _check("room.png")
+    _check("web-ui.png")
 
 
 def _check(name: str) -> None:

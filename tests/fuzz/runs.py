@@ -272,11 +272,11 @@ def _command(cell: Cell, place: Place) -> str:
 
 
 def _ui(runs: Path) -> str:
-    """The pages of a room: that of all runs has to be there, whatever one of them is like."""
+    """The pages of the web UI: that of all runs has to be there, whatever one of them is like."""
     from starlette.testclient import TestClient
 
-    from pgkd.room.app import make_app
     from pgkd.server.limits import Limits
+    from pgkd.ui.app import make_app
 
     with TestClient(
         make_app(runs, "token", ("testserver",), "ann", Limits()), raise_server_exceptions=False

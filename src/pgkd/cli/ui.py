@@ -1,4 +1,4 @@
-"""`pgkd ui`: the room."""
+"""`pgkd ui`: the web UI."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def ui(
 
     It prints an address with a secret in it. Only this machine can reach it.
     """
-    from pgkd.room import open_room
+    from pgkd.ui import open_ui
 
-    open_room(path, host=host, port=port, who=who)
+    open_ui(path, host=host, port=port, who=who)

@@ -1,7 +1,7 @@
 """Pause and stop from outside: a wish in the run folder, looked at before every call.
 
 Whoever may write into the folder may wish; the process that runs the loop looks, whether it was
-started from the command line, from Python or from the room.
+started from the command line, from Python or from the web UI.
 """
 
 from __future__ import annotations

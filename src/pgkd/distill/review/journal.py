@@ -10,7 +10,7 @@ The first is a decision: the last one on a text counts. The second pins a round:
 trained with the first seventeen decisions, and is so again when the run is resumed. So the file is
 the one of a run that a resumed run does not write anew.
 
-Several processes may append: the room's tabs, and the run itself. Each takes the file's lock.
+Several processes may append: the web UI's tabs, and the run itself. Each takes the file's lock.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ import pytest
 
 from pgkd.distill.review import Decision
 from pgkd.report.records import read_records
-from pgkd.room.queue import Candidate, Filter, Why, candidates_of, page_of, sorted_queue
-from pgkd.room.reading import Opinion, Reader
 from pgkd.task import Example, Origin
+from pgkd.ui.queue import Candidate, Filter, Why, candidates_of, page_of, sorted_queue
+from pgkd.ui.reading import Opinion, Reader
 
 if TYPE_CHECKING:
     from pathlib import Path

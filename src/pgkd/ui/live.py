@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.distill.control import wished
 from pgkd.report.content import Snippet
-from pgkd.room.runs import state_of
+from pgkd.ui.runs import state_of
 
 if TYPE_CHECKING:
     from pgkd.report.records import Records
-    from pgkd.room.runs import Seen, State
+    from pgkd.ui.runs import Seen, State
 
 _LAST = 12  # texts that are shown
 _TEXT = 400  # characters of one

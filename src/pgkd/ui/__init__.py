@@ -1,4 +1,4 @@
-"""`pgkd ui`: the room. Runs side by side, a run as it goes on, and the review of its texts.
+"""`pgkd ui`: the web UI. Runs side by side, a run as it goes on, and the review of its texts.
 
 It shows what the files of a run say, and does nothing that the command line does not: it writes
 wishes and decisions where the loop reads them, and starts the same commands.
@@ -9,6 +9,6 @@ them, ``starting.py`` makes settings of a dropped file, ``jobs.py`` starts comma
 ``process.py`` runs it all.
 """
 
-from pgkd.room.process import open_room
+from pgkd.ui.process import open_ui
 
-__all__ = ["open_room"]
+__all__ = ["open_ui"]

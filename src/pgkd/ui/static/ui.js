@@ -17,7 +17,7 @@
 
   function lost() {
     const since = contact.toLocaleTimeString();
-    tell(at("lost"), `The connection to the room is lost: what you see is of ${since}. ` +
+    tell(at("lost"), `The connection to the web UI is lost: what you see is of ${since}. ` +
       "Nothing is saved until it is back; this page tries again by itself.");
   }
 
@@ -30,7 +30,7 @@
     if (!detail.xhr.status) return;
     contact = new Date();
     tell(at("lost"), detail.xhr.status === 403
-      ? "The room was closed and opened again: use the address that it has printed." : "");
+      ? "the web UI was closed and opened again: use the address that it has printed." : "");
   });
   document.addEventListener("htmx:responseError", ({ detail }) => {
     if (detail.xhr.status === 403) return;

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pgkd.distill import RunFolder
     from pgkd.distill.review import Decision
     from pgkd.report.records import Records
-    from pgkd.room.reading import Opinion
+    from pgkd.ui.reading import Opinion
 
 Decided = Literal["open", "decided", "all"]
 

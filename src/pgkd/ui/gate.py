@@ -4,11 +4,11 @@ Other users of the machine, and every web page that its browser shows, can reach
 loopback. So a request has to bring
 
 - the **token**: once in the URL, which sets a cookie that scripts cannot read and other sites do
-  not send, and then that cookie. It is made anew every time that the room opens;
-- the room's own **Host**: a page whose name was made to point at loopback (DNS rebinding) brings
+  not send, and then that cookie. It is made anew every time that the web UI opens;
+- the web UI's own **Host**: a page whose name was made to point at loopback (DNS rebinding) brings
   its own;
-- an **Origin** that is the room's, where it changes something, and no sign (``Sec-Fetch-Site``) of
-  coming from another site, whatever it asks for.
+- an **Origin** that is the web UI's, where it changes something, and no sign
+  (``Sec-Fetch-Site``) of coming from another site, whatever it asks for.
 
 All others get an empty 403, whatever they ask for: they do not even learn what is there.
 """
@@ -32,19 +32,19 @@ _FROM_HERE = ("same-origin", "none")  # none: typed, or opened from a terminal
 
 
 class Gate:
-    """ASGI middleware that lets in who has the token, by the room's name, from the room's pages.
+    """ASGI middleware that lets in who has the token, by the web UI's name, from its pages.
 
     Args:
         app: what is behind it.
-        token: the secret of this room.
-        hosts: values of the Host header that are the room's, port included.
+        token: the secret of this web UI.
+        hosts: values of the Host header that are the web UI's, port included.
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: tuple[str, ...]) -> None:
         self._app = app
         self._token = token
         self._hosts = hosts
-        self.cookie = f"pgkd-room-{hosts[0].rpartition(':')[2]}"  # rooms of other ports have theirs
+        self.cookie = f"pgkd-ui-{hosts[0].rpartition(':')[2]}"  # web UIs on other ports have theirs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI has it."""

@@ -1,4 +1,4 @@
-"""What the pages of the room show, and what comes of a press of a button."""
+"""What the pages of the web UI show, and what comes of a press of a button."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pgkd.distill.control import WISHES, wish
 from pgkd.errors import DataError, RunError
 from pgkd.report.content import Snippet
 from pgkd.report.markup import environment
-from pgkd.room.desk import Desk
-from pgkd.room.jobs import Jobs
-from pgkd.room.live import live_of
-from pgkd.room.queue import Filter, Why
-from pgkd.room.runs import Runs, Seen, state_of
-from pgkd.room.starting_views import StartingViews
+from pgkd.ui.desk import Desk
+from pgkd.ui.jobs import Jobs
+from pgkd.ui.live import live_of
+from pgkd.ui.queue import Filter, Why
+from pgkd.ui.runs import Runs, Seen, state_of
+from pgkd.ui.starting_views import StartingViews
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Views:
         self.jobs = Jobs()
         self._desks: dict[str, Desk] = {}
         self._mutex = threading.Lock()
-        self._pages = environment(PackageLoader("pgkd.room", "pages"))
+        self._pages = environment(PackageLoader("pgkd.ui", "pages"))
         self._pages.globals |= {"version": __version__, "who": who, "single": self.runs.single}
         self._pages.filters |= {"cut": lambda text: Snippet.of(text, _TEXT)}
         self.starting = StartingViews(self.runs, self.jobs, self._render)

@@ -11,9 +11,9 @@ import yaml
 from pgkd.config import Config
 from pgkd.distill import RunFolder
 from pgkd.errors import ConfigError, DataError, RunError
-from pgkd.room.starting import Draft, free_name
+from pgkd.ui.starting import Draft, free_name
 from tests.conftest import make_rows
-from tests.room.conftest import HOSTILE, Room, opened
+from tests.ui.conftest import HOSTILE, WebUI, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +33,9 @@ def rows_file(path: Path, *, names: dict[str, str] | None = None) -> Path:
     return path
 
 
-def fill_in(page: Page, room: Room, path: Path) -> None:
+def fill_in(page: Page, ui: WebUI, path: Path) -> None:
     """Everything up to the settings of a quick run that asks nobody."""
-    room.enter(page, "/new")
+    ui.enter(page, "/new")
     page.set_input_files("#file", path)
     page.get_by_text("Which columns?").wait_for()
     page.locator("select[name=text]").select_option("what they wrote")
@@ -50,8 +50,8 @@ def fill_in(page: Page, room: Room, path: Path) -> None:
 
 def test_a_dropped_file_becomes_a_run(page: Page, tmp_path: Path) -> None:
     data = rows_file(tmp_path / "my tickets.csv", names={"billing": IMAGE, "account": FORMULA})
-    with opened(tmp_path / "runs") as room:
-        fill_in(page, room, data)
+    with opened(tmp_path / "runs") as ui:
+        fill_in(page, ui, data)
         assert "4 classes" in page.inner_text("#settings")
         page.get_by_label(IMAGE).fill("who paid too much")
         page.fill("#instructions", "customers of a shop")
@@ -77,8 +77,8 @@ def test_a_dropped_file_becomes_a_run(page: Page, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_told_and_another_one_may_follow(
     page: Page, tmp_path: Path
 ) -> None:
-    with opened(tmp_path / "runs") as room:
-        room.enter(page, "/new")
+    with opened(tmp_path / "runs") as ui:
+        ui.enter(page, "/new")
         (tmp_path / "notes.txt").write_text("hello")
         page.set_input_files("#file", tmp_path / "notes.txt")
         page.locator("#trouble", has_text="A file of rows ends in one of: .csv").wait_for()
@@ -94,8 +94,8 @@ def test_a_file_that_cannot_be_used_is_told_and_another_one_may_follow(
         page.locator("#trouble", has_text="have to be two columns").wait_for()
 
 
-def test_a_room_of_one_run_starts_no_other(room: Room) -> None:
-    with opened(room.path / "plain") as single:
+def test_a_web_ui_of_one_run_starts_no_other(ui: WebUI) -> None:
+    with opened(ui.path / "plain") as single:
         assert single.get("/new")[0] == 422
 
 

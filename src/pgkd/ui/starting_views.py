@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.config import Config
 from pgkd.errors import RunError
-from pgkd.room.starting import Draft, class_counts, free_name
 from pgkd.teacher.registry import providers
+from pgkd.ui.starting import Draft, class_counts, free_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pgkd.room.jobs import Jobs
-    from pgkd.room.runs import Runs
+    from pgkd.ui.jobs import Jobs
+    from pgkd.ui.runs import Runs
 
 _KEYS = {
     "openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY",
@@ -35,7 +35,7 @@ class StartingViews:
         self._runs = runs
         self._jobs = jobs
         self._render = render
-        self._drafts = runs.root / ".room"
+        self._drafts = runs.root / ".ui"
 
     def begin(self) -> str:
         """Where a file is dropped."""
@@ -110,7 +110,9 @@ class StartingViews:
 
     def _check(self) -> None:
         if self._runs.single is not None:
-            raise RunError("This room shows one run. Open it on a folder of runs to start others.")
+            raise RunError(
+                "This web UI shows one run. Open it on a folder of runs to start others."
+            )
 
     def _draft(self, form: Mapping[str, str]) -> Draft:
         self._check()

@@ -56,7 +56,7 @@ class Seen:
 
 
 class Runs:
-    """The runs that a room shows.
+    """The runs that the web UI shows.
 
     Args:
         path: a run folder, or a folder of them.

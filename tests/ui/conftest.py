@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 START = "from pgkd.cli import main; main()"
 
 
-class Room:
+class WebUI:
     """A `pgkd ui` that is open, and a client of it."""
 
     def __init__(self, process: subprocess.Popen[str], port: int, token: str, path: Path) -> None:
@@ -46,7 +46,7 @@ class Room:
 
     @property
     def cookie(self) -> str:
-        return f"pgkd-room-{self.port}={self.token}"
+        return f"pgkd-ui-{self.port}={self.token}"
 
     def request(
         self,
@@ -79,7 +79,7 @@ class Room:
         return status, body.decode()
 
     def enter(self, page: Page, path: str = "/") -> None:
-        """Open a page of the room as a person does: by the address with the token."""
+        """Open a page of the ui as a person does: by the address with the token."""
         page.goto(f"{self.origin}{path}{'&' if '?' in path else '?'}token={self.token}")
 
     def close(self) -> int:
@@ -88,8 +88,8 @@ class Room:
 
 
 @contextmanager
-def opened(path: Path, *options: str) -> Iterator[Room]:
-    """A room over a folder, closed by force where the test did not close it."""
+def opened(path: Path, *options: str) -> Iterator[WebUI]:
+    """A ui over a folder, closed by force where the test did not close it."""
     process = subprocess.Popen(
         [sys.executable, "-c", START, "ui", str(path), "--who", "ann", *options],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -104,12 +104,12 @@ def opened(path: Path, *options: str) -> Iterator[Room]:
             if found:
                 break
         else:
-            pytest.fail(f"the room did not open: {''.join(log)}")
-        room = Room(process, int(found[1]), found[2], path)
-        room.log = log
+            pytest.fail(f"the ui did not open: {''.join(log)}")
+        ui = WebUI(process, int(found[1]), found[2], path)
+        ui.log = log
         reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)
         reader.start()
-        yield room
+        yield ui
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -121,7 +121,7 @@ def opened(path: Path, *options: str) -> Iterator[Room]:
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run that has ended. Not to be written to."""
-    return distilled(tmp_path_factory.mktemp("room") / "plain", samples=12)
+    return distilled(tmp_path_factory.mktemp("ui") / "plain", samples=12)
 
 
 @pytest.fixture
@@ -132,14 +132,14 @@ def folder(made: RunFolder, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def room(folder: Path) -> Iterator[Room]:
-    """A room over that folder."""
-    with opened(folder) as room:
-        yield room
+def ui(folder: Path) -> Iterator[WebUI]:
+    """A ui over that folder."""
+    with opened(folder) as ui:
+        yield ui
 
 
-def run_of(room: Room, name: str = "plain") -> RunFolder:
-    return RunFolder.open(room.path / name)
+def run_of(ui: WebUI, name: str = "plain") -> RunFolder:
+    return RunFolder.open(ui.path / name)
 
 
 def add_texts(run: RunFolder, texts: list[tuple[str, str]], number: int = 1) -> None:
@@ -151,4 +151,4 @@ def add_texts(run: RunFolder, texts: list[tuple[str, str]], number: int = 1) -> 
             file.write(json.dumps(line) + "\n")
 
 
-__all__ = ["HOSTILE", "Room", "add_texts", "hostile", "opened", "run_of"]
+__all__ = ["HOSTILE", "WebUI", "add_texts", "hostile", "opened", "run_of"]

@@ -5,7 +5,7 @@ What is filled in becomes a ``pgkd.yaml`` and a ``classes.yaml`` beside the rows
 
 ::
 
-    RUNS/.room/3f2a.../
+    RUNS/.ui/3f2a.../
       rows.csv        the file that was dropped, under a name of ours
       draft.json      its own name, and which columns were chosen
       classes.yaml    the classes, with their descriptions

@@ -1,4 +1,4 @@
-"""Without the token, from another host or another site, the room answers nothing."""
+"""Without the token, from another host or another site, the ui answers nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pgkd.cli import app
 from pgkd.distill.review import Reviews
 from pgkd.errors import ConfigError
-from tests.room.conftest import Room, opened, run_of
+from tests.ui.conftest import WebUI, opened, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PATHS = (
     "/", "/now", "/runs/plain", "/runs/plain/now", "/runs/plain/review", "/runs/plain/changes",
     "/runs/plain/editor?id=r1-0001-1", "/runs/plain/retrain", "/runs/nothing", "/nothing",
-    "/static/room.js", "/static/room.css", "/openapi.json", "/docs", "/new",
+    "/static/ui.js", "/static/ui.css", "/openapi.json", "/docs", "/new",
 )  # fmt: skip
 DEEDS = (
     "/runs/plain/control",
@@ -36,15 +36,15 @@ DEEDS = (
 
 
 @pytest.fixture(scope="module")
-def room(made: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def ui(made: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebUI]:
     folder = tmp_path_factory.mktemp("gate")
     shutil.copytree(made.path, folder / "plain")
-    with opened(folder) as room:
-        yield room
+    with opened(folder) as ui:
+        yield ui
 
 
-def decision(room: Room) -> str:
-    return f"id={run_of(room).kept()[0].id}&decision=accept"
+def decision(ui: WebUI) -> str:
+    return f"id={run_of(ui).kept()[0].id}&decision=accept"
 
 
 def nothing(answer: tuple[int, dict[str, str], bytes]) -> bool:
@@ -53,17 +53,17 @@ def nothing(answer: tuple[int, dict[str, str], bytes]) -> bool:
 
 
 @pytest.mark.parametrize("path", [*PATHS, *DEEDS])
-def test_without_the_token_nothing_is_answered(room: Room, path: str) -> None:
-    own = {"Origin": room.origin}
-    wrong = "x" * len(room.token)
+def test_without_the_token_nothing_is_answered(ui: WebUI, path: str) -> None:
+    own = {"Origin": ui.origin}
+    wrong = "x" * len(ui.token)
     joined = f"{path}{'&' if '?' in path else '?'}"
     for method in ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"):
-        assert nothing(room.request(method, path, headers=own))
-        assert nothing(room.request(method, f"{joined}token={wrong}", headers=own))
-        assert nothing(room.request(method, f"{joined}token=", headers=own))
-        cookie = {**own, "Cookie": f"pgkd-room-{room.port}={wrong}"}
-        assert nothing(room.request(method, path, headers=cookie))
-    assert nothing(room.request("POST", f"{joined}token={room.token}", headers=own))
+        assert nothing(ui.request(method, path, headers=own))
+        assert nothing(ui.request(method, f"{joined}token={wrong}", headers=own))
+        assert nothing(ui.request(method, f"{joined}token=", headers=own))
+        cookie = {**own, "Cookie": f"pgkd-ui-{ui.port}={wrong}"}
+        assert nothing(ui.request(method, path, headers=cookie))
+    assert nothing(ui.request("POST", f"{joined}token={ui.token}", headers=own))
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_without_the_token_nothing_is_answered(room: Room, path: str) -> None:
         "127.0.0.1:{port}.evil.example", "0.0.0.0:{port}", "", "[::ffff:127.0.0.1]:{port}",
     ],
 )  # fmt: skip
-def test_another_host_is_answered_nothing(room: Room, host: str) -> None:
+def test_another_host_is_answered_nothing(ui: WebUI, host: str) -> None:
     """DNS rebinding: a page of the name that was made to point here has the user's browser."""
-    headers = {"Host": host.format(port=room.port), "Cookie": room.cookie}
+    headers = {"Host": host.format(port=ui.port), "Cookie": ui.cookie}
     for path in PATHS:
-        assert nothing(room.request("GET", path, headers=headers))
-    assert nothing(room.request("GET", f"/?token={room.token}", headers=headers))
+        assert nothing(ui.request("GET", path, headers=headers))
+    assert nothing(ui.request("GET", f"/?token={ui.token}", headers=headers))
 
 
-def test_two_hosts_are_answered_nothing(room: Room) -> None:
-    client = http.client.HTTPConnection("127.0.0.1", room.port, timeout=30)
+def test_two_hosts_are_answered_nothing(ui: WebUI) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", ui.port, timeout=30)
     client.putrequest("GET", "/", skip_host=True)
-    client.putheader("Host", f"127.0.0.1:{room.port}")
+    client.putheader("Host", f"127.0.0.1:{ui.port}")
     client.putheader("Host", "evil.example")
-    client.putheader("Cookie", room.cookie)
+    client.putheader("Cookie", ui.cookie)
     client.endheaders()
     assert client.getresponse().status in (400, 403)
     client.close()
@@ -94,43 +94,43 @@ def test_two_hosts_are_answered_nothing(room: Room) -> None:
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_another_site_began_is_answered_nothing(room: Room, site: str, method: str) -> None:
-    headers = {"Cookie": room.cookie, "Sec-Fetch-Site": site, "Origin": room.origin}
+def test_what_another_site_began_is_answered_nothing(ui: WebUI, site: str, method: str) -> None:
+    headers = {"Cookie": ui.cookie, "Sec-Fetch-Site": site, "Origin": ui.origin}
     for path in PATHS if method == "GET" else DEEDS:
-        assert nothing(room.request(method, path, headers=headers))
-    assert nothing(room.request("GET", f"/?token={room.token}", headers=headers))
+        assert nothing(ui.request(method, path, headers=headers))
+    assert nothing(ui.request("GET", f"/?token={ui.token}", headers=headers))
 
 
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", None]
 )
 @pytest.mark.parametrize("path", DEEDS)
-def test_a_deed_of_another_origin_is_not_done(room: Room, origin: str | None, path: str) -> None:
-    headers = {"Cookie": room.cookie, "Content-Type": "application/x-www-form-urlencoded"}
+def test_a_deed_of_another_origin_is_not_done(ui: WebUI, origin: str | None, path: str) -> None:
+    headers = {"Cookie": ui.cookie, "Content-Type": "application/x-www-form-urlencoded"}
     if origin is not None:
-        headers["Origin"] = origin.format(port=room.port)
-    assert nothing(room.request("POST", path, headers=headers, body=decision(room)))
-    assert Reviews(room.path / "plain").latest() == {}
+        headers["Origin"] = origin.format(port=ui.port)
+    assert nothing(ui.request("POST", path, headers=headers, body=decision(ui)))
+    assert Reviews(ui.path / "plain").latest() == {}
 
 
-def test_the_token_lets_in_once_and_leaves_the_address(room: Room) -> None:
-    status, headers, _ = room.request("GET", f"/runs/plain/review?why=written&token={room.token}")
+def test_the_token_lets_in_once_and_leaves_the_address(ui: WebUI) -> None:
+    status, headers, _ = ui.request("GET", f"/runs/plain/review?why=written&token={ui.token}")
     assert status == 303
     assert headers["location"] == "/runs/plain/review?why=written"
     cookie = headers["set-cookie"]
-    assert room.cookie in cookie
+    assert ui.cookie in cookie
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= {p.strip() for p in cookie.split(";")}
-    assert room.get("/")[0] == 200
+    assert ui.get("/")[0] == 200
 
 
-def test_the_token_leads_to_no_other_site(room: Room) -> None:
+def test_the_token_leads_to_no_other_site(ui: WebUI) -> None:
     for path in ("//evil.example/", "/\\evil.example/", "///evil.example"):
-        _, headers, _ = room.request("GET", f"{path}?token={room.token}")
+        _, headers, _ = ui.request("GET", f"{path}?token={ui.token}")
         assert not headers.get("location", "/").startswith(("//", "/\\", "http"))
 
 
-def test_pages_run_no_script_but_the_rooms(room: Room) -> None:
-    status, headers, body = room.request("GET", "/", headers={"Cookie": room.cookie})
+def test_pages_run_no_script_but_their_own(ui: WebUI) -> None:
+    status, headers, body = ui.request("GET", "/", headers={"Cookie": ui.cookie})
     assert status == 200
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -140,14 +140,14 @@ def test_pages_run_no_script_but_the_rooms(room: Room) -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
     assert b"<script>" not in body
-    assert room.token.encode() not in body
+    assert ui.token.encode() not in body
 
 
-def test_paths_do_not_leave_the_folder(room: Room) -> None:
-    (room.path.parent / "outside").mkdir(exist_ok=True)
-    (room.path.parent / "outside" / "config.yaml").write_text("rounds: 1")
+def test_paths_do_not_leave_the_folder(ui: WebUI) -> None:
+    (ui.path.parent / "outside").mkdir(exist_ok=True)
+    (ui.path.parent / "outside" / "config.yaml").write_text("rounds: 1")
     for path in ("/runs/..%2Foutside", "/runs/%2e%2e/outside", "/static/..%2Fapp.py", "/runs/.."):
-        assert room.get(path)[0] in (403, 404, 422)
+        assert ui.get(path)[0] in (403, 404, 422)
 
 
 def test_only_loopback_is_listened_at(tmp_path: Path) -> None:
@@ -157,9 +157,9 @@ def test_only_loopback_is_listened_at(tmp_path: Path) -> None:
         assert "loopback only" in str(result.exception)
 
 
-def test_each_opening_has_a_token_of_its_own(room: Room, tmp_path: Path) -> None:
+def test_each_opening_has_a_token_of_its_own(ui: WebUI, tmp_path: Path) -> None:
     with opened(tmp_path) as other:
-        assert other.token != room.token
+        assert other.token != ui.token
         assert len(other.token) >= 40
-        assert nothing(other.request("GET", "/", headers={"Cookie": room.cookie}))
+        assert nothing(other.request("GET", "/", headers={"Cookie": ui.cookie}))
         assert other.close() == 0

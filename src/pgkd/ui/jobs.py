@@ -1,6 +1,6 @@
-"""Commands that the room starts: the same that a user types, in processes of their own.
+"""Commands that the web UI starts: the same that a user types, in processes of their own.
 
-They are not the room's: when it closes, a distillation goes on.
+They are not the web UI's: when it closes, a distillation goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAST_BYTES = 4000  # of a log
 
 
 def command(arguments: Sequence[str]) -> list[str]:
-    """A pgkd command, by the Python that runs the room."""
+    """A pgkd command, by the Python that runs the web UI."""
     return [sys.executable, "-c", _PGKD, *arguments]
 
 
@@ -62,7 +62,7 @@ class Jobs:
                 with log.open("xb") as out:
                     process = subprocess.Popen(  # noqa: S603  (our own command, no shell)
                         command(arguments), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                        start_new_session=True,  # Ctrl-C ends the room, not what it started
+                        start_new_session=True,  # Ctrl-C ends the web UI, not what it started
                     )  # fmt: skip
             except OSError as error:
                 raise RunError(f"The command cannot be started: {error}") from error

@@ -1,4 +1,4 @@
-"""The room from its command to its end."""
+"""the web UI from its command to its end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pgkd.extras import require
 if TYPE_CHECKING:
     from pathlib import Path
 
-_EXTRA, _JOB = "ui", "The room"
+_EXTRA, _JOB = "ui", "the web UI"
 _BODY_BYTES = 64 << 20  # a dropped file of rows
 _BODY_SECONDS = 120.0
 
 
-def open_room(path: Path, *, host: str = "127.0.0.1", port: int = 0, who: str = "") -> None:
-    """Show runs until SIGTERM or SIGINT; who has the printed address can use the room.
+def open_ui(path: Path, *, host: str = "127.0.0.1", port: int = 0, who: str = "") -> None:
+    """Show runs until SIGTERM or SIGINT; who has the printed address can use the web UI.
 
     Args:
         path: a run folder, or a folder of runs.
-        host: a loopback address: what the room shows and does is for this machine's user alone.
+        host: a loopback address: what the web UI shows and does is for this machine's user alone.
         port: to listen at; 0 takes a free one.
         who: the name that decisions are written down with; default: of the user.
 
@@ -38,9 +38,9 @@ def open_room(path: Path, *, host: str = "127.0.0.1", port: int = 0, who: str = 
     """
     for module in ("uvicorn", "httptools", "fastapi"):
         require(module, extra=_EXTRA, job=_JOB)
-    from pgkd.room.app import make_app
     from pgkd.server.limits import Limits
     from pgkd.server.process import answer, bound, listen
+    from pgkd.ui.app import make_app
 
     check_loopback(host)
     limits = Limits(body_bytes=_BODY_BYTES, body_seconds=_BODY_SECONDS, shutdown_seconds=2)
@@ -51,9 +51,9 @@ def open_room(path: Path, *, host: str = "127.0.0.1", port: int = 0, who: str = 
         listen(listener)
         where = f"[{host}]" if ":" in host else host
         print(
-            f"The room is open at http://{where}:{number}/?token={token}\n"
+            f"the web UI is open at http://{where}:{number}/?token={token}\n"
             "Keep the address to yourself: who has it can do here what you can. Ctrl-C closes "
-            "the room; runs go on.",
+            "the web UI; runs go on.",
             file=sys.stderr, flush=True,
         )  # fmt: skip
         answer(app, listener, limits)
@@ -71,19 +71,19 @@ def check_loopback(host: str) -> None:
         raise ConfigError(f"There is no address {host!r}: {error}") from error
     if not all(ipaddress.ip_address(str(entry[4][0])).is_loopback for entry in found):
         raise ConfigError(
-            f"The room listens on loopback only, and {host} can be reached by others. From "
+            f"the web UI listens on loopback only, and {host} can be reached by others. From "
             "another machine use a tunnel: ssh -L 8900:127.0.0.1:8900 MACHINE"
         )
 
 
 def hosts_of(host: str, port: int) -> tuple[str, ...]:
-    """The Host headers that a browser sends which was given the room's address."""
+    """The Host headers that a browser sends which was given the web UI's address."""
     names = dict.fromkeys((host.lower(), "127.0.0.1", "localhost", "::1"))
     return tuple(f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in names)
 
 
 def user_name() -> str:
-    """The name of who runs the room, as this machine has it."""
+    """The name of who runs the web UI, as this machine has it."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a user id without a name

@@ -13,8 +13,8 @@ import pytest
 
 from pgkd.distill import Distiller, RunFolder
 from pgkd.distill.control import wished
-from tests.room.conftest import Room, opened
-from tests.room.test_starting import rows_file
+from tests.ui.conftest import WebUI, opened
+from tests.ui.test_starting import rows_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def slow_run(path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _path() -> str:
-    root = os.fspath(__file__).partition("/tests/room/")[0]
+    root = os.fspath(__file__).partition("/tests/ui/")[0]
     return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
 
 
@@ -65,8 +65,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_run_is_watched_paused_and_stopped(page: Page, root: Path) -> None:
-    with opened(root) as room, slow_run(root / "slow") as process:
-        room.enter(page)
+    with opened(root) as ui, slow_run(root / "slow") as process:
+        ui.enter(page)
         link = page.get_by_role("link", name="slow")
         link.wait_for()  # it appears by itself
         link.click()
@@ -91,27 +91,27 @@ def test_a_run_is_watched_paused_and_stopped(page: Page, root: Path) -> None:
 
 
 def test_a_run_that_was_killed_is_cut_off(page: Page, root: Path) -> None:
-    with opened(root) as room, slow_run(root / "slow") as process:
-        room.enter(page)
+    with opened(root) as ui, slow_run(root / "slow") as process:
+        ui.enter(page)
         page.get_by_role("link", name="slow").click()
         page.locator("#state", has_text="the teacher writes").wait_for()
         process.kill()
         page.locator("#state", has_text="cut off").wait_for()
         assert page.locator("#stop").count() == 0
-        status, message = room.post("/runs/slow/control", wish="stop")
+        status, message = ui.post("/runs/slow/control", wish="stop")
         assert status == 422
         assert "No process runs this run" in message
         assert wished(RunFolder(root / "slow"))[0] == "go"
 
 
-def test_runs_stand_side_by_side_and_one_that_is_damaged_says_so(page: Page, room: Room) -> None:
-    (room.path / "broken").mkdir()
-    (room.path / "broken" / "config.yaml").write_text("rounds: 2")
-    (room.path / "broken" / "journal.jsonl").write_text("no JSON\n")
-    room.enter(page)
+def test_runs_stand_side_by_side_and_one_that_is_damaged_says_so(page: Page, ui: WebUI) -> None:
+    (ui.path / "broken").mkdir()
+    (ui.path / "broken" / "config.yaml").write_text("rounds: 2")
+    (ui.path / "broken" / "journal.jsonl").write_text("no JSON\n")
+    ui.enter(page)
     page.get_by_role("link", name="plain").wait_for()
     line = page.locator("tr", has_text="plain").inner_text()
-    result = RunFolder.open(room.path / "plain").read_json("result.json")
+    result = RunFolder.open(ui.path / "plain").read_json("result.json")
     best = next(r for r in result["rounds"] if r["round"] == result["best"])
     assert f"{best['validation']['accuracy']:.3f}" in line
     assert "ended" in line
@@ -124,35 +124,35 @@ def test_runs_stand_side_by_side_and_one_that_is_damaged_says_so(page: Page, roo
 def test_a_single_run_can_be_shown_alone(page: Page, folder: Path) -> None:
     (folder / "other").mkdir()
     (folder / "other" / "config.yaml").write_text("rounds: 2")
-    with opened(folder / "plain") as room:
-        assert room.get("/runs/plain")[0] == 200
-        assert room.get("/runs/other")[0] == 422
-        room.enter(page)
+    with opened(folder / "plain") as ui:
+        assert ui.get("/runs/plain")[0] == 200
+        assert ui.get("/runs/other")[0] == 422
+        ui.enter(page)
         assert page.locator("tbody tr").count() == 1
 
 
-def test_what_is_not_there_is_told_as_text(page: Page, room: Room) -> None:
-    room.enter(page, "/runs/%3Cimg%20src=x%20onerror=alert(1)%3E")
+def test_what_is_not_there_is_told_as_text(page: Page, ui: WebUI) -> None:
+    ui.enter(page, "/runs/%3Cimg%20src=x%20onerror=alert(1)%3E")
     page.get_by_text("There is no run '<img src=x onerror=alert(1)>' here.").wait_for()
     assert page.locator("img").count() == 0
-    assert room.get("/nothing")[0] == 404
-    status, message = room.post("/runs/plain/decisions", id="nothing", decision="accept")
+    assert ui.get("/nothing")[0] == 404
+    status, message = ui.post("/runs/plain/decisions", id="nothing", decision="accept")
     assert (status, "not in the run" in message) == (422, True)
-    status, message = room.post("/runs/plain/control", wish="explode")
+    status, message = ui.post("/runs/plain/control", wish="explode")
     assert (status, "There is no wish 'explode'" in message) == (422, True)
 
 
 def test_an_empty_folder_says_what_to_do(page: Page, tmp_path: Path) -> None:
-    with opened(tmp_path / "nothing-yet") as room:
-        room.enter(page)
+    with opened(tmp_path / "nothing-yet") as ui:
+        ui.enter(page)
         page.get_by_text("There is no run here yet.").wait_for()
 
 
 @pytest.mark.parametrize("width", [320, 1200])
-def test_no_screen_has_to_scroll_sideways(page: Page, room: Room, width: int) -> None:
+def test_no_screen_has_to_scroll_sideways(page: Page, ui: WebUI, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     for path in ("/", "/runs/plain"):
-        room.enter(page, path)
+        ui.enter(page, path)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -167,8 +167,8 @@ def test_a_run_that_was_cut_off_goes_on_from_the_page(page: Page, root: Path) ->
     lines = journal.read_text().splitlines(keepends=True)
     assert "run ended" in lines[-1]
     journal.write_text("".join(lines[:-1]))
-    with opened(root) as room:
-        room.enter(page, "/runs/cut")
+    with opened(root) as ui:
+        ui.enter(page, "/runs/cut")
         page.locator("#state", has_text="cut off").wait_for()
         page.locator("#resume").click()
         page.locator("#state .state.ended").wait_for()

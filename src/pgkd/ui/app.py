@@ -1,4 +1,4 @@
-"""The endpoints of the room."""
+"""The endpoints of the web UI."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from pgkd.errors import ConflictError, PgkdError
-from pgkd.room.gate import Gate
-from pgkd.room.starting_views import StartingViews
-from pgkd.room.views import Views
 from pgkd.server.guard import Guard
 from pgkd.server.limits import Limits
+from pgkd.ui.gate import Gate
+from pgkd.ui.starting_views import StartingViews
+from pgkd.ui.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STATIC = {
-    "room.css": "text/css",
-    "room.js": "text/javascript",
+    "ui.css": "text/css",
+    "ui.js": "text/javascript",
     "new.js": "text/javascript",
     "htmx-2.0.11.min.js": "text/javascript",
 }
@@ -49,12 +49,12 @@ Form = Annotated[dict[str, str], Depends(_form)]
 
 
 def make_app(path: Path, token: str, hosts: tuple[str, ...], who: str, limits: Limits) -> ASGIApp:
-    """The room behind its gate, for any ASGI server.
+    """The web UI behind its gate, for any ASGI server.
 
     Args:
         path: a run folder, or a folder of runs.
         token: the secret that lets in.
-        hosts: Host headers of the room.
+        hosts: Host headers of the web UI.
         who: the name that decisions are written down with.
         limits: of requests.
 
@@ -181,8 +181,8 @@ def _fragment(part: str | None) -> Response:
 
 
 def _constant(name: str, kind: str) -> Callable[[], Response]:
-    content = (files("pgkd.room") / "static" / name).read_bytes()
-    if name == "room.css":  # the report and the room look alike
+    content = (files("pgkd.ui") / "static" / name).read_bytes()
+    if name == "ui.css":  # the report and the web UI look alike
         content = (files("pgkd.report") / "page" / "page.css").read_bytes() + content
 
     def endpoint() -> Response:
@@ -210,4 +210,4 @@ def _status(error: Exception) -> tuple[int, str]:
         return 422, str(error)
     if isinstance(error, HTTPException):
         return error.status_code, f"{error.detail}."
-    return 500, "The room failed on this; the terminal that it runs in says why."
+    return 500, "the web UI failed on this; the terminal that it runs in says why."

@@ -11,7 +11,7 @@ from pgkd.curation.likeness import letters, nearest
 from pgkd.distill.review import DECISIONS, Reviews
 from pgkd.distill.run_files import fitting_together
 from pgkd.errors import DataError, RunError
-from pgkd.room.queue import (
+from pgkd.ui.queue import (
     Candidate,
     Filter,
     Item,
@@ -22,14 +22,14 @@ from pgkd.room.queue import (
     page_of,
     sorted_queue,
 )
-from pgkd.room.reading import Progress, Reader
+from pgkd.ui.reading import Progress, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pgkd.distill.review import Decision, Kind
-    from pgkd.room.runs import Seen
     from pgkd.task import Example
+    from pgkd.ui.runs import Seen
 
 _FIRST_WAIT = 2.0  # seconds that a page waits for the student: most runs are read by then
 _LONGEST = 100_000  # characters of an edited text
