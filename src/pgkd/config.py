@@ -247,16 +247,10 @@ class CurationConfig(Section):
     repairs: int = Field(
         default=1, ge=0, le=5, description="times that invalid items are asked for again"
     )
-    second_look: Literal["off", "drop", "relabel", "weigh"] = Field(
-        default="off",
-        description="the teacher reads its texts blind; what becomes of those it takes for another "
-        "class",
-    )
-    offered: int = Field(
-        default=5,
-        ge=0,
-        description="second look: classes it chooses among, its own and the student's likeliest; "
-        "0 offers all",
+    self_verification: bool = Field(
+        default=False,
+        description="the teacher reads each of its texts blind, and the text weighs by the "
+        "probability of its class",
     )
 
 

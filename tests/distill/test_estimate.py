@@ -44,8 +44,8 @@ def test_calls_and_tokens_are_those_of_the_run(config: Config) -> None:
     assert found.most_tokens > found.input_tokens + found.output_tokens
 
 
-def test_a_second_look_is_foreseen(config: Config) -> None:
-    config = merged(config, curation={"second_look": "weigh"})
+def test_self_verification_is_foreseen(config: Config) -> None:
+    config = merged(config, curation={"self_verification": True})
     found = Distiller(config, teacher=FakeTeacher()).estimate(TASK)
     run = Distiller(config, teacher=FakeTeacher()).fit_task(TASK).run_
     asked = [call for call in calls_of(run) if call.purpose in ("write", "glossary", "label")]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from pgkd.curation import Look
+    from pgkd.curation import Verified
     from pgkd.distill import Estimate, Outcome, Resumed, Round
     from pgkd.distill.exam import Exam
     from pgkd.guidance import Ask, Assessment, ClassListTrial, Glossary
@@ -161,7 +161,7 @@ class RunDisplay(Hooks):
         self._kept += kept
         self._progress.advance(self._bar)
 
-    def on_look(self, look: Look) -> None:
+    def on_verified(self, verified: Verified) -> None:
         """Count a text that was read once more."""
         if not self._read:
             self._progress.reset(

@@ -11,7 +11,7 @@ from pgkd.curation.parsing import (
 )
 from pgkd.curation.reasons import Drop, Fault, Reason, Sample
 from pgkd.curation.repair import repair_request
-from pgkd.curation.second_look import Look, SecondLook
+from pgkd.curation.self_verification import SelfVerification, Verified
 from pgkd.curation.unlabelled import without_rows
 
 __all__ = [
@@ -20,11 +20,11 @@ __all__ = [
     "Drop",
     "Fault",
     "Limits",
-    "Look",
     "Parsed",
     "Reason",
     "Sample",
-    "SecondLook",
+    "SelfVerification",
+    "Verified",
     "masks_in",
     "parse_samples",
     "read_description",

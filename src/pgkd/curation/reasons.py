@@ -23,7 +23,6 @@ class Reason(StrEnum):
     COPY = "copies a shown example"
     REAL_DUPLICATE = "near a training row"
     DUPLICATE = "near an earlier text"
-    UNCONFIRMED = "not confirmed by the teacher"
     NO_LABEL = "the teacher names no class"
 
 

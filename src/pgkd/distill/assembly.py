@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgkd.curation import Curator, SecondLook
+from pgkd.curation import Curator, SelfVerification
 from pgkd.distill.exam import Examiner
 from pgkd.distill.labelling import PoolWriter
 from pgkd.guidance import (
@@ -142,15 +142,11 @@ def curator_of(config: Config, task: Task) -> Curator:
     )
 
 
-def second_look_of(config: Config, task: Task, teacher: Teacher) -> SecondLook | None:
+def self_verification_of(config: Config, task: Task, teacher: Teacher) -> SelfVerification | None:
     """How the teacher reads its texts once more; None where it does not."""
-    curation = config.curation
-    if curation.second_look == "off":
+    if not config.curation.self_verification:
         return None
-    return SecondLook(
-        teacher, task.taxonomy, task.train,
-        rule=curation.second_look, offered=curation.offered, seed=config.seed,
-    )  # fmt: skip
+    return SelfVerification(teacher, task.taxonomy, task.train, seed=config.seed)
 
 
 def writer_of(
@@ -160,7 +156,7 @@ def writer_of(
     return PoolWriter(
         teacher, curator_of(config, task), run, hooks,
         repairs=config.curation.repairs, taxonomy=task.taxonomy,
-        second_look=second_look_of(config, task, teacher),
+        self_verification=self_verification_of(config, task, teacher),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from pgkd.readers import reason
 from pgkd.teacher.account.ledger import now
 
 if TYPE_CHECKING:
-    from pgkd.curation import Look
+    from pgkd.curation import Verified
     from pgkd.distill.store import RunFolder
     from pgkd.guidance.asking import Ask
     from pgkd.teacher.account import BatchProgress
@@ -99,7 +99,7 @@ class Control(Hooks):
         """Look between two replies."""
         self._heed()
 
-    def on_look(self, look: Look) -> None:
+    def on_verified(self, verified: Verified) -> None:
         """Look while the teacher reads what it wrote."""
         self._heed()
 

@@ -14,7 +14,7 @@ from pgkd.distill.assembly import (
     asking_of,
     folds_of,
     label_asking_of,
-    second_look_of,
+    self_verification_of,
     teacher_prices,
 )
 from pgkd.distill.exam import exam_calls
@@ -97,9 +97,11 @@ def estimate_of(config: Config, task: Task, teacher: Teacher) -> Estimate:
             for request in glossary_requests(task.taxonomy, task.train, "", seed=config.seed)
             if config.guidance.glossary == "auto"
         ]
-    look = second_look_of(config, task, teacher)
-    if look is not None:
-        requests += [(look.typical(text), 0) for ask in asks for text in _texts_of(ask, task)]
+    verification = self_verification_of(config, task, teacher)
+    if verification is not None:
+        requests += [
+            (verification.typical(text), 0) for ask in asks for text in _texts_of(ask, task)
+        ]
     if labelling:
         asked = label_asking_of(config, task, folds_of(config, task), scored=teacher.scores_choices)
         questions = asked.ask("r1", task.pool.texts[: config.pool.samples], "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.curation import Look
+    from pgkd.curation import Verified
     from pgkd.distill.estimate import Estimate
     from pgkd.distill.exam import Exam
     from pgkd.distill.resume import Resumed
@@ -112,7 +112,7 @@ class Hooks:
     def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
         """A reply has been read; so many of its texts were kept and dropped."""
 
-    def on_look(self, look: Look) -> None:
+    def on_verified(self, verified: Verified) -> None:
         """The teacher has read one of its texts blind."""
 
     def on_training(self, number: int) -> None:
@@ -194,9 +194,9 @@ class HookList(Hooks):
         for hook in self._hooks:
             hook.on_curated(ask, kept, dropped)
 
-    def on_look(self, look: Look) -> None:  # noqa: D102
+    def on_verified(self, verified: Verified) -> None:  # noqa: D102
         for hook in self._hooks:
-            hook.on_look(look)
+            hook.on_verified(verified)
 
     def on_training(self, number: int) -> None:  # noqa: D102
         for hook in self._hooks:

@@ -10,7 +10,7 @@ from pgkd.distill.events import Hooks, Outcome, Round
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.curation import Look
+    from pgkd.curation import Verified
     from pgkd.distill.estimate import Estimate
     from pgkd.distill.exam import Exam
     from pgkd.distill.resume import Resumed
@@ -104,10 +104,13 @@ class Journal(Hooks):
         """Note how many texts passed."""
         self._run.log("curated", id=ask.id, kept=kept, dropped=dropped)
 
-    def on_look(self, look: Look) -> None:
+    def on_verified(self, verified: Verified) -> None:
         """Note what the teacher said of its text."""
         self._run.log(
-            "read blind", id=look.text.id, said=look.said, confirmed=round(look.confirmed, 6)
+            "read blind",
+            id=verified.text.id,
+            said=verified.said,
+            confirmed=round(verified.confirmed, 6),
         )
 
     def on_round_end(self, finished: Round) -> None:

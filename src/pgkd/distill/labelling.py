@@ -16,7 +16,7 @@ from pgkd.teacher.pool import in_order
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.curation import Curator, SecondLook
+    from pgkd.curation import Curator, SelfVerification
     from pgkd.distill.events import Hooks
     from pgkd.distill.exam import Examiner
     from pgkd.distill.store import RunFolder
@@ -38,7 +38,7 @@ class PoolWriter(Writer):
         hooks: who is told.
         repairs: as a `Writer`'s; a question is asked once.
         taxonomy: the classes that a label may be.
-        second_look: as a `Writer`'s; of texts that the teacher wrote.
+        self_verification: as a `Writer`'s; of texts that the teacher wrote.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class PoolWriter(Writer):
         *,
         repairs: int,
         taxonomy: Taxonomy,
-        second_look: SecondLook | None = None,
+        self_verification: SelfVerification | None = None,
     ) -> None:
-        super().__init__(teacher, curator, run, hooks, repairs=repairs, second_look=second_look)
+        super().__init__(
+            teacher, curator, run, hooks, repairs=repairs, self_verification=self_verification
+        )
         self._taxonomy = taxonomy
         self.examiner: Examiner | None = None
         self._read: list[Reply] = []  # of all questions so far: they show what the teacher prefers

@@ -26,7 +26,7 @@ from pgkd.teacher.pool import in_order
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.curation import Curation, Curator, Look, SecondLook
+    from pgkd.curation import Curation, Curator, SelfVerification, Verified
     from pgkd.distill.events import Hooks
     from pgkd.distill.store import RunFolder
     from pgkd.guidance.asking import Ask
@@ -54,7 +54,7 @@ class Writer:
         run: where the texts go.
         hooks: who is told.
         repairs: times that invalid items of one ask are asked for again.
-        second_look: by which `verify` goes; None keeps all.
+        self_verification: by which `verify` goes; None keeps all.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Writer:
         hooks: Hooks,
         *,
         repairs: int,
-        second_look: SecondLook | None = None,
+        self_verification: SelfVerification | None = None,
     ) -> None:
         self._teacher = with_breaker(teacher)
-        self._second_look = second_look
+        self._self_verification = self_verification
         self._curator = curator
         self._run = run
         self._hooks = hooks
@@ -135,22 +135,21 @@ class Writer:
         Raises:
             TeacherError: as `write`.
         """
-        if self._second_look is None:
+        if self._self_verification is None:
             self._run.record_kept(texts)
             return list(texts)
-        looks: list[Look] = []
+        found: list[Verified] = []
         written = [text for text in texts if text.is_written]
         try:
-            for look in self._second_look.look(written, student):
-                looks.append(look)
-                self._hooks.on_look(look)
+            for verified in self._self_verification.verify(written, student):
+                found.append(verified)
+                self._hooks.on_verified(verified)
         except TeacherError as error:
             self._note(error)
-        kept, dropped = self._second_look.decide(looks)
-        read = {look.text.id for look in looks}
+        read = {verified.text.id for verified in found}
+        kept = [verified.weighed for verified in found]
         kept += [text for text in texts if text.id not in read]
         self._run.record_kept(kept)
-        self._run.record_dropped("second look", (), dropped)
         return kept
 
     def _exchange(self, ask: Ask) -> _Exchange:

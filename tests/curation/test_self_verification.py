@@ -1,4 +1,4 @@
-"""The second look: what the teacher is shown, what it confirms, and what no filter may take."""
+"""Self-verification: what the teacher is shown, and what it confirms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 
-from pgkd.curation import Look, Reason, SecondLook
+from pgkd.curation import SelfVerification, Verified
 from pgkd.errors import BudgetExhaustedError
 from pgkd.guidance.weighting import row_weights
 from pgkd.task import Example, Origin, Taxonomy
@@ -47,26 +47,22 @@ def saying(answer: Callable[[Request], str]) -> FakeTeacher:
     return FakeTeacher(lambda request: json.dumps({"label": answer(request)}))
 
 
-def second_look(teacher: FakeTeacher, rule: Any = "drop", offered: int = 3) -> SecondLook:
-    return SecondLook(teacher, TAXONOMY, REAL, rule=rule, offered=offered, seed=0)
-
-
-def looks_of(found: SecondLook, texts: Sequence[Example], *likeliest: str) -> list[Look]:
-    return list(found.look(texts, cast("Any", Student(*likeliest))))
+def verified(teacher: FakeTeacher, texts: Sequence[Example], *likeliest: str) -> list[Verified]:
+    student = cast("Any", Student(*likeliest))
+    return list(SelfVerification(teacher, TAXONOMY, REAL, seed=0).verify(texts, student))
 
 
 def test_the_teacher_chooses_among_the_class_and_the_students_likeliest() -> None:
     teacher = saying(lambda request: "card")
-    [look] = looks_of(second_look(teacher), texts_of("card"), "fee", "refund")
+    [found] = verified(teacher, texts_of("card"), "pin", "fee", "refund", "limit", "card")
     offered = teacher.requests[0].schema["properties"]["label"]["enum"]  # type: ignore[index]
-    assert sorted(offered) == ["card", "fee", "refund"]
-    assert look.agrees
-    assert look.confirmed == 1.0
+    assert sorted(offered) == ["card", "fee", "limit", "pin", "refund"]
+    assert (found.said, found.confirmed) == ("card", 1.0)
 
 
 def test_it_is_shown_a_row_of_each_class_that_has_one_and_not_the_label() -> None:
     teacher = saying(lambda request: "fee")
-    looks_of(second_look(teacher), texts_of("card"), "fee", "refund")
+    verified(teacher, texts_of("card"), "fee", "refund")
     system, user = (message.content for message in teacher.requests[0].messages)
     assert "a real text on card" in system
     assert "a real text on refund" in system
@@ -78,16 +74,15 @@ def test_the_place_of_the_class_does_not_tell_which_it_is() -> None:
     places = set()
     for name in NAMES:
         teacher = saying(lambda request: "card")
-        looks_of(second_look(teacher, offered=0), texts_of(name))
+        verified(teacher, texts_of(name))
         offered = teacher.requests[0].schema["properties"]["label"]["enum"]  # type: ignore[index]
-        assert sorted(offered) == sorted(NAMES)
         places.add(offered.index(name))
     assert len(places) > 2
 
 
 def test_prompts_about_one_class_begin_alike() -> None:
     teacher = saying(lambda request: "card")
-    looks_of(second_look(teacher), texts_of("card", "fee", "card"))
+    verified(teacher, texts_of("card", "fee", "card"))
     systems = [request.messages[0] for request in teacher.requests]
     assert systems[0] == systems[1] != systems[2]
 
@@ -98,46 +93,17 @@ def test_probabilities_are_those_of_the_classes_offered() -> None:
 
         def complete(self, request: Request) -> Reply:
             self.requests.append(request)
-            scores = [np.log(0.7 if name == "card" else 0.15) for name in request.choices]
+            scores = [np.log(0.6 if name == "card" else 0.1) for name in request.choices]
             return Reply("", "fake", 1, 1, scores=tuple(scores))
 
-    looks = looks_of(second_look(Scoring()), texts_of("card", "refund"), "card", "refund", "fee")
-    assert [look.said for look in looks] == ["card", "card"]
-    assert [look.confirmed for look in looks] == pytest.approx([0.7, 0.15])
-
-
-@pytest.mark.parametrize(
-    ("rule", "labels", "dropped"),
-    [
-        ("drop", ["card"], [Reason.UNCONFIRMED] * 2),
-        ("relabel", ["card", "fee"], [Reason.UNCONFIRMED]),
-        ("weigh", ["card", "card", "card"], []),
-    ],
-)
-def test_what_becomes_of_a_text_that_is_not_confirmed(
-    rule: str, labels: list[str], dropped: list[Reason]
-) -> None:
-    found = second_look(saying(lambda request: "card"), rule)
-    found.decide([Look(text, text.label, 1.0) for text in texts_of("card", "fee", "fee")])
-    first, second, third = texts_of("card", "card", "card")
-    looks = [Look(first, "card", 0.9), Look(second, "fee", 0.2), Look(third, None, 0.1)]
-    kept, drops = found.decide(looks)
-    assert [text.label for text in kept] == labels
-    assert [drop.reason for drop in drops] == dropped
-
-
-def test_a_class_that_has_next_to_nothing_keeps_its_likeliest_text() -> None:
-    found = second_look(saying(lambda request: "card"))
-    doubted = texts_of("pin", "pin", "pin")
-    looks = [Look(text, "card", p) for text, p in zip(doubted, (0.1, 0.3, 0.2), strict=True)]
-    kept, drops = found.decide(looks)
-    assert [text.id for text in kept] == ["r1-0001-1"]
-    assert len(drops) == 2
+    found = verified(Scoring(), texts_of("card", "refund"), "card", "refund", "fee")
+    assert [each.said for each in found] == ["card", "card"]
+    assert [each.confirmed for each in found] == pytest.approx([0.6, 0.1])
 
 
 def test_a_text_weighs_by_its_confirmation_from_then_on() -> None:
     [text] = texts_of("card")
-    confirmed = Look(text, "card", 0.75).weighed
+    confirmed = Verified(text, "card", 0.75).weighed
     read = Example.from_json(json.loads(json.dumps(confirmed.to_json())))
     assert read == confirmed
     assert row_weights([*REAL[:1], text, read], 0.3, 1.0).tolist() == [1.0, 0.3, 0.3 * 0.75]
@@ -145,7 +111,7 @@ def test_a_text_weighs_by_its_confirmation_from_then_on() -> None:
 
 def test_what_was_said_before_the_budget_ended_stands() -> None:
     answers: list[Any] = ['{"label": "card"}', BudgetExhaustedError("no money left")]
-    found = second_look(FakeTeacher(answers)).look(
+    found = SelfVerification(FakeTeacher(answers), TAXONOMY, REAL, seed=0).verify(
         texts_of("card", "fee"), cast("Any", Student("refund"))
     )
     assert next(found).said == "card"
