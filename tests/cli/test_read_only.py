@@ -82,22 +82,6 @@ def test_a_ledger_of_a_killed_run_is_read_where_nothing_can_be_written(
     ]  # fmt: skip
 
 
-def test_a_ledger_of_an_older_version_is_read_as_it_is(finished: Path, tmp_path: Path) -> None:
-    path = tmp_path / "ledger.sqlite"
-    shutil.copy(finished / "ledger.sqlite", path)
-    db = sqlite3.connect(path)
-    for name in ("batch", "cached_tokens", "seconds", "retries"):
-        db.execute(f"ALTER TABLE calls DROP COLUMN {name}")
-    db.commit()
-    db.close()
-    before = path.read_bytes()
-    with Ledger.to_read(path) as ledger:
-        calls = list(ledger.calls())
-    assert calls
-    assert {(call.batch, call.seconds, call.retries) for call in calls} == {(None, None, 0)}
-    assert path.read_bytes() == before
-
-
 @pytest.mark.parametrize(
     ("statement", "why"),
     [

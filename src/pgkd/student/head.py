@@ -55,7 +55,7 @@ class HeadSettings:
         """
         calibrations = {
             "calibration": Calibration(**data["calibration"]),
-            "fine_tuned": Calibration(**data.get("fine_tuned", {})),  # absent before 0.4
+            "fine_tuned": Calibration(**data["fine_tuned"]),
         }
         return cls(**{**data, **calibrations})
 

@@ -25,7 +25,6 @@ from pgkd.teacher import (
     FakeTeacher,
     Message,
     OpenAITeacher,
-    Reply,
     Request,
     Sampling,
     sdk_batches,
@@ -636,18 +635,6 @@ def test_a_teacher_without_batches_is_refused(tmp_path: Path) -> None:
         pytest.raises(ConfigError, match=r"'fake' takes no batches \(teacher.batch\)"),
     ):
         BatchTeacher(FakeTeacher(), ledger)
-
-
-def test_a_ledger_of_an_earlier_version_learns_of_batches(desk: Desk) -> None:
-    import sqlite3
-
-    with Ledger(desk.path) as ledger:
-        ledger.finish(ledger.begin(asked(1)[0], "openai"), Reply("old", "m"))
-    with sqlite3.connect(desk.path) as old:
-        old.execute("ALTER TABLE calls DROP COLUMN batch")
-        old.execute("DROP TABLE batches")
-    with desk.life() as life:
-        assert fetch(life, asked(2)) == ["old", "to write 1"]
 
 
 def test_a_request_that_no_schema_can_say_fails_alone(

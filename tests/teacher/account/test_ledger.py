@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -148,20 +148,14 @@ def test_a_row_tells_how_long_a_call_took_what_was_cached_and_how_often_it_was_m
     assert calls[2].reply == reply
 
 
-def test_a_ledger_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
-    with Ledger(tmp_path / "l") as ledger:
+@pytest.mark.parametrize("open_", [Ledger, Ledger.to_read])
+def test_a_ledger_without_a_column_is_refused_and_stays(tmp_path: Path, open_: Any) -> None:
+    path = tmp_path / "l"
+    with Ledger(path) as ledger:
         ledger.finish(ledger.begin(request("r1-0001"), "fake"), Reply("one", "m", 3, 1))
-        ledger.fail(ledger.begin(request("r1-0002"), "fake"), TeacherUnavailableError("down"))
-    with sqlite3.connect(tmp_path / "l") as db:
-        for column in ("batch", "cached_tokens", "seconds", "retries"):
-            db.execute(f"ALTER TABLE calls DROP COLUMN {column}")
-        db.execute("UPDATE calls SET reply = json_remove(reply, '$.cached_tokens')")
-    teacher = FakeTeacher()
-    with Ledger(tmp_path / "l") as ledger:
-        old = list(ledger.calls())
-        assert [(call.seconds, call.retries, call.batch) for call in old] == [(None, 0, None)] * 2
-        life = AccountedTeacher(teacher, ledger)
-        assert life.complete(request("r1-0001")) == Reply("one", "m", 3, 1)
-        life.complete(request("r1-0002"))
-        assert [call.retries for call in ledger.calls()] == [0, 0, 1]
-    assert len(teacher.requests) == 1
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE calls DROP COLUMN seconds")
+    before = path.read_bytes()
+    with pytest.raises(RunError, match="it has no column 'seconds'"):
+        open_(path)
+    assert path.read_bytes() == before

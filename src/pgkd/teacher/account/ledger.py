@@ -23,11 +23,9 @@ from pgkd.teacher.account.budget import Amount
 from pgkd.teacher.account.commits import Commits
 from pgkd.teacher.account.ledger_file import (
     COLUMNS,
-    LATER_COLUMNS,
     SCHEMA,
     check_files,
     check_schema,
-    columns_of,
     connect,
     connect_to_read,
     money_from,
@@ -133,20 +131,19 @@ class Ledger:
 
     def __init__(self, path: Path, *, within: Path | None = None, read_only: bool = False) -> None:
         self._path = path
-        self._columns = COLUMNS
         self._answered: frozenset[str] = frozenset()
         self._lock, self._reading = threading.Lock(), threading.Lock()
         check_files(path, within)
         try:
             if read_only:
                 self._db = self._reader = connect_to_read(path)
-                self._columns = columns_of(self._db, path)
+                if not check_schema(self._db, path):
+                    raise RunError(f"{path} holds no record of calls.")
             else:
                 self._db = connect(str(path))
                 check_schema(self._db, path)
                 # WAL: a commit appends to one file, and readers do not wait for it.
                 self._db.executescript("PRAGMA journal_mode=WAL;" + SCHEMA)
-                self._migrate()
                 # Whoever looks something up does not wait for the disk, to which others write.
                 self._reader = connect(str(path))
         except sqlite3.Error as error:
@@ -305,16 +302,9 @@ class Ledger:
         """Every call, in the order sent."""
         return self._select("ORDER BY n")
 
-    def _migrate(self) -> None:
-        """Add what a ledger of an earlier version lacks."""
-        there = {row[1] for row in self._db.execute("PRAGMA table_info(calls)")}
-        for name, kind in LATER_COLUMNS.items():
-            if name not in there:
-                self._db.execute(f"ALTER TABLE calls ADD COLUMN {name} {kind}")
-
     def _select(self, where: str, values: tuple[Any, ...] = ()) -> Iterator[Call]:
         with self._reading, self._told():
-            statement = f"SELECT {self._columns} FROM calls {where}"  # noqa: S608  (no value is in it)
+            statement = f"SELECT {COLUMNS} FROM calls {where}"  # noqa: S608  (no value is in it)
             rows = self._reader.execute(statement, values).fetchall()
         return (self._call(row) for row in rows)
 

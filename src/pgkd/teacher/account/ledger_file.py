@@ -50,12 +50,6 @@ CREATE TABLE IF NOT EXISTS batches (
     made_at       TEXT NOT NULL
 ) STRICT;
 """
-LATER_COLUMNS = {
-    "batch": "TEXT",
-    "cached_tokens": "INTEGER",
-    "seconds": "REAL",
-    "retries": "INTEGER NOT NULL DEFAULT 0",
-}
 COLUMNS = (
     "n, id, purpose, key, provider, request, state, reply, error_kind, error, "
     "cost_usd, price_source, most_tokens, most_usd, batch, seconds, retries"
@@ -105,28 +99,22 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     return db
 
 
-def columns_of(db: sqlite3.Connection, path: Path) -> str:
-    """What to select of a ledger of any version, which must not be changed."""
-    if not check_schema(db, path):
-        raise RunError(f"{path} holds no record of calls.")
-    there = {row[1] for row in db.execute("PRAGMA table_info(calls)")}
-    missing = {"retries": "0 AS retries"}
-    return ", ".join(
-        name if name in there or name not in LATER_COLUMNS else missing.get(name, "NULL")
-        for name in COLUMNS.split(", ")
-    )
-
-
 def check_schema(db: sqlite3.Connection, path: Path) -> bool:
     """Whether there is a table of calls. A view could compute without end.
 
     Raises:
-        RunError: there are views or triggers: pgkd makes none.
+        RunError: there are views or triggers, which pgkd never makes, or a column is missing.
     """
     found = db.execute("SELECT type, name FROM sqlite_master").fetchall()
     if any(kind in ("view", "trigger") for kind, _ in found):
         raise RunError(f"{path} is no record of calls: it holds views or triggers.")
-    return ("table", "calls") in found
+    if ("table", "calls") not in found:
+        return False
+    there = {row[1] for row in db.execute("PRAGMA table_info(calls)")}
+    missing = [name for name in COLUMNS.split(", ") if name not in there]
+    if missing:
+        raise RunError(f"{path} is no record of calls: it has no column '{missing[0]}'.")
+    return True
 
 
 def reply_from(data: dict[str, Any]) -> Reply:
