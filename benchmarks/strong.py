@@ -81,7 +81,7 @@ def main() -> None:
         return
     done = [json.loads(line) for line in args.out.open()] if args.out.exists() else []
     keys = {key(line) for line in done}
-    todo = [c for c in cells(args) if key(c) not in keys]
+    todo = [] if args.report else [c for c in cells(args) if key(c) not in keys]
     lock = Lock()
     args.out.parent.mkdir(parents=True, exist_ok=True)
 
@@ -116,6 +116,7 @@ def arguments() -> argparse.Namespace:
     add("--settings", default="{}", help="JSON of settings over the defaults, as in pgkd.yaml")
     add("--judge", choices=("held", "test"), default="held")
     add("--jobs", type=int, default=2, help="cells at once, of one thread each")
+    add("--report", action="store_true", help="print the tables of what is there, and run nothing")
     add("--out", type=Path, default=Path("benchmarks/results/strong.jsonl"))
     add("--cell", help=argparse.SUPPRESS)
     return parser.parse_args()

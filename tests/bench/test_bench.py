@@ -112,7 +112,7 @@ def test_a_benchmark_that_is_killed_ends_as_if_it_had_not_been(
     assert [g["all"] for g in results["groups"]] == [g["all"] for g in expected["groups"]]
 
 
-def test_an_arm_that_asks_the_same_pays_nothing_and_its_books_show_what_it_costs(
+def test_an_arm_that_asks_the_same_pays_nothing_and_its_ledger_shows_what_it_costs(
     data: Path, grid: Callable[..., Path], tmp_path: Path
 ) -> None:
     write_test_file(data)

@@ -80,7 +80,7 @@ def test_settings_of_a_block_win_and_those_of_an_arm_win_over_them() -> None:
     assert (targeted.config().patience, targeted.config().rounds) == (3, 9)
     assert on.config().patience > 1000
     assert (targeted.config().seed, targeted.config().data.limit) == (5, 100)
-    assert targeted.config().teacher.cache == "off"  # the cache lies below the books
+    assert targeted.config().teacher.cache == "off"  # the cache lies below the ledger
 
 
 @pytest.mark.parametrize(

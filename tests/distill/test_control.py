@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.distill import Distiller, Hooks, RunFolder
-from pgkd.distill.control import Control, forget_wish, wish, wished
+from pgkd.distill.control import Control, clear_signal, read_signal, send_signal
 from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
 from tests.behaviour.test_resume import students
 from tests.conftest import make_rows, until
@@ -22,7 +22,7 @@ ROWS = make_rows(10)
 
 
 class Wishing(Teacher):
-    """Wishes something before its n-th answer."""
+    """Sends a signal before its n-th answer."""
 
     def __init__(self, run: Path, wanted: Any, before: int, *, concurrency: int = 1) -> None:
         self.fake, self.run, self.wanted, self.before = FakeTeacher(), run, wanted, before
@@ -30,19 +30,19 @@ class Wishing(Teacher):
 
     def complete(self, request: Request) -> Reply:
         if len(self.fake.requests) == self.before:
-            wish(RunFolder(self.run), self.wanted, "ann")
+            send_signal(RunFolder(self.run), self.wanted, "ann")
         return self.fake.complete(request)
 
 
 class Training(Hooks):
-    """Wishes something when the training of a round begins."""
+    """Sends a signal when the training of a round begins."""
 
     def __init__(self, run: Path, wanted: Any, number: int) -> None:
         self.run, self.wanted, self.number = run, wanted, number
 
     def on_training(self, number: int) -> None:
         if number == self.number:
-            wish(RunFolder(self.run), self.wanted, "ann")
+            send_signal(RunFolder(self.run), self.wanted, "ann")
 
 
 def out_of(config: Config) -> Path:
@@ -93,7 +93,7 @@ def test_a_pause_waits_and_goes_on(config: Config, tmp_path: Path, concurrency: 
     waiting = len(teacher.fake.requests)
     time.sleep(0.5)
     assert len(teacher.fake.requests) == waiting
-    wish(RunFolder(out), "go", "bob")
+    send_signal(RunFolder(out), "go", "bob")
     thread.join(60)
     assert not thread.is_alive()
     assert distiller.outcome_.stopped_by == "rounds"
@@ -104,7 +104,7 @@ def test_a_pause_waits_and_goes_on(config: Config, tmp_path: Path, concurrency: 
 def test_threads_that_wait_are_let_go_when_the_round_is_left(tmp_path: Path) -> None:
     """Else Ctrl-C in a paused run would wait for ever."""
     run = RunFolder.create(tmp_path / "run")
-    wish(run, "pause", "ann")
+    send_signal(run, "pause", "ann")
     control, ended = Control(run), []
 
     def call() -> None:
@@ -121,13 +121,13 @@ def test_threads_that_wait_are_let_go_when_the_round_is_left(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"wish": "explode", "by": "x"}', '{"wish": "stop"}']
+    "content", ["", "[]", '{"signal": "explode", "by": "x"}', '{"signal": "stop"}']
 )
 def test_what_is_no_wish_changes_nothing(tmp_path: Path, content: str) -> None:
     run = RunFolder.create(tmp_path / "run")
     (run.path / "control.json").write_text(content)
-    assert wished(run) == ("go", "")
-    forget_wish(run)
+    assert read_signal(run) == ("go", "")
+    clear_signal(run)
     assert not (run.path / "control.json").exists()
 
 

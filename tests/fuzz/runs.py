@@ -224,7 +224,7 @@ def make_pristine(folder: Path) -> None:
     run = _open(place.run)
     Reviews(run.path, run.task().taxonomy.names).decide(run.kept()[0].id, "accept", "ann")
     retrain(run)
-    run.write_json("control.json", {"wish": "go", "by": "ann", "time": ""})
+    run.write_json("control.json", {"signal": "go", "by": "ann", "time": ""})
     shutil.copytree(place.run, folder / "runs" / "good")
 
 

@@ -51,8 +51,8 @@ def test_what_labelled_texts_cover_is_not_bought_again() -> None:
 
 
 def test_a_crowd_counts_more_than_an_outlier_of_more_doubt() -> None:
-    crowd = np.random.default_rng(1).normal([5, 0, 0], 0.3, (20, 3))
-    features = unit(*crowd, [0, 0, 5])
+    subsample = np.random.default_rng(1).normal([5, 0, 0], 0.3, (20, 3))
+    features = unit(*subsample, [0, 0, 5])
     doubt = np.array([*[0.6] * 20, 1.0])
     rng = np.random.default_rng(0)
     assert most_doubtful(doubt, 1) == [20]
@@ -66,7 +66,7 @@ def test_more_are_wanted_than_there_are() -> None:
 
 
 def test_a_large_pool_is_stood_for_by_texts_drawn_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgkd.guidance.choosing._CROWD", 8)
+    monkeypatch.setattr("pgkd.guidance.choosing._SUBSAMPLE", 8)
     monkeypatch.setattr("pgkd.guidance.choosing._CANDIDATES", 5)
     features = unit(*np.random.default_rng(0).normal(size=(50, 4)))
     doubt = np.linspace(0, 1, 50)

@@ -16,7 +16,7 @@ from pgkd.distill.assembly import employed
 from pgkd.errors import ConfigError, TeacherUnavailableError
 from pgkd.server import serve
 from pgkd.server.cascade import Cascade, DeskClient, Opinion, cascade_of
-from pgkd.server.desk import Desk, booked
+from pgkd.server.desk import Desk, metered
 from pgkd.task import Taxonomy
 from pgkd.teacher import FakeTeacher, Reply, Request
 from pgkd.teacher.account import Ledger
@@ -64,7 +64,7 @@ def cascade(tmp_path: Path, **how: Any) -> Cascade:
 def desk_of(
     made: Cascade, teacher: FakeTeacher, breaker: Breaker | None = None
 ) -> Iterator[tuple[Desk, Path]]:
-    """A desk on the books, and the place of its socket."""
+    """A desk of a metered teacher, and the place of its socket."""
     with Ledger(made.ledger) as ledger:
         yield (
             Desk(employed(made.config, teacher, ledger, breaker=breaker), made),
@@ -207,21 +207,21 @@ def test_calls_that_are_billed_need_a_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeTeacher, "biller", "openai")
-    with pytest.raises(ConfigError, match="give --budget-usd"), booked(cascade(tmp_path)):
+    with pytest.raises(ConfigError, match="give --budget-usd"), metered(cascade(tmp_path)):
         pass
-    with booked(cascade(tmp_path, budget={"calls": 1})):
+    with metered(cascade(tmp_path, budget={"calls": 1})):
         pass
 
 
 def test_two_servers_do_not_share_a_ledger(tmp_path: Path) -> None:
     made = cascade(tmp_path)
     with (
-        booked(made),
+        metered(made),
         pytest.raises(ConfigError, match="Another server uses the ledger"),
-        booked(made),
+        metered(made),
     ):
         pass
-    with booked(made):  # when the first has ended
+    with metered(made):  # when the first has ended
         pass
 
 
@@ -275,8 +275,8 @@ def test_workers_of_a_server_share_the_budget_of_its_cascade(
         assert len(children(server.process.pid)) == 3
         assert server.stop() == 0
         assert "the budget of 6 calls is used up" in "".join(server.log)
-    with Ledger(ledger) as books:
-        assert [call.state for call in books.calls()] == ["replied"] * 6
+    with Ledger(ledger) as usage:
+        assert [call.state for call in usage.calls()] == ["replied"] * 6
 
 
 def by_teacher(answer: Any) -> int:

@@ -41,11 +41,11 @@ def test_the_teacher_is_asked_once_and_the_curve_tells(
     assert (first["sent"], first["accuracy"], first["usd_per_1000"]) == (0, alone, 0)
     assert last["sent"] == 1
     assert last["accuracy"] == found["teacher"]["accuracy"]
-    with Ledger(ledger) as books:
-        assert len(list(books.calls())) == 20
+    with Ledger(ledger) as usage:
+        assert len(list(usage.calls())) == 20
     assert told(*options) == found
-    with Ledger(ledger) as books:
-        assert len(list(books.calls())) == 20
+    with Ledger(ledger) as usage:
+        assert len(list(usage.calls())) == 20
     printed = run("cascade", *options)
     assert "to the teacher" in printed
     assert "The teacher alone" in printed
@@ -81,8 +81,8 @@ def test_rows_of_the_run_judge_no_cascade(run_folder: Path, data: Path, tmp_path
         assert found["left_out"] == {"training rows": 80}
     ledger = tmp_path / "calls.sqlite"
     told(run_folder, "--data", mixed, "--ledger", ledger)
-    with Ledger(ledger) as books:
-        assert len(list(books.calls())) == 20  # nobody pays for the others
+    with Ledger(ledger) as usage:
+        assert len(list(usage.calls())) == 20  # nobody pays for the others
     printed = run("cascade", run_folder, "--data", mixed, "--answers", answers)
     assert "80 rows of the file are the run's own and are left out" in printed
     with pytest.raises(DataError, match=r"80 of 80 rows .* are the run's own .* none is left"):

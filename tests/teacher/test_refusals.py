@@ -340,9 +340,9 @@ def test_a_refused_call_costs_nothing_and_stands_in_the_ledger(
     server.answer(200, picky(reasoning, completion("fine")))
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         # One call may be made: those that taught something do not count.
-        booked = AccountedTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
-        assert PatientTeacher(booked, retries=0).complete(REQUEST).text == "fine"
-        assert booked._budget.used == Amount(1, 15)
+        metered = AccountedTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
+        assert PatientTeacher(metered, retries=0).complete(REQUEST).text == "fine"
+        assert metered._budget.used == Amount(1, 15)
         states = [(call.state, call.error_kind) for call in ledger.calls()]
         assert states == [("failed", "FieldRefusedError")] * 4 + [("replied", None)]
         assert "max_completion_tokens replaces max_tokens" in str(next(ledger.calls()).error)
@@ -370,9 +370,9 @@ def test_a_reply_that_ends_in_thinking_is_asked_for_again_with_room(
     cut = completion(content, finish_reason="length", reasoning_content="I think")
     server.answers = [(200, cut, {}), (200, completion("fine"), {})]
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        booked = AccountedTeacher(teacher, ledger)
-        assert booked.complete(REQUEST).text == "fine"
-        assert booked.complete(REQUEST).text == "fine"  # the last reply stands
+        metered = AccountedTeacher(teacher, ledger)
+        assert metered.complete(REQUEST).text == "fine"
+        assert metered.complete(REQUEST).text == "fine"  # the last reply stands
         assert [call.state for call in ledger.calls()] == ["replied", "replied"]
     assert [body["max_tokens"] for _, body in server.seen] == [77, 77 + 8192]
 
@@ -382,9 +382,9 @@ def test_a_bound_of_the_user_holds_for_every_request_and_a_cut_is_told(
 ) -> None:
     server.answer(200, completion(None, finish_reason="length"))
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        booked = AccountedTeacher(teacher, ledger, max_tokens=4000)
-        booked.complete(REQUEST)
-        booked.complete(replace(REQUEST, purpose="label", repeat=1))
+        metered = AccountedTeacher(teacher, ledger, max_tokens=4000)
+        metered.complete(REQUEST)
+        metered.complete(replace(REQUEST, purpose="label", repeat=1))
     assert [body["max_tokens"] for _, body in server.seen] == [4000, 4000]
     (record,) = caplog.records
     assert "cut off at its bound of 4000 tokens" in record.getMessage()

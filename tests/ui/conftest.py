@@ -79,7 +79,7 @@ class WebUI:
         return status, body.decode()
 
     def enter(self, page: Page, path: str = "/") -> None:
-        """Open a page of the ui as a person does: by the address with the token."""
+        """Open a page of the web UI as a person does: by the address with the token."""
         page.goto(f"{self.origin}{path}{'&' if '?' in path else '?'}token={self.token}")
 
     def close(self) -> int:
@@ -104,7 +104,7 @@ def opened(path: Path, *options: str) -> Iterator[WebUI]:
             if found:
                 break
         else:
-            pytest.fail(f"the ui did not open: {''.join(log)}")
+            pytest.fail(f"the web UI did not open: {''.join(log)}")
         ui = WebUI(process, int(found[1]), found[2], path)
         ui.log = log
         reader = threading.Thread(target=log.extend, args=(process.stderr,), daemon=True)

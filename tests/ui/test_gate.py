@@ -1,4 +1,4 @@
-"""Without the token, from another host or another site, the ui answers nothing."""
+"""Without the token, from another host or another site, the web UI answers nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATHS = (
     "/runs/plain/editor?id=r1-0001-1", "/runs/plain/retrain", "/runs/nothing", "/nothing",
     "/static/ui.js", "/static/ui.css", "/openapi.json", "/docs", "/new",
 )  # fmt: skip
-DEEDS = (
+ACTIONS = (
     "/runs/plain/control",
     "/runs/plain/resume",
     "/runs/plain/decisions",
@@ -52,7 +52,7 @@ def nothing(answer: tuple[int, dict[str, str], bytes]) -> bool:
     return status == 403 and body == b"" and "set-cookie" not in headers
 
 
-@pytest.mark.parametrize("path", [*PATHS, *DEEDS])
+@pytest.mark.parametrize("path", [*PATHS, *ACTIONS])
 def test_without_the_token_nothing_is_answered(ui: WebUI, path: str) -> None:
     own = {"Origin": ui.origin}
     wrong = "x" * len(ui.token)
@@ -96,7 +96,7 @@ def test_two_hosts_are_answered_nothing(ui: WebUI) -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_another_site_began_is_answered_nothing(ui: WebUI, site: str, method: str) -> None:
     headers = {"Cookie": ui.cookie, "Sec-Fetch-Site": site, "Origin": ui.origin}
-    for path in PATHS if method == "GET" else DEEDS:
+    for path in PATHS if method == "GET" else ACTIONS:
         assert nothing(ui.request(method, path, headers=headers))
     assert nothing(ui.request("GET", f"/?token={ui.token}", headers=headers))
 
@@ -104,7 +104,7 @@ def test_what_another_site_began_is_answered_nothing(ui: WebUI, site: str, metho
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", None]
 )
-@pytest.mark.parametrize("path", DEEDS)
+@pytest.mark.parametrize("path", ACTIONS)
 def test_a_deed_of_another_origin_is_not_done(ui: WebUI, origin: str | None, path: str) -> None:
     headers = {"Cookie": ui.cookie, "Content-Type": "application/x-www-form-urlencoded"}
     if origin is not None:

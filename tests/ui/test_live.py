@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgkd.distill import Distiller, RunFolder
-from pgkd.distill.control import wished
+from pgkd.distill.control import read_signal
 from tests.ui.conftest import WebUI, opened
 from tests.ui.test_starting import rows_file
 
@@ -98,10 +98,10 @@ def test_a_run_that_was_killed_is_cut_off(page: Page, root: Path) -> None:
         process.kill()
         page.locator("#state", has_text="cut off").wait_for()
         assert page.locator("#stop").count() == 0
-        status, message = ui.post("/runs/slow/control", wish="stop")
+        status, message = ui.post("/runs/slow/control", signal="stop")
         assert status == 422
         assert "No process runs this run" in message
-        assert wished(RunFolder(root / "slow"))[0] == "go"
+        assert read_signal(RunFolder(root / "slow"))[0] == "go"
 
 
 def test_runs_stand_side_by_side_and_one_that_is_damaged_says_so(page: Page, ui: WebUI) -> None:
@@ -138,8 +138,8 @@ def test_what_is_not_there_is_told_as_text(page: Page, ui: WebUI) -> None:
     assert ui.get("/nothing")[0] == 404
     status, message = ui.post("/runs/plain/decisions", id="nothing", decision="accept")
     assert (status, "not in the run" in message) == (422, True)
-    status, message = ui.post("/runs/plain/control", wish="explode")
-    assert (status, "There is no wish 'explode'" in message) == (422, True)
+    status, message = ui.post("/runs/plain/control", signal="explode")
+    assert (status, "There is no signal 'explode'" in message) == (422, True)
 
 
 def test_an_empty_folder_says_what_to_do(page: Page, tmp_path: Path) -> None:

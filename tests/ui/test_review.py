@@ -78,7 +78,7 @@ def test_the_keyboard_is_enough(page: Page, ui: WebUI) -> None:
         order[2]: ("relabel", "product", None),
         order[3]: ("edit", None, "quite other words"),
     }
-    page.keyboard.press("u")  # the edit, which was the last deed
+    page.keyboard.press("u")  # the edit, which was the last action
     card(page, order[3]).get_by_text("Edited by ann").wait_for(state="detached")
     page.keyboard.press("u")
     card(page, order[2]).get_by_text("Relabelled by ann").wait_for(state="detached")
@@ -191,7 +191,7 @@ def test_a_lost_connection_is_told_and_nothing_is_pretended(page: Page, ui: WebU
     review(page, ui)
     first, second = ids(page)[:2]
     page.context.set_offline(True)
-    page.locator("#lost", has_text="The connection to the ui is lost").wait_for()
+    page.locator("#lost", has_text="The connection to the web UI is lost").wait_for()
     page.keyboard.press("a")
     page.wait_for_timeout(300)
     assert "Accepted" not in card(page, first).inner_text()
@@ -208,7 +208,7 @@ def test_a_lost_connection_is_told_and_nothing_is_pretended(page: Page, ui: WebU
 def test_a_web_ui_that_was_closed_is_told(page: Page, ui: WebUI) -> None:
     review(page, ui)
     assert ui.close() == 0
-    page.locator("#lost", has_text="The connection to the ui is lost").wait_for()
+    page.locator("#lost", has_text="The connection to the web UI is lost").wait_for()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class CellFolder:
 
     @property
     def ledger(self) -> Path:
-        """The books of a cell that only labels."""
+        """The ledger of a cell that only labels."""
         return self.path / "ledger.sqlite"
 
     @property

@@ -1,8 +1,8 @@
-"""Replies that all cells of a grid share, under the books of each.
+"""Replies that all cells of a grid share, metered for each.
 
-`teacher.cache` of a run puts the cache above its books: what another run has paid for costs it
+`teacher.cache` of a run puts the cache above its ledger: what another run has paid for costs it
 nothing. For a comparison that would be wrong: the arm that comes second would seem cheaper, and get
-more for its budget. So here the cache lies below the books: the ledger of every cell says what the
+more for its budget. So here the cache lies below the ledger: the ledger of every cell says what the
 arm costs alone, its budget counts so too, and the provider is asked once all the same.
 """
 

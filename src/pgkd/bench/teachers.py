@@ -45,7 +45,7 @@ class Teachers:
             config: its settings.
             data: its data set.
             pool: rows of the training file that the run does not have.
-            ledger: the books of the run, where an earlier life has left some.
+            ledger: the ledger of the run, where an earlier life has left some.
         """
         if cell.arm.asks == "teacher" and cell.known is None:
             return self._real(config)
@@ -55,8 +55,8 @@ class Teachers:
         rows = data.all_rows(config)
         oracle = OracleTeacher(pool, rows, error_share=share, seed=cell.seed)
         if ledger.is_file():
-            with Ledger(ledger) as books:
-                oracle.recall(call.reply for call in books.calls() if call.reply is not None)
+            with Ledger(ledger) as usage:
+                oracle.recall(call.reply for call in usage.calls() if call.reply is not None)
         return oracle
 
     def classifier(self, cell: Cell, config: Config, data: DataSet) -> Teacher:

@@ -109,13 +109,13 @@ def _ask(
 
     from pgkd.cli.console import console
     from pgkd.server.cascade import cascade_of
-    from pgkd.server.desk import booked
+    from pgkd.server.desk import metered
     from pgkd.teacher import label_texts
 
     made = cascade_of(path, 1.0, config, ledger=ledger, seconds=config.teacher.longest)
     shell = console(stderr=True)
     with (
-        booked(made) as teacher,
+        metered(made) as teacher,
         Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
     ):
         bar = progress.add_task("the teacher classifies", total=len(texts))

@@ -45,7 +45,7 @@ def _print(run: Path, found: Retrained) -> None:
     told = ", ".join(f"{count} {kind}" for kind, count in found.decisions.items())
     shell.print(
         f"Decisions: {told}. Trained on {found.rows} labelled rows and {found.written} written "
-        f"texts, of which {found.vouched} weigh as much as a row and the others "
+        f"texts, of which {found.human_verified} weigh as much as a row and the others "
         f"{found.written_weight:g}."
     )
     figures = [

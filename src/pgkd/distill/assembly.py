@@ -89,12 +89,12 @@ def employed(
     *,
     breaker: Breaker | None = None,
 ) -> Teacher:
-    """A teacher on the books of a run, within its budget, that retries. Each attempt is booked.
+    """A metered teacher: within its budget, with each attempt in the ledger. It retries.
 
     Args:
         config: the settings of the run.
         teacher: who is asked.
-        ledger: the books.
+        ledger: the usage.
         on_batch: hears how far batches of requests are, where there are any.
         breaker: stops asking a teacher that is down; default: one that does not try again.
 
@@ -109,19 +109,19 @@ def employed(
     cache = ReplyCache(replies_folder(), mode)
     prices = teacher_prices(config, teacher)
     how = config.teacher
-    booked: Teacher
+    metered: Teacher
     if how.batch or (ledger.open_batches() and teacher.batches() is not None):
-        booked = BatchTeacher(
+        metered = BatchTeacher(
             teacher, ledger, prices=prices, limits=limits, cache=cache,
             max_tokens=how.max_tokens, submits=how.batch, told=on_batch,
         )  # fmt: skip
     else:
-        booked = AccountedTeacher(
+        metered = AccountedTeacher(
             teacher, ledger, prices=prices, limits=limits, cache=cache, max_tokens=how.max_tokens
         )
     retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
     return PatientTeacher(
-        booked, retries=retries, longest=how.longest, concurrency=how.concurrency, breaker=breaker
+        metered, retries=retries, longest=how.longest, concurrency=how.concurrency, breaker=breaker
     )
 
 
@@ -320,7 +320,7 @@ def label_asking_of(
 
 
 def _spent(run: RunFolder, number: int) -> Spent:
-    """What the answered calls of a round have cost, as the books say."""
+    """What the answered calls of a round have cost, as the ledger says."""
     with run.ledger() as ledger:
         calls = [c for c in ledger.calls() if c.round == number and c.reply is not None]
     return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))

@@ -1,6 +1,6 @@
-"""Pause and stop from outside: a wish in the run folder, looked at before every call.
+"""Pause and stop from outside: a signal in the run folder, looked at before every call.
 
-Whoever may write into the folder may wish; the process that runs the loop looks, whether it was
+Whoever may write into the folder may send one; the process that runs the loop looks, whether it was
 started from the command line, from Python or from the web UI.
 """
 
@@ -23,40 +23,40 @@ if TYPE_CHECKING:
     from pgkd.guidance.asking import Ask
     from pgkd.teacher.account import BatchProgress
 
-Wish = Literal["go", "pause", "stop"]
-WISHES: tuple[Wish, ...] = get_args(Wish)
+Signal = Literal["go", "pause", "stop"]
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 FILE = "control.json"
-_LOOK = 0.3  # seconds between two looks at the wish while a run is paused
+_LOOK = 0.3  # seconds between two looks at the signal while a run is paused
 
 
-def wish(run: RunFolder, wanted: Wish, by: str) -> None:
+def send_signal(run: RunFolder, wanted: Signal, by: str) -> None:
     """Ask a run to pause, to go on or to stop. It hears it before its next call.
 
     Raises:
-        RunError: the wish cannot be written.
+        RunError: the signal cannot be written.
     """
     try:
-        content = as_json({"wish": wanted, "by": by, "time": now()})
+        content = as_json({"signal": wanted, "by": by, "time": now()})
         write_whole(run.path / FILE, content, alone=False)
     except OSError as error:
         raise RunError(f"{run.path / FILE} cannot be written: {error}") from error
 
 
-def wished(run: RunFolder) -> tuple[Wish, str]:
-    """What is wished of a run, and by whom; what cannot be read wishes nothing."""
+def read_signal(run: RunFolder) -> tuple[Signal, str]:
+    """The signal to a run, and who sent it; a file that cannot be read sends none."""
     if not os.path.lexists(run.path / FILE):
         return "go", ""
     try:
         found = run.read_json(FILE)
-        wanted, by = found["wish"], str(found["by"])
+        wanted, by = found["signal"], str(found["by"])
     except (RunError, KeyError, TypeError):
         return "go", ""
-    return (wanted, by) if wanted in WISHES else ("go", "")
+    return (wanted, by) if wanted in SIGNALS else ("go", "")
 
 
-def forget_wish(run: RunFolder) -> None:
-    """Let a run go on, whatever was wished of it before."""
+def clear_signal(run: RunFolder) -> None:
+    """Let a run go on, whatever signal it had before."""
     try:
         (run.path / FILE).unlink(missing_ok=True)
     except OSError as error:
@@ -64,7 +64,7 @@ def forget_wish(run: RunFolder) -> None:
 
 
 class Control(Hooks):
-    """Makes a run do what is wished of it.
+    """Makes a run follow the signals that are sent to it.
 
     To pause is to wait before the next call, or the next training. To stop is what Ctrl-C does: the
     run ends with its best student, and can be resumed. Before the student of round 0 is there, a
@@ -114,18 +114,18 @@ class Control(Hooks):
         self._heed()
 
     def _heed(self, leaving: threading.Event | None = None) -> None:
-        """Wait while a pause is wished.
+        """Wait while it is to pause.
 
         Raises:
-            KeyboardInterrupt: a stop is wished, or the calls of the round have ended meanwhile.
+            KeyboardInterrupt: it is to stop, or the calls of the round have ended meanwhile.
         """
         gone = leaving or threading.Event()  # which nobody sets: then it is a clock
-        wanted, by = wished(self._run)
+        wanted, by = read_signal(self._run)
         while wanted == "pause":
             self._note(paused=True, by=by)
             if gone.wait(_LOOK):
                 raise KeyboardInterrupt
-            wanted, by = wished(self._run)
+            wanted, by = read_signal(self._run)
         self._note(paused=False, by=by)
         if wanted == "stop" and self._has_student:
             raise KeyboardInterrupt(f"{by} stopped it")

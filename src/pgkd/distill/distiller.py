@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pgkd.config import Config, merge
 from pgkd.curation import without_rows
 from pgkd.distill.assembly import employed, guide_of, teacher_of, writer_of
-from pgkd.distill.control import Control, forget_wish
+from pgkd.distill.control import Control, clear_signal
 from pgkd.distill.estimate import Estimate, estimate_of
 from pgkd.distill.events import HookList, Hooks, Outcome
 from pgkd.distill.journal import Journal
@@ -184,7 +184,7 @@ class Distiller:
         run = RunFolder.create(config.out or default_out(config))
         with run.locked(), resuming(run) as settling, run.ledger() as ledger:
             resumed = begin_or_resume(run, ledger, config, task)
-            forget_wish(run)  # whoever starts a run wants it to go
+            clear_signal(run)  # whoever starts a run wants it to go
             tracking = Tracking(trackers, run, config)
             hooks = HookList([Journal(run), settling, *self._hooks, tracking, Control(run)])
             if resumed is None:

@@ -26,7 +26,7 @@ def distill(
 ) -> Outcome:
     """Run the loop and leave the best student in the run folder.
 
-    Ctrl-C, a wish to stop (`Control`) and a failing teacher end the loop like any other stop: the
+    Ctrl-C, a stop signal (`Control`) and a failing teacher end the loop like any other stop: the
     best student so far is kept.
 
     Raises:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pgkd.student.base import Student
 
 _CANDIDATES = 2000  # the least sure texts, among which is chosen
-_CROWD = 4000  # texts drawn to stand for the pool: what is to be covered
-_REACH = 0.2  # how fast a label's worth fades with cosine distance
+_SUBSAMPLE = 4000  # texts drawn to stand for the pool: what is to be covered
+_BANDWIDTH = 0.2  # how fast a label's worth fades with cosine distance
 _CHUNK = 4096  # texts that are looked at at once
 
 
@@ -118,7 +118,7 @@ def herd(
     n: int,
     rng: np.random.Generator,
     *,
-    reach: float = _REACH,
+    bandwidth: float = _BANDWIDTH,
 ) -> list[int]:
     """The n texts that cover most doubt which nothing covers yet, one after the other.
 
@@ -131,16 +131,16 @@ def herd(
         known: shape (n_known, width), features of the texts that have a label.
         n: texts wanted.
         rng: draws the texts that stand for a large pool.
-        reach: cosine distance at which a text covers another one by 1/e.
+        bandwidth: cosine distance at which a text covers another one by 1/e.
     """
     candidates = np.array(most_doubtful(doubt, max(n, _CANDIDATES)), dtype=np.int64)
-    crowd = np.arange(len(doubt))
-    if len(crowd) > _CROWD:
-        crowd = np.sort(rng.choice(len(crowd), size=_CROWD, replace=False))
-    seen = features(crowd)
-    near = _nearness(features(candidates), seen, reach)
-    covered = _nearness(seen, known, reach).max(axis=1, initial=0.0)
-    weight = doubt[crowd].astype(np.float32)
+    subsample = np.arange(len(doubt))
+    if len(subsample) > _SUBSAMPLE:
+        subsample = np.sort(rng.choice(len(subsample), size=_SUBSAMPLE, replace=False))
+    seen = features(subsample)
+    near = _nearness(features(candidates), seen, bandwidth)
+    covered = _nearness(seen, known, bandwidth).max(axis=1, initial=0.0)
+    weight = doubt[subsample].astype(np.float32)
     # What a text adds can only shrink as others are chosen: so of most texts an old figure is
     # enough (lazy greedy, Minoux 1978).
     gain = np.array([np.maximum(row - covered, 0.0) @ weight for row in near])
@@ -158,8 +158,8 @@ def herd(
 
 
 def _nearness(
-    first: NDArray[np.float64], second: NDArray[np.float64], reach: float
+    first: NDArray[np.float64], second: NDArray[np.float64], bandwidth: float
 ) -> NDArray[np.float32]:
     """How much each text of one kind covers each of the other, shape (n_first, n_second)."""
     cosine = first.astype(np.float32) @ second.astype(np.float32).T
-    return np.asarray(np.exp((cosine - 1.0) / reach), dtype=np.float32)
+    return np.asarray(np.exp((cosine - 1.0) / bandwidth), dtype=np.float32)

@@ -93,7 +93,7 @@ class ClassificationGuide:
 
     def train(self, written: Sequence[Example]) -> Student:
         """A fresh student on the real rows, the class list and the synthetic texts."""
-        synthetic = [text for text in written if text.is_written and not text.vouched]
+        synthetic = [text for text in written if text.is_written and not text.human_verified]
         self._agreement = label_agreement(
             self._student, [*self._task.train, *self._class_list], synthetic, _WHILE_JUDGED,
             seed=self._seed,
@@ -114,7 +114,7 @@ class ClassificationGuide:
             texts=[text.text for text in texts],
             labels=[text.label for text in texts],
             weights=self._weights(texts, written, weight=1.0),
-            scaled=np.array([text.is_written and not text.vouched for text in texts]),
+            scaled=np.array([text.is_written and not text.human_verified for text in texts]),
             candidates=self._candidates(),
             hidden=hidden,
         )

@@ -46,14 +46,14 @@ def row_weights(
     Args:
         rows: n rows, texts and labelled texts.
         written_weight: of a text that a teacher wrote; low, because a fifth of a small teacher's
-            texts miss their class. One that a person vouches for does not.
+            texts miss their class. A human-verified one does not.
         labelled_weight: of a text of the pool that a teacher labelled.
         agreement: a factor of each written text's weight, by its id; 1 where it has none.
     """
     agreement = agreement or {}
 
     def weight(row: Example) -> float:
-        if row.origin is None or row.vouched:
+        if row.origin is None or row.human_verified:
             return 1.0
         sure = 1.0 if row.origin.confidence is None else row.origin.confidence
         given = labelled_weight if row.origin.labelled else written_weight

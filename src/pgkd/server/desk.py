@@ -46,7 +46,7 @@ def run_desk(cascade: Cascade, socket: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the workers, who still ask
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
     try:
-        with booked(cascade) as teacher:
+        with metered(cascade) as teacher:
             end_with_parent()
             asyncio.run(Desk(teacher, cascade).serve(socket))
     except PgkdError as error:
@@ -55,8 +55,8 @@ def run_desk(cascade: Cascade, socket: Path) -> None:
 
 
 @contextmanager
-def booked(cascade: Cascade) -> Iterator[Teacher]:
-    """The teacher on the books of the cascade, which no other process uses meanwhile.
+def metered(cascade: Cascade) -> Iterator[Teacher]:
+    """The metered teacher of the cascade, which no other process uses meanwhile.
 
     Raises:
         ConfigError: another process has the ledger, or calls are billed and there is no budget.

@@ -46,7 +46,7 @@ def cheap_dropout() -> AbstractContextManager[Any]:
 def _dropout(
     torch: Any, values: Any, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Any:
-    """As torch's function of that name; `inplace` is a wish, and is not granted."""
+    """As torch's function of that name; `inplace` is not followed."""
     dropped = round(p * _VALUES)
     if not training or not dropped:
         return values

@@ -38,14 +38,14 @@ class Example:
         id: stable within a run: ``train:17`` is the file's 17th data row, ``pool:17`` the pool's,
             ``r2-0005-1`` the first text of request 5 in round 2.
         origin: None for the user's own rows.
-        vouched: whether a person has looked at a written text and stands by its class.
+        human_verified: whether a person has looked at a written text and stands by its class.
     """
 
     text: str
     label: str
     id: str
     origin: Origin | None = None
-    vouched: bool = False
+    human_verified: bool = False
 
     @property
     def is_real(self) -> bool:
@@ -58,9 +58,9 @@ class Example:
         return self.origin is not None and not self.origin.labelled
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, for a JSON line; who vouches for it is told elsewhere (reviews.jsonl)."""
+        """Plain data, for a JSON line; who verified it is told elsewhere (reviews.jsonl)."""
         data = asdict(self)
-        del data["vouched"]
+        del data["human_verified"]
         return data
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pgkd.distill.control import wished
+from pgkd.distill.control import read_signal
 from pgkd.report.content import Snippet
 from pgkd.ui.runs import state_of
 
@@ -42,7 +42,7 @@ class Live:
     Attributes:
         state: what it does, or how it is left.
         doing: more about that, in a sentence.
-        wish_by: who wished it to pause or to stop; empty where nobody did.
+        signal_by: who told it to pause or to stop; empty where nobody did.
         rounds_done: rounds that ended, round 0 left out.
         rounds_planned: at most.
         answered: requests of this round that were answered.
@@ -56,7 +56,7 @@ class Live:
 
     state: State
     doing: str
-    wish_by: str
+    signal_by: str
     rounds_done: int
     rounds_planned: int
     answered: int
@@ -86,7 +86,7 @@ def live_of(seen: Seen) -> Live:
     return Live(
         state=state,
         doing=_doing(records, state, asked, answered, repeating=seen.run.is_repeating()),
-        wish_by=wished(seen.run)[1],
+        signal_by=read_signal(seen.run)[1],
         rounds_done=max(0, len(seen.rounds) - 1),
         rounds_planned=seen.about.planned,
         answered=answered,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pgkd.distill import RunFolder
-from pgkd.distill.control import wished
+from pgkd.distill.control import read_signal
 from pgkd.distill.run_files import fitting_together
 from pgkd.errors import PgkdError, RunError
 from pgkd.report.gather import about_of
@@ -161,7 +161,7 @@ def state_of(seen: Seen) -> State:
         return "ended"
     if not seen.run.is_running():
         return "cut off"
-    wanted, _ = wished(seen.run)
+    wanted, _ = read_signal(seen.run)
     if wanted == "stop":
         return "stopping"
     if wanted == "pause":

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from jinja2 import PackageLoader
 
 from pgkd import __version__
-from pgkd.distill.control import WISHES, wish
+from pgkd.distill.control import SIGNALS, send_signal
 from pgkd.errors import DataError, RunError
 from pgkd.report.content import Snippet
 from pgkd.report.markup import environment
@@ -78,19 +78,19 @@ class Views:
         return {"name": name, "seen": seen, "live": live_of(seen), "job": self.jobs.told(name)}
 
     def control(self, name: str, form: Mapping[str, str]) -> str:
-        """Wish something of a run that goes on.
+        """Send a signal to a run that goes on.
 
         Raises:
-            DataError: there is no such wish.
-            RunError: nobody runs it, or the wish cannot be written.
+            DataError: there is no such signal.
+            RunError: nobody runs it, or the signal cannot be written.
         """
-        wanted = form.get("wish", "")
+        wanted = form.get("signal", "")
         run = self.runs.open(name)
-        if wanted not in WISHES:
-            raise DataError(f"There is no wish '{wanted}'.")
+        if wanted not in SIGNALS:
+            raise DataError(f"There is no signal '{wanted}'.")
         if not run.is_running():
             raise RunError("No process runs this run now.")
-        wish(run, wanted, self.who)
+        send_signal(run, wanted, self.who)
         return self.run_now(name, "") or ""
 
     def resume(self, name: str) -> str:

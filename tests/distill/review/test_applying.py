@@ -45,7 +45,7 @@ def test_rejected_texts_go_and_the_others_are_as_people_left_them() -> None:
             _3={"kind": "edit", "text": "better words"},
         ),
     )
-    assert [(row.id[-1], row.label, row.text, row.vouched) for row in found] == [
+    assert [(row.id[-1], row.label, row.text, row.human_verified) for row in found] == [
         ("0", "billing", "written 0", True),
         ("2", "delivery", "written 2", True),
         ("3", "billing", "better words", True),
@@ -56,13 +56,13 @@ def test_rejected_texts_go_and_the_others_are_as_people_left_them() -> None:
 
 def test_a_person_vouches_with_the_weight_of_a_row() -> None:
     real = Example("mine", "billing", "train:1")
-    vouched = applied(WRITTEN[:1], decisions(_0={"kind": "accept"}))
-    assert row_weights([real, *vouched, WRITTEN[1]], 0.05).tolist() == [1.0, 1.0, 0.05]
+    human_verified = applied(WRITTEN[:1], decisions(_0={"kind": "accept"}))
+    assert row_weights([real, *human_verified, WRITTEN[1]], 0.05).tolist() == [1.0, 1.0, 0.05]
 
 
 def test_who_vouches_is_no_part_of_a_row_on_disk() -> None:
-    [vouched] = applied(WRITTEN[:1], decisions(_0={"kind": "accept"}))
-    assert vouched.to_json() == WRITTEN[0].to_json()
+    [human_verified] = applied(WRITTEN[:1], decisions(_0={"kind": "accept"}))
+    assert human_verified.to_json() == WRITTEN[0].to_json()
 
 
 class Reviewer(Hooks):
@@ -166,7 +166,7 @@ def test_retraining_takes_all_decisions_and_leaves_the_old_student(config: Confi
     found = retrain(run)
     assert found.decisions == {"accept": 1, "reject": 2, "relabel": 1}
     assert found.rows == len(task.train) - 1
-    assert (found.written, found.vouched) == (len(kept) - 1, 1)
+    assert (found.written, found.human_verified) == (len(kept) - 1, 1)
     assert {name: digest for name, digest in students(run.path).items() if name in before} == before
     made, best = run.student("reviewed"), run.student("best")
     texts = [row.text for row in task.validation]

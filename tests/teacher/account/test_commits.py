@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 INSERT = "INSERT INTO t (v) VALUES (?)"
 
 
-class Books:
+class Writes:
     """A table, and every statement that its connection has run."""
 
     def __init__(self, path: Path) -> None:
@@ -49,32 +49,32 @@ class Books:
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    made = Books(tmp_path / "db")
+def writes(tmp_path: Path) -> Iterator[Writes]:
+    made = Writes(tmp_path / "db")
     yield made
     made.db.close()
 
 
-def test_writes_that_wait_share_one_transaction(books: Books) -> None:
-    rows = books.insert_at_once(list(range(20)))
+def test_writes_that_wait_share_one_transaction(writes: Writes) -> None:
+    rows = writes.insert_at_once(list(range(20)))
     assert sorted(row for row in rows if isinstance(row, int)) == list(range(1, 21))
-    assert books.run.count("COMMIT") == 1
-    assert books.values() == list(range(20))
+    assert writes.run.count("COMMIT") == 1
+    assert writes.values() == list(range(20))
     for value, row in enumerate(rows):
-        assert books.db.execute("SELECT rowid FROM t WHERE v = ?", (value,)).fetchone() == (row,)
+        assert writes.db.execute("SELECT rowid FROM t WHERE v = ?", (value,)).fetchone() == (row,)
 
 
-def test_one_that_cannot_be_written_does_not_take_the_others_along(books: Books) -> None:
-    rows = books.insert_at_once([1, None, 2, "a \ud800 surrogate", 3])
+def test_one_that_cannot_be_written_does_not_take_the_others_along(writes: Writes) -> None:
+    rows = writes.insert_at_once([1, None, 2, "a \ud800 surrogate", 3])
     assert [type(row) for row in rows] == [
         int, sqlite3.IntegrityError, int, UnicodeEncodeError, int,
     ]  # fmt: skip
-    assert books.values() == [1, 2, 3]
-    assert not books.db.in_transaction
+    assert writes.values() == [1, 2, 3]
+    assert not writes.db.in_transaction
 
 
 def test_an_interrupted_write_leaves_the_others_to_be_done(
-    books: Books, monkeypatch: pytest.MonkeyPatch
+    writes: Writes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C reaches one thread in the middle of the transaction that it writes for all."""
     wrote = Commits._wrote_together
@@ -91,25 +91,25 @@ def test_an_interrupted_write_leaves_the_others_to_be_done(
 
     def work(value: int) -> None:
         try:
-            ends.append(books.insert(value))
+            ends.append(writes.insert(value))
         except KeyboardInterrupt:
             ends.append("interrupted")
 
     threads = [threading.Thread(target=work, args=(value,)) for value in range(5)]
-    with books.lock:
+    with writes.lock:
         for thread in threads:
             thread.start()
-        while len(books.commits._waiting) < len(threads):
+        while len(writes.commits._waiting) < len(threads):
             pass
     for thread in threads:
         thread.join()
     assert interrupted == [5]
     assert ends.count("interrupted") == 1
-    assert len(books.values()) == 4
+    assert len(writes.values()) == 4
 
 
-def test_what_is_synced_is_synced_for_all_that_share_it(books: Books) -> None:
-    books.commits.write(INSERT, (1,), synced=False)
-    assert books.db.execute("PRAGMA synchronous").fetchone() == (1,)
-    books.commits.write(INSERT, (2,), synced=True)
-    assert books.db.execute("PRAGMA synchronous").fetchone() == (2,)
+def test_what_is_synced_is_synced_for_all_that_share_it(writes: Writes) -> None:
+    writes.commits.write(INSERT, (1,), synced=False)
+    assert writes.db.execute("PRAGMA synchronous").fetchone() == (1,)
+    writes.commits.write(INSERT, (2,), synced=True)
+    assert writes.db.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -23,7 +23,7 @@ _LIKENESS = re.compile(r"(\d+)% like")
 def applied(rows: Iterable[Example], decisions: Mapping[str, Decision]) -> list[Example]:
     """Rows after decisions: without the rejected ones, the others as people left them.
 
-    A person who accepts, relabels or edits a written text vouches for it.
+    A person who accepts, relabels or edits a synthetic text has verified it.
     """
     decided = (as_decided(row, decisions.get(row.id)) for row in rows)
     return [row for row in decided if row is not None]
@@ -36,7 +36,7 @@ def as_decided(row: Example, decision: Decision | None) -> Example | None:
     if decision.kind == "reject":
         return None
     return replace(
-        row, label=decision.label or row.label, text=decision.text or row.text, vouched=True
+        row, label=decision.label or row.label, text=decision.text or row.text, human_verified=True
     )
 
 

@@ -35,7 +35,7 @@ class Retrained:
         decisions: texts by what counts for them; those that are none of the run are left out.
         rows: labelled rows that it was trained on.
         written: written texts that it was trained on.
-        vouched: those of them that a person stands by; they weigh as much as a row.
+        human_verified: those of them that a person stands by; they weigh as much as a row.
         written_weight: what each of the others weighs.
         before: the run's best student on the validation rows.
         after: the new one on the same rows.
@@ -45,7 +45,7 @@ class Retrained:
     decisions: dict[str, int]
     rows: int
     written: int
-    vouched: int
+    human_verified: int
     written_weight: float
     before: Metrics
     after: Metrics
@@ -58,7 +58,7 @@ class Retrained:
             "decisions": self.decisions,
             "rows": self.rows,
             "written": self.written,
-            "vouched": self.vouched,
+            "human_verified": self.human_verified,
             "written_weight": self.written_weight,
             "keep": self.verdict.keep,
             "loss_change": round(self.verdict.change, 6),
@@ -108,7 +108,7 @@ def retrain(run: RunFolder) -> Retrained:
             decisions={kind: counted[kind] for kind in DECISIONS if counted[kind]},
             rows=len(reviewed.train),
             written=len(texts),
-            vouched=sum(text.vouched for text in texts),
+            human_verified=sum(text.human_verified for text in texts),
             written_weight=guide.written_weight,
             before=old.validation,
             after=new.validation,

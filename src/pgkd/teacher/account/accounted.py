@@ -1,4 +1,4 @@
-"""A teacher whose calls are on the books."""
+"""A teacher whose calls are on the usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A teacher on the books that is handed a round's requests together, at half the price.
+"""A metered teacher that is handed a round's requests together, at half the price.
 
 What is written down, and when, so that a run may be cut off anywhere and pays nothing twice:
 
@@ -72,7 +72,7 @@ class BatchProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Booked:
+class _Pending:
     """A request that is out: its row in the ledger, and what is reserved for it."""
 
     n: int
@@ -91,7 +91,7 @@ class _Batch:
     size: int = 0
     finished: int = 0
     failed: int = 0
-    calls: dict[str, _Booked] = field(default_factory=dict)
+    calls: dict[str, _Pending] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.id or self.tag
@@ -194,8 +194,8 @@ class BatchTeacher(AccountedTeacher):
                 continue
             batch = _Batch(left.tag, left.made_at, left.id, may_be_there=True, size=left.size)
             for call in left.calls:
-                booked = _Booked(call.n, Request.from_json(call.request), call.most)
-                batch.calls[f"{batch.tag}-{call.n}"] = booked
+                pending = _Pending(call.n, Request.from_json(call.request), call.most)
+                batch.calls[f"{batch.tag}-{call.n}"] = pending
                 self._budget.reopen(call.most)
             self._out.append(batch)
 
@@ -227,7 +227,7 @@ class BatchTeacher(AccountedTeacher):
             if too_large or not self._budget.reserve_at_once(most):
                 return
             n = self._ledger.begin(request, self.name, most, batch=batch.tag)
-            batch.calls[f"{batch.tag}-{n}"] = _Booked(n, request, most)
+            batch.calls[f"{batch.tag}-{n}"] = _Pending(n, request, most)
             batch.size += 1
             waiting.popleft()
 
@@ -336,28 +336,28 @@ class BatchTeacher(AccountedTeacher):
         """Read on until every request has its end, in any order; the first end counts."""
         with closing(self._api.results(id_)) as results:
             for name, end in results:
-                if booked := batch.calls.get(name):
-                    self._end(batch, booked, end)
+                if pending := batch.calls.get(name):
+                    self._end(batch, pending, end)
                     del batch.calls[name]
                 if not batch.calls:
                     return
 
-    def _end(self, batch: _Batch, booked: _Booked, end: Reply | TeacherError) -> None:
+    def _end(self, batch: _Batch, pending: _Pending, end: Reply | TeacherError) -> None:
         """Write an end down, before anybody uses it, and settle what was reserved."""
         if isinstance(end, Reply):
             cost = cost_of(end, self.model, self._batch_prices)
-            self._ledger.finish(booked.n, end, cost, self._batch_prices.source)
+            self._ledger.finish(pending.n, end, cost, self._batch_prices.source)
             if self._cache:
-                self._cache.keep(self._teacher, booked.request, end)
-            used = used_by(end, cost, booked.most)
+                self._cache.keep(self._teacher, pending.request, end)
+            used = used_by(end, cost, pending.most)
             self._notice_thinking(end)
         else:
             if isinstance(end, TeacherRequestError):
-                self._refused_requests.append(booked.request)
-            self._ledger.fail(booked.n, end)
-            used = used_by_failure(type(end).__name__, booked.most)
+                self._refused_requests.append(pending.request)
+            self._ledger.fail(pending.n, end)
+            used = used_by_failure(type(end).__name__, pending.most)
             batch.failed += 1
-        self._budget.settle(booked.most, used)
+        self._budget.settle(pending.most, used)
 
     def _refused(self, batch: _Batch, refusal: TeacherError) -> None:
         """The provider refuses a batch: to ask one by one is dearer, and for the user to say."""
@@ -366,8 +366,8 @@ class BatchTeacher(AccountedTeacher):
 
     def _fail(self, batch: _Batch, error: TeacherError) -> None:
         """All requests that have no end yet end with this error."""
-        for booked in batch.calls.values():
-            self._end(batch, booked, error)
+        for pending in batch.calls.values():
+            self._end(batch, pending, error)
         batch.calls.clear()
 
     def _give_up(self, batch: _Batch, why: str) -> None:
@@ -385,8 +385,8 @@ class BatchTeacher(AccountedTeacher):
             )
         self._tell(f"{told}. It counts as charged, and its requests are asked again at once.")
         self._ledger.lose_batch(batch.tag)
-        for booked in batch.calls.values():
-            self._budget.settle(booked.most, booked.most)
+        for pending in batch.calls.values():
+            self._budget.settle(pending.most, pending.most)
         batch.calls.clear()
 
 

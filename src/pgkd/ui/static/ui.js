@@ -58,7 +58,7 @@
     const [help, relabelling, editing] = [at("help"), at("relabel"), at("edit")];
     const words = at("relabel-words");
     const options = Array.from(at("relabel-list").children);
-    const deeds = []; // ids of cards that were decided on here, for undo
+    const decided = []; // ids of cards that were decided on here, for undo
     const waiting = new Map(); // id of a card whose decision is on its way: whether to undo it then
     let current = ""; // id of the card that keys mean
 
@@ -94,7 +94,7 @@
     }
 
     function undo() {
-      const id = deeds.pop() ?? current;
+      const id = decided.pop() ?? current;
       const card = at(id);
       if (waiting.has(id)) waiting.set(id, true);
       else press(card, "undo");
@@ -193,10 +193,10 @@
     editing.addEventListener("close", () => chosen()?.focus());
 
     document.addEventListener("click", ({ target }) => {
-      const deed = target.closest("[data-deed]")?.dataset.deed;
-      if (deed === "relabel") relabel(target.closest(".card"));
-      else if (deed === "edit") edit(target.closest(".card"));
-      else if (deed === "close") target.closest("dialog").close();
+      const action = target.closest("[data-action]")?.dataset.action;
+      if (action === "relabel") relabel(target.closest(".card"));
+      else if (action === "edit") edit(target.closest(".card"));
+      else if (action === "close") target.closest("dialog").close();
     });
     at("help-button").addEventListener("click", () => help.showModal());
     queue.addEventListener("focusin", ({ target }) => {
@@ -210,7 +210,7 @@
       const asked = decides(detail);
       if (!asked) return;
       waiting.set(detail.target.id, false);
-      if (asked.parameters.decision !== "undo") deeds.push(detail.target.id);
+      if (asked.parameters.decision !== "undo") decided.push(detail.target.id);
     });
     document.addEventListener("htmx:afterRequest", ({ detail }) => {
       const asked = decides(detail);
@@ -219,7 +219,7 @@
       const undone = waiting.get(id);
       waiting.delete(id);
       if (!detail.successful) {
-        if (deeds.includes(id)) deeds.splice(deeds.lastIndexOf(id), 1);
+        if (decided.includes(id)) decided.splice(decided.lastIndexOf(id), 1);
         return;
       }
       if (asked.parameters.decision === "edit" && editing.open) {
