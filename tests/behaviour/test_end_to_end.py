@@ -42,7 +42,8 @@ def pgkd(*arguments: Any) -> str:
 
 def distil(out: Path, *, rounds: int, samples: int) -> RunFolder:
     config = HELPDESK / "pgkd.yaml"
-    pgkd("distill", "--config", config, "--rounds", rounds, "--samples", samples, "--out", out)
+    settings = ("--rounds", rounds, "--samples", samples, "--exam", 8)
+    pgkd("distill", "--config", config, *settings, "--out", out)
     return RunFolder.open(out)
 
 

@@ -43,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "kind": "static",
         "classes": classes,
         "settings": {"seed": 0, "embeddings": "elsewhere", "max_length": 32},
-        "head": {"C": 1.0, "class_weight": None, "calibration": {}},
+        "head": {"C": 1.0, "class_weight": None, "calibration": {}, "fine_tuned": {}},
     }
     weights = rng.normal(size=(len(classes), width))
     saving.write(folder, description, {"weights": weights, "bias": np.zeros(len(classes))})

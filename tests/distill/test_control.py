@@ -123,7 +123,7 @@ def test_threads_that_wait_are_let_go_when_the_round_is_left(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"signal": "explode", "by": "x"}', '{"signal": "stop"}']
 )
-def test_what_is_no_wish_changes_nothing(tmp_path: Path, content: str) -> None:
+def test_what_is_no_signal_changes_nothing(tmp_path: Path, content: str) -> None:
     run = RunFolder.create(tmp_path / "run")
     (run.path / "control.json").write_text(content)
     assert read_signal(run) == ("go", "")
