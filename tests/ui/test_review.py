@@ -322,6 +322,8 @@ def test_retraining_from_the_page(page: Page, ui: WebUI) -> None:
     page.locator("#retraining", has_text="Trained again 2").wait_for()  # and the year
     assert "1 reject" in page.inner_text("#retraining")
     assert run_of(ui).has_student("reviewed")
+    review(page, ui)  # it is still told when the page is opened again
+    assert "Trained again 2" in page.inner_text("#retraining")
 
 
 @pytest.mark.parametrize("width", [320, 1200])
