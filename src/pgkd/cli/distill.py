@@ -98,8 +98,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
     for warning in task.warnings:
         out.print(f"warning: {warning}")
     out.print(
-        f"{_rows(task)}, "
-        f"{len(task.taxonomy)} classes; teacher {settings.teacher.provider}, "
+        f"{_rows(task)}, {len(task.taxonomy)} classes; teacher {settings.teacher.provider}, "
         f"student {settings.student.kind}"
     )
     if dry:

@@ -30,7 +30,7 @@ def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
         which: ``"first"`` or ``"best"``.
         times: students.
     """
-    student, config = run.student(which), run.config()
+    student, config, task = run.student(which), run.config(), run.task()
     number = run.read_json("result.json")["best"] if which == "best" else 0
     texts = [text for text in run.kept() if text.origin and text.origin.round <= number]
     texts = applied(texts, Reviews(run.path).pinned(number))
@@ -38,7 +38,7 @@ def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
         again = student.reseeded(seed)
         if again is None:
             return
-        yield guide_again(run, config, run.task(), again, retunes=False).train(texts)
+        yield guide_again(run, config, task, again, retunes=False).train(texts)
 
 
 def guide_again(

@@ -94,7 +94,7 @@ def employed(
     Args:
         config: the settings of the run.
         teacher: who is asked.
-        ledger: the usage.
+        ledger: of the calls.
         on_batch: hears how far batches of requests are, where there are any.
         breaker: stops asking a teacher that is down; default: one that does not try again.
 

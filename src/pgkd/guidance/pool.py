@@ -50,7 +50,7 @@ class LabelAsking:
             name: of the questions, before their number: ``r3`` of round 3.
             texts: whose class is asked for.
             reason: why, for the log.
-            purpose: what for, for the usage.
+            purpose: what for, as the ledger tells it.
         """
         return tuple(
             self._one(f"{name}-{i:04d}", text, reason, purpose)

@@ -1,4 +1,4 @@
-"""A teacher whose calls are on the usage."""
+"""A teacher whose calls are metered."""
 
 from __future__ import annotations
 
