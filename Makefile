@@ -35,8 +35,8 @@ demo: setup  ## an LLM teaches a small classifier on this machine
 
 # Trackers in a process of their own: wandb's service hangs in one that has run many other tests.
 test: setup  ## all tests but the slow ones, a process a core
-	PGKD_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/tracking
-	PGKD_OFFLINE=1 $(BIN)/python -m pytest tests/tracking
+	PGKD_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore tests/integrations/tracking
+	PGKD_OFFLINE=1 $(BIN)/python -m pytest tests/integrations/tracking
 
 test-slow: setup  ## the slow ones
 	PGKD_OFFLINE=1 $(BIN)/python -m pytest -m slow
@@ -58,7 +58,7 @@ test-ray:  ## those of --engine ray, in an environment of their own: Ray is no p
 	$(PYTHON) -m venv $(RAY_VENV)
 	$(RAY_VENV)/bin/python -m pip install --quiet -c constraints.txt -e '.[ray,static,serve]' \
 	  pytest pytest-timeout
-	PGKD_OFFLINE=1 $(RAY_VENV)/bin/python -m pytest tests/bulk/test_ray.py
+	PGKD_OFFLINE=1 $(RAY_VENV)/bin/python -m pytest tests/apps/bulk/test_ray.py
 
 check: $(READY)  ## style, types, import directions
 	$(BIN)/ruff format --check .

@@ -38,30 +38,30 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
+from serving import COLUMNS, FLOAT, HELPDESK, INT8, STATIC, cpu_ms, machine, one_thread, summary
 
 import pgkd
-from pgkd.distill.provenance import environment
-from pgkd.evaluation import draw_rows
-from pgkd.serving import quantize as quantizing
-from pgkd.serving.export import export
-from pgkd.serving.graph import encoder_graph
-from pgkd.serving.manifest import Manifest
-from pgkd.serving.onnx_model import save_model
-from pgkd.serving.parity import compare
-from pgkd.serving.quantize import quantize
-from pgkd.serving.rounding import round_weights
-from pgkd.student.encoder import EncoderStudent
-from pgkd.student.static import StaticStudent
-from pgkd.task import read_rows
-from serving import COLUMNS, FLOAT, HELPDESK, INT8, STATIC, cpu_ms, machine, one_thread, summary
+from pgkd.export import quantize as quantizing
+from pgkd.export.export import export
+from pgkd.export.graph import encoder_graph
+from pgkd.export.manifest import Manifest
+from pgkd.export.onnx_model import save_model
+from pgkd.export.parity import compare
+from pgkd.export.quantize import quantize
+from pgkd.export.rounding import round_weights
+from pgkd.runs.provenance import environment
+from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.evaluation.baselines import draw_rows
+from pgkd.tasks.classification.students.encoder import EncoderStudent
+from pgkd.tasks.classification.students.static import StaticStudent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from pgkd.serving.rounding import Floats
-    from pgkd.student import Student
+    from pgkd.export.rounding import Floats
+    from pgkd.tasks.classification.students.base import Student
 
     Rows = tuple[list[str], list[str]]
     Cases = dict[tuple[str, int], Callable[[], dict[str, float]]]

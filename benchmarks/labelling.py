@@ -18,17 +18,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgkd.distill.provenance import environment
-from pgkd.evaluation import draw_rows, score_labels
-from pgkd.task import Taxonomy, read_rows
-from pgkd.teacher import LocalTeacher, label_texts
-from pgkd.teacher.account import AccountedTeacher, Ledger
+from pgkd.runs.provenance import environment
+from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.evaluation.baselines import draw_rows, score_labels
+from pgkd.tasks.classification.prompts.labelling import label_texts
+from pgkd.teachers.local import LocalTeacher
+from pgkd.usage.accounted import AccountedTeacher
+from pgkd.usage.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.teacher import Teacher
-    from pgkd.teacher.labelling import Method
+    from pgkd.tasks.classification.prompts.labelling import Method
+    from pgkd.teachers.base import Teacher
 
 HERE = Path(__file__).parent
 WAYS: dict[str, tuple[Method, bool]] = {

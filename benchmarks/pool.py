@@ -27,32 +27,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from recipes import Lines
 
-from pgkd.curation import without_rows
-from pgkd.distill.exam import Exam, Share
-from pgkd.evaluation import evaluate
-from pgkd.guidance import (
-    ClassificationGuide,
-    GuidedChoice,
-    RandomChoice,
-    try_class_list,
-)
-from pgkd.student import make_student
-from pgkd.task import (
-    Example,
-    Origin,
-    Pool,
-    PoolText,
-    Task,
-    load_task,
-    read_rows,
-    stratified_folds,
-    stratified_split,
-)
+from pgkd.tasks.classification.data.assembly import Task
+from pgkd.tasks.classification.data.example import Example, Origin
+from pgkd.tasks.classification.data.loading import load_task, read_rows
+from pgkd.tasks.classification.data.pool import Pool, PoolText
+from pgkd.tasks.classification.data.splitting import stratified_folds, stratified_split
+from pgkd.tasks.classification.data.unlabelled import without_rows
+from pgkd.tasks.classification.evaluation.metrics import evaluate
+from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
+from pgkd.tasks.classification.feedback.class_list import try_class_list
+from pgkd.tasks.classification.feedback.exam import Exam, Share
+from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.tasks.classification.students.registry import make_student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pgkd.guidance.choosing import Choice
+    from pgkd.tasks.classification.feedback.choosing import Choice
 
 SETS = ("trec6", "banking77", "huffpost41_skew", "stackoverflow20", "clinc150", "goemotions")
 USED = 5500  # rows of a training file

@@ -27,20 +27,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.evaluation import draw_rows, evaluate
-from pgkd.guidance import try_class_list
-from pgkd.student import load_student, make_student
-from pgkd.student.encoders import load_encoder
-from pgkd.task import Task, load_task, read_rows, stratified_folds
-from pgkd.weights import ensure
+from pgkd.tasks.classification.data.loading import load_task, read_rows
+from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.evaluation.baselines import draw_rows
+from pgkd.tasks.classification.evaluation.metrics import evaluate
+from pgkd.tasks.classification.feedback.class_list import try_class_list
+from pgkd.tasks.classification.students.encoders import load_encoder
+from pgkd.tasks.classification.students.registry import load_student, make_student
+from pgkd.weights.fetch import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from pgkd.student import Student
-    from pgkd.task import Example
+    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.students.base import Student
 
 HERE = Path(__file__).parent
 SETS = (

@@ -52,12 +52,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydantic
+from serving import machine, sample_texts
 
 import pgkd
-from pgkd.distill.provenance import environment
-from pgkd.serving.export import export
-from pgkd.task import read_rows
-from serving import machine, sample_texts
+from pgkd.export.export import export
+from pgkd.runs.provenance import environment
+from pgkd.tasks.classification.data.loading import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +81,7 @@ _SAMPLE_SECONDS = 5.0
 _SETTLED = 120.0  # seconds after which memory is expected to stay as it is
 _GROWTH = 1.05  # times the memory of then, at most
 _CLIENTS = 400  # connections: more than the server takes texts of
-_START = "from pgkd.cli import main; main()"
+_START = "from pgkd.apps.cli import main; main()"
 _TICKS = os.sysconf("SC_CLK_TCK")
 Figures = dict[str, float]
 
@@ -444,7 +444,7 @@ def minimal() -> FastAPI:
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 
-    from pgkd.serving.manifest import Manifest
+    from pgkd.export.manifest import Manifest
 
     folder = Path(os.environ[_EXPORT])
     manifest = Manifest.read(folder)
@@ -505,8 +505,8 @@ class Apart:
 
 def change_pgkd(which: str) -> None:
     """Make `pgkd serve` of this process what `which` says; its workers read this module too."""
-    import pgkd.server.app
-    from pgkd.server.batching import Batcher
+    import pgkd.apps.server.app
+    from pgkd.apps.server.batching import Batcher
 
     if which == "apart":
         setattr(pgkd.server.app, "Batcher", Apart)  # noqa: B010  (mypy knows it for a class)
@@ -528,7 +528,8 @@ def serve_rival(which: str, export: str, port: int) -> None:
             log_level="warning", access_log=False,
         )  # fmt: skip
     else:
-        from pgkd.server import Limits, serve
+        from pgkd.apps.server.limits import Limits
+        from pgkd.apps.server.process import serve
 
         serve(Path(export), port=port, workers=CORES, limits=Limits(waiting=_ROOM))
 

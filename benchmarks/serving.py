@@ -31,20 +31,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pgkd
-from pgkd.distill.estimate import estimate
-from pgkd.distill.provenance import environment
-from pgkd.serving.export import export
-from pgkd.serving.parity import compare
-from pgkd.student.features import mean_pool
-from pgkd.task import Taxonomy, read_rows
-from pgkd.teacher.account.prices import ListedPrices
-from pgkd.teacher.labelling import label_request
+from pgkd.export.export import export
+from pgkd.export.parity import compare
+from pgkd.runs.provenance import environment
+from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.estimate import estimate
+from pgkd.tasks.classification.prompts.labelling import label_request
+from pgkd.tasks.classification.students.features import mean_pool
+from pgkd.usage.prices import ListedPrices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pgkd.serving import Predictor
-    from pgkd.student.encoder import EncoderStudent
+    from pgkd.export.predictor import Predictor
+    from pgkd.tasks.classification.students.encoder import EncoderStudent
 
     Engine = Callable[[Sequence[str]], object]
 
@@ -310,7 +311,8 @@ def summary(times: Sequence[float]) -> dict[str, float]:
 
 def teacher_times(texts: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
     """CPU milliseconds of the local teacher for one text; the class list is in its cache."""
-    from pgkd.teacher import LocalTeacher, label_texts
+    from pgkd.tasks.classification.prompts.labelling import label_texts
+    from pgkd.teachers.local import LocalTeacher
 
     taxonomy = Taxonomy.from_names(classes)
     with LocalTeacher(threads=1) as teacher:

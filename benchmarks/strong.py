@@ -38,24 +38,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.bench.sets import DataSet
+from pgkd.apps.bench.sets import DataSet
 from pgkd.config import Config
-from pgkd.distill import Distiller
-from pgkd.evaluation import evaluate
-from pgkd.guidance.allocation import allocate, error_rate
-from pgkd.guidance.class_list import class_texts
-from pgkd.guidance.crossval import out_of_fold
-from pgkd.student.calibration import Calibration
-from pgkd.student.encoder import EncoderStudent
-from pgkd.student.head import HeadSettings
-from pgkd.task import read_rows, stratified_folds
-from pgkd.teacher.openai import OpenAITeacher
+from pgkd.distiller import Distiller
+from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.evaluation.metrics import evaluate
+from pgkd.tasks.classification.feedback.allocation import allocate, error_rate
+from pgkd.tasks.classification.feedback.class_list import class_texts
+from pgkd.tasks.classification.feedback.crossval import out_of_fold
+from pgkd.tasks.classification.students.calibration import Calibration
+from pgkd.tasks.classification.students.encoder import EncoderStudent
+from pgkd.tasks.classification.students.head import HeadSettings
+from pgkd.teachers.openai import OpenAITeacher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pgkd.student import Student
-    from pgkd.task import Example
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.students.base import Student
 
 SETS = ("banking77", "trec6", "agnews", "stackoverflow20", "huffpost41_skew", "clinc150",
         "goemotions")  # fmt: skip

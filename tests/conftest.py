@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from pgkd.distill import RunFolder
-    from pgkd.student.features import Encoder
-    from pgkd.teacher.account import Call
+    from pgkd.runs.folder import RunFolder
+    from pgkd.tasks.classification.students.features import Encoder
+    from pgkd.usage.ledger import Call
 
 os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # of `device: auto`: bytes are promised there alone
 

@@ -19,6 +19,10 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pgkd import Teacher
 
 ROOT = Path(__file__).parents[1]
 HELPDESK = ROOT / "examples" / "helpdesk"
@@ -60,7 +64,9 @@ def compare(name: str, other: Path) -> bool:
         for root in (other, ROOT)
     ]  # fmt: skip
     differ = [path for path in found[0] if found[0][path] != found[1].get(path)]
-    print(f"{name}: {len(found[0])} files, " + (f"not the same: {differ}" if differ else "the same"))
+    print(
+        f"{name}: {len(found[0])} files, " + (f"not the same: {differ}" if differ else "the same")
+    )
     return not differ and found[0].keys() == found[1].keys()
 
 
@@ -69,8 +75,8 @@ def digests(name: str) -> dict[str, str]:
     from pgkd import Config, Distiller, FakeTeacher, RecordedTeacher, Reply
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"student": {"threads": 1}, "out": str(Path(folder) / "run")}
-        teacher = FakeTeacher()
+        settings: dict[str, Any] = {"student": {"threads": 1}, "out": str(Path(folder) / "run")}
+        teacher: Teacher = FakeTeacher()
         if name == "demo":
             replies = defaultdict(list)
             for line in gzip.decompress(RECORDING.read_bytes()).splitlines():

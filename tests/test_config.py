@@ -8,9 +8,10 @@ import pytest
 from pydantic import BaseModel
 
 from pgkd.config import Config, merge
-from pgkd.distill.assembly import student_of, teacher_of
 from pgkd.errors import ConfigError
-from pgkd.teacher import FakeTeacher, registry
+from pgkd.tasks.classification.assembly import student_of, teacher_of
+from pgkd.teachers import registry
+from pgkd.teachers.fake import FakeTeacher
 
 if TYPE_CHECKING:
     from pathlib import Path

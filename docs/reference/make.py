@@ -14,7 +14,7 @@ import typer
 from pydantic import BaseModel
 from typer.cli import get_docs_for_click
 
-from pgkd.cli import app
+from pgkd.apps.cli import app
 from pgkd.config import Config
 
 if TYPE_CHECKING:

@@ -10,35 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgkd.config import Config
-    from pgkd.distill import Distiller, Hooks, RunFolder
+    from pgkd.distiller import Distiller
     from pgkd.errors import PgkdError
-    from pgkd.estimator import PGKDClassifier
-    from pgkd.serving import Predictor, load
-    from pgkd.student import Student, load_student
-    from pgkd.task import Example, Task, Taxonomy
-    from pgkd.teacher import FakeTeacher, RecordedTeacher, Reply, Request, Teacher
+    from pgkd.events import Hooks
+    from pgkd.export.predictor import Predictor, load
+    from pgkd.integrations.sklearn import PGKDClassifier
+    from pgkd.runs.folder import RunFolder
+    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.students.base import Student
+    from pgkd.tasks.classification.students.registry import load_student
+    from pgkd.teachers.base import Reply, Request, Teacher
+    from pgkd.teachers.fake import FakeTeacher
+    from pgkd.teachers.recorded import RecordedTeacher
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Config": "pgkd.config",
-    "Distiller": "pgkd.distill",
-    "Example": "pgkd.task",
-    "FakeTeacher": "pgkd.teacher",
-    "Hooks": "pgkd.distill",
-    "PGKDClassifier": "pgkd.estimator",
+    "Distiller": "pgkd.distiller",
+    "Example": "pgkd.tasks.classification.data.example",
+    "FakeTeacher": "pgkd.teachers",
+    "Hooks": "pgkd.events",
+    "PGKDClassifier": "pgkd.integrations.sklearn",
     "PgkdError": "pgkd.errors",
-    "Predictor": "pgkd.serving",
-    "RecordedTeacher": "pgkd.teacher",
-    "Reply": "pgkd.teacher",
-    "Request": "pgkd.teacher",
-    "RunFolder": "pgkd.distill",
-    "Student": "pgkd.student",
-    "Task": "pgkd.task",
-    "Taxonomy": "pgkd.task",
-    "Teacher": "pgkd.teacher",
-    "load": "pgkd.serving",
-    "load_student": "pgkd.student",
+    "Predictor": "pgkd.export",
+    "RecordedTeacher": "pgkd.teachers",
+    "Reply": "pgkd.teachers",
+    "Request": "pgkd.teachers",
+    "RunFolder": "pgkd.runs",
+    "Student": "pgkd.tasks.classification.students",
+    "Task": "pgkd.tasks.classification.data.assembly",
+    "Taxonomy": "pgkd.tasks.classification.data.taxonomy",
+    "Teacher": "pgkd.teachers",
+    "load": "pgkd.export",
+    "load_student": "pgkd.tasks.classification.students",
 }
 
 __all__ = [

@@ -1,6 +1,6 @@
 """`python -m pgkd`: the command line, where a script called pgkd is not on the path."""
 
-from pgkd.cli import main
+from pgkd.apps.cli import main
 
 if __name__ == "__main__":
     main()

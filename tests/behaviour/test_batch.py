@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.config import Config, merge
-from pgkd.distill import Distiller, Hooks, RunFolder
+from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError
-from pgkd.teacher import FakeTeacher, Message, OpenAITeacher, Request, Sampling
-from pgkd.teacher.account import BatchProgress, batches
+from pgkd.events import Hooks
+from pgkd.runs.folder import RunFolder
+from pgkd.teachers.base import Message, Request, Sampling
+from pgkd.teachers.fake import FakeTeacher
+from pgkd.teachers.openai import OpenAITeacher
+from pgkd.usage import batches
+from pgkd.usage.batches import BatchProgress
 from tests.behaviour.test_resume import ROWS, command, students
 from tests.behaviour.test_resume import rows_file as rows_file
 from tests.conftest import calls_of
-from tests.teacher.batch_services import OpenAIService
+from tests.teachers.batch_services import OpenAIService
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

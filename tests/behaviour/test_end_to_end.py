@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from pgkd.cli import app
+from pgkd.apps.cli import app
 from pgkd.config import Config
-from pgkd.distill import Distiller, RunFolder
-from pgkd.teacher import RecordedTeacher
-from pgkd.weights import DEFAULT_STUDENT, DEFAULT_TEACHER, cached
+from pgkd.distiller import Distiller
+from pgkd.runs.folder import RunFolder
+from pgkd.teachers.recorded import RecordedTeacher
+from pgkd.weights.cache import cached
+from pgkd.weights.pins import DEFAULT_STUDENT, DEFAULT_TEACHER
 from tests.conftest import calls_of
 
 if TYPE_CHECKING:

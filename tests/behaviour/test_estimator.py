@@ -17,13 +17,15 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
 from pgkd import PGKDClassifier
-from pgkd.distill import RunFolder
 from pgkd.errors import ConfigError, DataError, StudentError
-from pgkd.teacher import FakeTeacher, Reply, Request
+from pgkd.runs.folder import RunFolder
+from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pgkd.teachers.base import Reply, Request
 
 TEXTS, LABELS = make_rows(10)
 FRESH, TRUTH = make_rows(4, start=60)

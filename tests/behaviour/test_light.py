@@ -43,7 +43,7 @@ print(done.fit(*make_rows(6)).outcome_.stopped_by)
 
 def test_the_command_line_starts_without_the_heavy_parts() -> None:
     loaded = python(
-        "import pgkd.cli, sys; print([m for m in ('torch', 'transformers', 'sklearn') "
+        "import pgkd.apps.cli, sys; print([m for m in ('torch', 'transformers', 'sklearn') "
         "if m in sys.modules])"
     )
     assert loaded == "[]"
@@ -69,7 +69,7 @@ def test_the_wheel_contains_no_weights(tmp_path: Path) -> None:
         names = archive.namelist()
     suffixes = {Path(name).suffix for name in names if ".dist-info/" not in name}
     assert suffixes <= {".py", ".j2", ".typed", ".html", ".js", ".css", ".txt"}
-    assert "pgkd/server/page/page.html" in names
-    assert "pgkd/teacher/prompts/write_user.j2" in names
+    assert "pgkd/apps/server/page/page.html" in names
+    assert "pgkd/tasks/classification/prompts/templates/write_user.j2" in names
     assert "pgkd/py.typed" in names
     assert wheel.stat().st_size < 1_000_000

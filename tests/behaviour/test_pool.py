@@ -10,13 +10,16 @@ import pytest
 
 from pgkd import PGKDClassifier
 from pgkd.config import Config, merge
-from pgkd.distill import Distiller, Hooks, RunFolder
-from pgkd.distill.assembly import folds_of, guide_of, writer_of
-from pgkd.distill.estimate import estimate_of
-from pgkd.distill.exam import Exam, Share
+from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherRequestError
-from pgkd.student.linear import LinearStudent
-from pgkd.teacher import FakeTeacher, Reply
+from pgkd.events import Hooks
+from pgkd.runs.folder import RunFolder
+from pgkd.tasks.classification.assembly import folds_of, guide_of, writer_of
+from pgkd.tasks.classification.estimate import estimate_of
+from pgkd.tasks.classification.feedback.exam import Exam, Share
+from pgkd.tasks.classification.students.linear import LinearStudent
+from pgkd.teachers.base import Reply
+from pgkd.teachers.fake import FakeTeacher
 from tests.behaviour.test_resume import CutOff, students
 from tests.conftest import TOPICS, calls_of, make_rows
 
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pgkd.task import Example
-    from pgkd.teacher import Request
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.teachers.base import Request
 
 ROWS = make_rows(10)
 WORDS = {word: label for label, words in TOPICS.items() for word in words.split()}
@@ -276,8 +279,9 @@ def _folds_that_trained_on(
     config: Config, run: RunFolder, kept: Sequence[Example]
 ) -> list[list[str]]:
     """The training sets of cross-validation in which a labelled text stands."""
-    from pgkd.guidance.crossval import out_of_fold
-    from pgkd.task import Example, Task
+    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.feedback.crossval import out_of_fold
 
     rows = tuple(Example.from_json(row) for row in run.read_json("task.json")["train"])
     task = Task(run.taxonomy(), rows, rows[:1])
@@ -297,7 +301,8 @@ def test_the_estimate_knows_of_questions(config: Config) -> None:
 
 
 def _task_and_pool(config: Config) -> Any:
-    from pgkd.task import pool_of, task_from_arrays
+    from pgkd.tasks.classification.data.loading import task_from_arrays
+    from pgkd.tasks.classification.data.pool import pool_of
 
     return task_from_arrays(*ROWS, seed=config.seed), pool_of(pool_texts())
 

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.distill import Distiller
-from pgkd.distill.store import RunFolder, without_times
-from pgkd.teacher import FakeTeacher, RecordedTeacher, Reply, Request, Teacher
+from pgkd.distiller import Distiller
+from pgkd.runs.folder import RunFolder, without_times
+from pgkd.teachers.fake import FakeTeacher
+from pgkd.teachers.recorded import RecordedTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.config import Config
-    from pgkd.teacher.account import Call
+    from pgkd.teachers.base import Reply, Request, Teacher
+    from pgkd.usage.ledger import Call
 
 JOURNALS = ("journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl")
 

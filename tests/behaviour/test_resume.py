@@ -19,15 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.distill import Distiller, Hooks, Resumed, RunFolder
+from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherUnavailableError
-from pgkd.teacher import FakeTeacher, Message, Reply, Request, Sampling, Teacher
+from pgkd.events import Hooks
+from pgkd.runs.folder import RunFolder
+from pgkd.teachers.base import Message, Reply, Request, Sampling, Teacher
+from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pgkd.config import Config
+    from pgkd.runs.resume import Resumed
 
 ROWS = make_rows(10)
 
@@ -209,7 +213,7 @@ class CountingServer:
 
 
 def command(rows: Path, out: Path, url: str) -> list[str]:
-    program = [sys.executable, "-c", "from pgkd.cli import main; main()", "distill"]
+    program = [sys.executable, "-c", "from pgkd.apps.cli import main; main()", "distill"]
     options = ["--teacher", "openai", "--student", "linear", "--rounds", "3", "--samples", "8"]
     options += [
         "--exam",

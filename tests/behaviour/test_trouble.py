@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.distill import Distiller, Hooks, RunFolder
+from pgkd.distiller import Distiller
 from pgkd.errors import DataError, TeacherAuthError, TeacherError, TeacherUnavailableError
-from pgkd.teacher import FakeTeacher, Reply, Request, Teacher
+from pgkd.events import Hooks
+from pgkd.runs.folder import RunFolder
+from pgkd.teachers.base import Reply, Request, Teacher
+from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 import yaml
 
-from pgkd.bench import read_plan
-from pgkd.cli import app
+from pgkd.apps.bench.plan import read_plan
+from pgkd.apps.cli import app
 from pgkd.config import Config
-from pgkd.task import read_taxonomy
+from pgkd.tasks.classification.data.classes import read_taxonomy
 from tests.docs.pages import ROOT, SHELL
 
 if TYPE_CHECKING:

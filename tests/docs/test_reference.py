@@ -16,9 +16,19 @@ from tests.docs.pages import ROOT
 REFERENCE = ROOT / "docs" / "reference"
 ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
 MODULES = (
-    "pgkd", "pgkd.bulk", "pgkd.dataset", "pgkd.distill", "pgkd.evaluation", "pgkd.report",
-    "pgkd.server", "pgkd.serving", "pgkd.student", "pgkd.task", "pgkd.teacher", "pgkd.tracking",
-)  # fmt: skip
+    "pgkd",
+    "pgkd.apps.bulk",
+    "pgkd.apps.report",
+    "pgkd.apps.server",
+    "pgkd.data",
+    "pgkd.export",
+    "pgkd.integrations.datasets",
+    "pgkd.integrations.tracking",
+    "pgkd.runs",
+    "pgkd.tasks.classification.evaluation",
+    "pgkd.tasks.classification.students",
+    "pgkd.teachers",
+)
 
 
 def entries() -> list[str]:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _MODULES = (
     "cleanlab", "matplotlib.figure", "onnx", "onnxruntime", "scipy.optimize", "sklearn.manifold",
     "sklearn.linear_model", "sklearn.feature_extraction.text", "torch", "transformers",
-    "pgkd.bulk", "pgkd.cli.distill", "pgkd.distill", "pgkd.evaluation", "pgkd.report",
-    "pgkd.serving.export", "pgkd.student.encoder", "pgkd.student.linear",
+    "pgkd.apps.bulk", "pgkd.apps.cli.distill", "pgkd.apps.report", "pgkd.export.export",
+    "pgkd.runs", "pgkd.tasks.classification.evaluation",
+    "pgkd.tasks.classification.students.encoder",
+    "pgkd.tasks.classification.students.linear",
 )  # fmt: skip
 
 
@@ -38,9 +40,10 @@ def stand_in(encoder: Path, put: Callable[[Any, str, Any], object] = setattr) ->
         put: sets an attribute; that of pytest's monkeypatch takes it back later.
     """
     from pgkd import weights
-    from pgkd.student import encoder as student
-    from pgkd.student import encoders, finetune
-    from pgkd.teacher import FakeTeacher, registry
+    from pgkd.tasks.classification.students import encoder as student
+    from pgkd.tasks.classification.students import encoders, finetune
+    from pgkd.teachers import registry
+    from pgkd.teachers.fake import FakeTeacher
 
     default, ensure, cached = weights.DEFAULT_STUDENT, weights.ensure, weights.cached
     put(registry, "_OWN", {**registry._OWN, "local": FakeTeacher})
@@ -89,7 +92,7 @@ def _run(connection: socket.socket) -> NoReturn:
 
 
 def _code() -> int:
-    from pgkd.cli import main as pgkd
+    from pgkd.apps.cli import main as pgkd
 
     try:
         pgkd()

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from typer.testing import CliRunner
 
-from pgkd.cli import app
-from pgkd.distill.review import Reviews, retrain
+from pgkd.apps.cli import app
 from pgkd.errors import PgkdError
 from pgkd.files import system_error
 from pgkd.printable import printable
+from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review.retraining import retrain
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def make_pristine(folder: Path) -> None:
 
 
 def _open(path: Path) -> Any:
-    from pgkd.distill import RunFolder
+    from pgkd.runs.folder import RunFolder
 
     return RunFolder.open(path)
 
@@ -275,8 +276,8 @@ def _ui(runs: Path) -> str:
     """The pages of the web UI: that of all runs has to be there, whatever one of them is like."""
     from starlette.testclient import TestClient
 
-    from pgkd.server.limits import Limits
-    from pgkd.ui.app import make_app
+    from pgkd.apps.server.limits import Limits
+    from pgkd.apps.ui.app import make_app
 
     with TestClient(
         make_app(runs, "token", ("testserver",), "ann", Limits()), raise_server_exceptions=False

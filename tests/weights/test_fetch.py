@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pgkd.errors import WeightsError, WeightsIntegrityError, WeightsOfflineError
-from pgkd.weights import cached, catalogue, ensure, pull
+from pgkd.weights.cache import cached
+from pgkd.weights.fetch import ensure, pull
+from pgkd.weights.pins import catalogue
 from tests.weights.conftest import CONTENT, Hub, write_wheel
 
 

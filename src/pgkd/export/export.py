@@ -1,0 +1,237 @@
+"""`pgkd export`: a run's student in formats that need no workshop, each checked before it is kept.
+
+::
+
+    OUT/
+      onnx/          export.json, model.onnx, tokenizer.json, head.safetensors, README.md
+      onnx-int8/     the same, in 8 bits
+      huggingface/   config.json, model.safetensors, tokenizer files, export.json, README.md
+      plain/         the student as it is saved, export.json, README.md: it never needed torch
+
+What is written is loaded again, as a user would, and has to answer as the student does; else
+nothing of it stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pgkd.errors import ConfigError, ExportError
+from pgkd.export import manifest
+from pgkd.export.card import Card
+from pgkd.export.manifest import FORMATS, Format, Manifest
+from pgkd.export.parity import EXACT, ROUNDED, Parity, compare
+from pgkd.export.predictor import load
+from pgkd.files import write_anew
+from pgkd.tasks.classification.students.encoder import EncoderStudent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pgkd.runs.folder import RunFolder
+    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.students.base import Student
+
+Choice = Literal["auto", "all"] | Format
+CHOICES: tuple[Choice, ...] = ("auto", "all", *FORMATS)
+
+_MANY = 2000  # texts to compare on, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How the export in one format ended.
+
+    Attributes:
+        format: the format.
+        folder: where it is; None where it was refused.
+        size: bytes of the folder.
+        parity: how it compares with the student.
+        faults: why it was refused; none where it was not.
+    """
+
+    format: Format
+    folder: Path | None
+    size: int
+    parity: Parity
+    faults: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "format": self.format,
+            "path": None if self.folder is None else str(self.folder),
+            "bytes": self.size,
+            "refused": list(self.faults),
+            **self.parity.to_json(),
+        }
+
+
+def export(
+    run: RunFolder,
+    choice: Choice,
+    out: Path,
+    *,
+    which: str = "best",
+    on_format: Callable[[Format], object] = lambda _: None,
+) -> list[Exported]:
+    """Export a student of a run.
+
+    Args:
+        run: a run that has a best student.
+        choice: a format; ``"auto"`` takes the smallest that the student has, ``"all"`` takes all.
+            Where ``onnx-int8`` is refused, ``onnx`` is made too.
+        out: folder that takes a folder for each format.
+        which: the student; see `RunFolder.student_folder`.
+        on_format: told of each format before it is made.
+
+    Returns:
+        Every format that was tried, in order; those that were refused have `faults`.
+
+    Raises:
+        ConfigError: the student does not have this format.
+        ExportError: a folder of that name is there and no export, or the student cannot be
+            written in this format at all.
+        MissingExtraError: the extra ``export`` is not installed.
+        RunError: the run has no such student.
+    """
+    student = run.student(which)
+    wanted = _formats(student, choice)
+    for name in wanted:
+        _check_free(out / name)
+    task = run.task()
+    answers = student.predict_proba([row.text for row in compared_on(task)])
+    workshop = _Workshop(run, task, student, answers, which)
+    done: list[Exported] = []
+    while wanted:
+        name = wanted.pop(0)
+        on_format(name)
+        done.append(workshop.make(name, out / name))
+        tried = {found.format for found in done}
+        if name == "onnx-int8" and done[-1].folder is None and not {"onnx"} & {*tried, *wanted}:
+            _check_free(out / "onnx")
+            wanted.insert(0, "onnx")
+    return done
+
+
+def _formats(student: Student, choice: Choice) -> list[Format]:
+    """The formats to make, in order."""
+    if choice not in CHOICES:
+        raise ConfigError(f"There is no format '{choice}'. There are: {', '.join(CHOICES)}.")
+    has: tuple[Format, ...] = ("plain",)
+    if isinstance(student, EncoderStudent):
+        has = ("onnx", "onnx-int8", "huggingface")
+    if choice == "all":
+        return [name for name in has if name != "huggingface" or _is_bert(student)]
+    if choice == "auto":
+        return ["onnx-int8"] if "onnx-int8" in has else ["plain"]
+    if choice not in has:
+        raise ConfigError(
+            f"A student '{student.kind}' is not exported as {choice}: it has {', '.join(has)}. "
+            "Leave --format away."
+        )
+    return [choice]
+
+
+def _is_bert(student: Student) -> bool:
+    from pgkd.export.huggingface import ARCHITECTURE
+
+    assert isinstance(student, EncoderStudent)
+    return bool(student.encoder.model.config.model_type == ARCHITECTURE)
+
+
+def _check_free(folder: Path) -> None:
+    """An export takes the place of an older one, and of nothing else."""
+    if folder.exists() and not (folder / manifest.FILE).is_file():
+        raise ExportError(
+            f"{folder} is there and no export: choose another folder with --out, or remove it."
+        )
+
+
+def compared_on(task: Task) -> Sequence[Example]:
+    """Rows to compare on: of validation where there are any.
+
+    Of a row that it was trained on, a student is surer. Where every row trains, those have to do.
+    """
+    return (task.validation or task.train)[:_MANY]
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """Makes exports of one student, and compares them with it."""
+
+    run: RunFolder
+    task: Task
+    student: Student
+    answers: NDArray[np.float64]
+    which: str
+
+    def make(self, name: Format, folder: Path) -> Exported:
+        """Write one format, compare it, and keep it if it agrees."""
+        tolerance = ROUNDED if name == "onnx-int8" else EXACT
+        found: list[Parity] = []
+
+        def write(new: Path) -> None:
+            described = self._write(name, new)
+            described.write(new)
+            parity = self._compare(name, new)
+            found.append(parity)
+            if parity.faults(tolerance):
+                raise _RefusedError
+            Manifest(
+                described.format, described.classes, described.max_length, parity.to_json()
+            ).write(new)
+            card = Card.of(self.run, self.student, name, parity, self.which)
+            (new / "README.md").write_text(card.markdown(), encoding="utf-8")
+
+        try:
+            write_anew(folder, write)
+        except _RefusedError:
+            return Exported(name, None, 0, found[0], tuple(found[0].faults(tolerance)))
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        return Exported(name, folder, size, found[0])
+
+    def _write(self, name: Format, folder: Path) -> Manifest:
+        """Write the student in one format; returns what `load` needs to know of it."""
+        student = self.student
+        if not isinstance(student, EncoderStudent):
+            student.save(folder)
+            return Manifest(name, student.classes)
+        from pgkd.export.onnx_model import save_model
+
+        if name == "huggingface":
+            from pgkd.export.huggingface import save_classifier
+
+            save_classifier(student.encoder, student.head, student.classes, folder)
+        else:
+            from pgkd.export.graph import encoder_graph
+            from pgkd.export.quantize import quantize
+
+            graph = encoder_graph(student.encoder)
+            if name == "onnx-int8":
+                trained_on = [row.text for row in self.task.train]
+                graph = quantize(graph, student.encoder.tokens(trained_on))
+            save_model(graph, student.encoder.tokenizer, student.head, folder)
+        return Manifest(name, student.classes, student.encoder.max_length)
+
+    def _compare(self, name: Format, folder: Path) -> Parity:
+        rows = compared_on(self.task)
+        texts = [row.text for row in rows]
+        if name == "huggingface":
+            from pgkd.export.huggingface import classifier_probabilities
+
+            found = classifier_probabilities(folder, texts)
+        else:
+            found = load(folder).predict_proba(texts)
+        labels = [row.label for row in rows]
+        return compare(self.answers, found, labels, self.student.classes)
+
+
+class _RefusedError(Exception):
+    """An export does not agree with its student."""

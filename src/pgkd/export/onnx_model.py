@@ -1,0 +1,170 @@
+"""An encoder on onnxruntime, under the head that every student has.
+
+Texts are sorted by length and computed in small batches, each padded to its own longest text:
+padding costs more than anything else does. What a graph of pgkd computes for a text is the same
+in every batch (`pgkd.serving.quantize` tells why that is no matter of course).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from pgkd.errors import ExportError
+from pgkd.extras import require
+from pgkd.tasks.classification.students.head import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pgkd.export.manifest import Manifest
+
+    Inputs = NDArray[np.int64]
+
+GRAPH, TOKENIZER, HEAD = "model.onnx", "tokenizer.json", "head.safetensors"
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "features"
+_JOB = "An exported encoder"
+_EXTRA = "serve"
+_BATCH = 256  # tokens with their padding: what fits a core's cache (benchmarks/serving.py)
+
+
+class OnnxModel:
+    """A session, a tokenizer and a head.
+
+    Args:
+        session: an `onnxruntime.InferenceSession` of a graph with `INPUTS` and `OUTPUT`.
+        tokenizer: a `tokenizers.Tokenizer` that cuts and does not pad.
+        head: of as many features as the graph gives.
+    """
+
+    def __init__(self, session: Any, tokenizer: Any, head: Head) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._head = head
+
+    @classmethod
+    def load(cls, folder: Path, manifest: Manifest, threads: int | None) -> Self:
+        """Load the export that `manifest` describes.
+
+        Raises:
+            ExportError: a file is missing or damaged, or the files do not fit each other.
+            MissingExtraError: the extra ``serve`` is not installed.
+        """
+        head = _head(folder / HEAD)
+        session = _session(folder / GRAPH, threads)
+        given = [found.name for found in session.get_inputs()]
+        [features, *others] = session.get_outputs()
+        expected = (len(manifest.classes), features.shape[-1])
+        fits = head.weights.shape == expected and head.bias.shape == expected[:1]
+        if tuple(given) != INPUTS or features.name != OUTPUT or others or not fits:
+            raise ExportError(f"{folder} is damaged: its files do not fit each other.")
+        return cls(session, _tokenizer(folder / TOKENIZER, manifest.max_length), head)
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Class probabilities of n texts, n at least 1, shape (n, n_classes)."""
+        return self._head.predict_proba(self.features(texts))
+
+    def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Mean-pooled features of unit length, shape (n, width)."""
+        ids = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
+        features = np.empty((len(ids), self._head.weights.shape[1]))
+        for batch, inputs in batches(ids):
+            features[batch] = self._session.run((OUTPUT,), inputs)[0]
+        return features
+
+
+def batches(rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], dict[str, Inputs]]]:
+    """Inputs of a graph for texts, the shortest first, in batches of about as many tokens.
+
+    Args:
+        rows: token ids of n texts, n at least 1.
+
+    Yields:
+        The indices of a batch, and its inputs, both of shape (texts, length of the longest); the
+        attention mask hides what pads it.
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if batch and (len(batch) + 1) * len(rows[i]) > _BATCH:
+            yield batch, _padded([rows[i] for i in batch])
+            batch = []
+        batch.append(i)
+    yield batch, _padded([rows[i] for i in batch])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> dict[str, Inputs]:
+    ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return dict(zip(INPUTS, (ids, mask), strict=True))
+
+
+def save_model(graph: Any, tokenizer: Any, head: Head, folder: Path) -> None:
+    """Write what `OnnxModel.load` reads.
+
+    Args:
+        graph: an `onnx.ModelProto` with `INPUTS` and `OUTPUT`.
+        tokenizer: of the encoder, as transformers loads it.
+        head: of the student.
+        folder: where to; it exists.
+
+    Raises:
+        ExportError: the tokenizer exists in Python alone.
+    """
+    from safetensors.numpy import save_file
+
+    if not getattr(tokenizer, "is_fast", False):
+        raise ExportError(
+            f"The encoder's tokenizer, {type(tokenizer).__name__}, has no tokenizer.json: it "
+            "cannot run without transformers. The run itself predicts: pgkd predict RUN"
+        )
+    (folder / GRAPH).write_bytes(graph.SerializeToString())
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+    arrays = {"weights": head.weights, "bias": head.bias}
+    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / HEAD)
+
+
+def _head(path: Path) -> Head:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+        return Head(arrays["weights"], arrays["bias"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ExportError(f"{path} cannot be read: {error!r}. Export the run again.") from error
+
+
+def _session(path: Path, threads: int | None) -> Any:
+    """A session on the CPU that leaves the cores to others while it waits."""
+    onnxruntime = require("onnxruntime", extra=_EXTRA, job=_JOB)
+    options = onnxruntime.SessionOptions()
+    # It sees neither OMP_NUM_THREADS nor the quota of a container: it has to be told.
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own, one class a status code
+        raise ExportError(f"{path} cannot be loaded: {error}. Export the run again.") from error
+
+
+def _tokenizer(path: Path, max_length: int | None) -> Any:
+    tokenizers = require("tokenizers", extra=_EXTRA, job=_JOB)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads are the caller's to choose
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # of the class Exception itself, and no other: tokenizers' own
+        raise ExportError(f"{path} cannot be read: {error}. Export the run again.") from error
+    tokenizer.no_padding()
+    if max_length is not None:
+        tokenizer.enable_truncation(max_length)
+    return tokenizer

@@ -1,0 +1,1 @@
+"""Other tools: scikit-learn, experiment trackers, data sets."""

@@ -1,0 +1,9 @@
+"""A run on disk: its folder, journal, resume, control, and what people decide on it."""
+
+from pgkd.runs.resume import Resumed
+from pgkd.runs.folder import RunFolder
+
+__all__ = [
+    "Resumed",
+    "RunFolder",
+]

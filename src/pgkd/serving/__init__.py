@@ -1,9 +1,0 @@
-"""Students taken out of the workshop: exported, checked, and served without torch.
-
-To predict, an export needs numpy and, where it holds an encoder, onnxruntime and tokenizers. What
-makes exports is imported by `pgkd.serving.export` alone.
-"""
-
-from pgkd.serving.predictor import Predictor, load
-
-__all__ = ["Predictor", "load"]

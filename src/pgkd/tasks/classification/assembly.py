@@ -1,0 +1,369 @@
+"""From a config and a task to the parts of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgkd.generation.curator import Curator
+from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
+from pgkd.tasks.classification.feedback.class_list import try_class_list
+from pgkd.tasks.classification.feedback.exam import Examiner
+from pgkd.tasks.classification.feedback.pool import LabelAsking, PoolGuide
+from pgkd.tasks.classification.feedback.pool_writer import PoolWriter
+from pgkd.tasks.classification.feedback.self_verification import SelfVerification
+from pgkd.tasks.classification.feedback.turns import Spent, Turns
+from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing
+from pgkd.tasks.classification.prompts.description import description_request
+from pgkd.tasks.classification.prompts.glossary import (
+    Glossary,
+    glossary_from,
+    glossary_requests,
+    read_glossary,
+)
+from pgkd.tasks.classification.prompts.paper import PaperAsking
+from pgkd.tasks.classification.prompts.targeted import TargetedAsking
+from pgkd.tasks.classification.students.registry import make_student, student_class
+from pgkd.teachers.registry import make_teacher, teacher_maker
+from pgkd.usage.accounted import AccountedTeacher
+from pgkd.usage.batches import BatchTeacher
+from pgkd.usage.budget import Limits
+from pgkd.usage.cache import ReplyCache, replies_folder
+from pgkd.usage.patient import PatientTeacher
+from pgkd.usage.prices import prices_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.config import Config
+    from pgkd.events import Hooks
+    from pgkd.runs.folder import RunFolder
+    from pgkd.task import Guide
+    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.feedback.choosing import Choice
+    from pgkd.tasks.classification.guide import Asking
+    from pgkd.tasks.classification.students.base import Student
+    from pgkd.teachers.base import Teacher
+    from pgkd.usage.batches import BatchProgress
+    from pgkd.usage.breaker import Breaker
+    from pgkd.usage.ledger import Ledger
+    from pgkd.usage.prices import Prices
+
+    GuideMaker = Callable[[Config, Task, PoolWriter, RunFolder, Hooks], Guide]
+
+_TEXTS_A_CLASS = 20
+_TEXTS = 640  # of a run at least; half of it for a teacher that writes four in a request
+PAPER_SAMPLES = 32
+
+
+def student_of(config: Config, classes: Sequence[str]) -> Student:
+    """The unfitted student that a config describes."""
+    settings = config.student.arguments_for(student_class(config.student.kind))
+    return make_student(config.student.kind, classes, seed=config.seed, **settings)
+
+
+def teacher_of(config: Config) -> Teacher:
+    """The teacher that a config describes.
+
+    Raises:
+        ConfigError: there is no such provider, or it lacks a setting that it needs.
+    """
+    settings = config.teacher.arguments_for(teacher_maker(config.teacher.provider))
+    return make_teacher(config.teacher.provider, **settings)
+
+
+def employed(
+    config: Config,
+    teacher: Teacher,
+    ledger: Ledger,
+    on_batch: Callable[[BatchProgress], None] = lambda progress: None,
+    *,
+    breaker: Breaker | None = None,
+) -> Teacher:
+    """A metered teacher: within its budget, with each attempt in the ledger. It retries.
+
+    Args:
+        config: the settings of the run.
+        teacher: who is asked.
+        ledger: of the calls.
+        on_batch: hears how far batches of requests are, where there are any.
+        breaker: stops asking a teacher that is down; default: one that does not try again.
+
+    Raises:
+        ConfigError: a budget in US dollars, and no price is known; or batches are wanted, and the
+            teacher takes none.
+    """
+    limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
+    mode = config.teacher.cache
+    if mode == "auto":
+        mode = "off" if teacher.biller is None else "on"
+    cache = ReplyCache(replies_folder(), mode)
+    prices = teacher_prices(config, teacher)
+    how = config.teacher
+    metered: Teacher
+    if how.batch or (ledger.open_batches() and teacher.batches() is not None):
+        metered = BatchTeacher(
+            teacher, ledger, prices=prices, limits=limits, cache=cache,
+            max_tokens=how.max_tokens, submits=how.batch, told=on_batch,
+        )  # fmt: skip
+    else:
+        metered = AccountedTeacher(
+            teacher, ledger, prices=prices, limits=limits, cache=cache, max_tokens=how.max_tokens
+        )
+    retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
+    return PatientTeacher(
+        metered, retries=retries, longest=how.longest, concurrency=how.concurrency, breaker=breaker
+    )
+
+
+def teacher_prices(config: Config, teacher: Teacher) -> Prices:
+    """The prices of a teacher: the config's, else its biller's."""
+    how = config.teacher
+    return prices_of(teacher.biller, how.price_input, how.price_output, how.price_cached)
+
+
+def curator_of(config: Config, task: Task) -> Curator:
+    """The curator of a task's written texts."""
+    curation = config.curation
+    return Curator(
+        task.train,
+        task.validation,
+        near_duplicate=curation.near_duplicate,
+        max_words=curation.max_words,
+    )
+
+
+def self_verification_of(config: Config, task: Task, teacher: Teacher) -> SelfVerification | None:
+    """How the teacher reads its texts once more; None where it does not."""
+    if not config.curation.self_verification:
+        return None
+    return SelfVerification(teacher, task.taxonomy, task.train, seed=config.seed)
+
+
+def writer_of(
+    config: Config, task: Task, teacher: Teacher, run: RunFolder, hooks: Hooks
+) -> PoolWriter:
+    """Who brings back what a teacher writes and labels."""
+    return PoolWriter(
+        teacher, curator_of(config, task), run, hooks,
+        repairs=config.curation.repairs, taxonomy=task.taxonomy,
+        self_verification=self_verification_of(config, task, teacher),
+    )  # fmt: skip
+
+
+def guide_of(
+    config: Config,
+    task: Task,
+    writer: PoolWriter,
+    run: RunFolder,
+    hooks: Hooks,
+) -> Guide:
+    """The guide of a task: what is decided once, before round 0, is decided here.
+
+    The teacher is examined first: a wrong key shows before a student is trained. Then come the
+    student's hyper-parameters, the folds, and whether the class list helps.
+
+    Args:
+        config: the settings of the run.
+        task: the classes and the rows.
+        writer: asks the teacher.
+        run: where the glossary is kept.
+        hooks: told what is found.
+    """
+    folds = folds_of(config, task)
+    questions = label_asking_of(config, task, folds, scored=writer.scored)
+    examiner = Examiner(
+        task, writer, questions, hooks.on_exam, n_rows=config.exam, seed=config.seed
+    )
+    writer.examiner = examiner
+    taxonomy = described(config, task.taxonomy)
+    examiner.describe(taxonomy)
+    if config.rounds:
+        examiner.examine_labels()
+    texts, labels = [row.text for row in task.train], [row.label for row in task.train]
+    student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
+    if student.tuning:
+        hooks.on_tuned(student.tuning)
+    class_list: Sequence[Example] = ()
+    if config.class_list:
+        trial = try_class_list(student, task.train, taxonomy, folds)
+        hooks.on_class_list(trial)
+        class_list = trial.texts
+    given = config.pool.weight
+    weight = (lambda: examiner.worth) if given == "auto" else (lambda: float(given))
+    made = asking_of(config, task, folds, _known(config, task, writer, run, hooks))
+    guide = ClassificationGuide(
+        task,
+        student,
+        made,
+        folds=folds,
+        seed=config.seed,
+        weights=lambda: (
+            examiner.exam.weights if config.written_weight == "auto" else (config.written_weight,)
+        ),
+        labelled_weight=weight,
+        class_list=class_list,
+        large_prompts=config.guidance.mode == "paper",
+        on_tuned=hooks.on_tuned,
+    )
+    if not task.pool.texts:
+        return guide
+    hooks.on_pool(task.pool)
+    share = config.pool.share
+    return PoolGuide(
+        guide, task, questions,
+        choice_of(config),
+        Turns(None if share == "auto" else share, partial(_spent, run)),
+        samples=config.pool.samples,
+    )  # fmt: skip
+
+
+def described(config: Config, taxonomy: Taxonomy) -> Taxonomy:
+    """The classes, with the lines of the glossary that the user gives."""
+    given = config.guidance.glossary
+    if not isinstance(given, Path):
+        return taxonomy
+    return taxonomy.described(read_glossary(given, taxonomy).classes)
+
+
+def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
+    """The fold of every training row, shape (n_train,)."""
+    labels = [row.label for row in task.train]
+    return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a task and its teacher when texts are about to be asked for.
+
+    Attributes:
+        glossary: what the texts are and what each class covers; the teacher is asked at most once.
+        packs: whether the teacher is asked for texts of several classes in one request.
+    """
+
+    glossary: Callable[[], Glossary]
+    packs: Callable[[], bool]
+
+
+def asking_of(config: Config, task: Task, folds: NDArray[np.int64], known: Known) -> Asking:
+    """The way to ask that a config describes.
+
+    Args:
+        config: the settings of the run.
+        task: the classes and the rows.
+        folds: `folds_of` it.
+        known: called when the teacher is about to be asked.
+    """
+    guidance, writing = config.guidance, writing_of(config, task)
+    samples = None if config.samples == "auto" else config.samples
+    if guidance.mode == "paper":
+        return PaperAsking(
+            task.taxonomy, task.train, writing,
+            instructions=guidance.instructions, samples=samples or PAPER_SAMPLES,
+            few_shot=guidance.few_shot, mined=guidance.mined,
+        )  # fmt: skip
+    per_request = guidance.texts_per_request
+    return TargetedAsking(
+        task.taxonomy, task.train, folds, writing,
+        embed=student_of(config, task.taxonomy.names).features,
+        glossary=known.glossary, packs=known.packs, allocation=guidance.allocation,
+        budget=partial(texts_of_run, config, len(task.taxonomy)), rounds=config.rounds,
+        samples=samples, per_request=None if per_request == "auto" else per_request,
+        n_shots=guidance.shown_examples,
+    )  # fmt: skip
+
+
+def texts_of_run(config: Config, n_classes: int, packs: bool) -> int:
+    """How many texts all rounds ask for.
+
+    Args:
+        config: the settings of the run.
+        n_classes: classes of the task.
+        packs: whether the teacher writes many texts in one request.
+    """
+    if config.samples != "auto":
+        return config.samples * config.rounds
+    if config.texts_per_class != "auto":
+        return config.texts_per_class * n_classes
+    return max(_TEXTS_A_CLASS * n_classes, _TEXTS) if packs else _TEXTS // 2
+
+
+def choice_of(config: Config) -> Choice:
+    """The way to choose among the texts of a pool that a config describes."""
+    if config.pool.choice == "random":
+        return RandomChoice(config.seed)
+    return GuidedChoice(config.seed)
+
+
+def label_asking_of(
+    config: Config, task: Task, folds: NDArray[np.int64], *, scored: bool
+) -> LabelAsking:
+    """How labels of the pool are asked for.
+
+    The rows that every question shows come from as few folds as can be: the labels are hidden from
+    those folds in cross-validation.
+    """
+    rows_of: dict[str, list[Example]] = {name: [] for name in task.taxonomy.names}
+    for i in np.argsort(folds, kind="stable"):
+        rows_of[task.train[i].label].append(task.train[i])
+    shown = [row for rows in rows_of.values() for row in rows[: config.pool.shown]]
+    return LabelAsking(task.taxonomy, shown, scored=scored, seed=config.seed)
+
+
+def _spent(run: RunFolder, number: int) -> Spent:
+    """What the answered calls of a round have cost, as the ledger says."""
+    with run.ledger() as ledger:
+        calls = [c for c in ledger.calls() if c.round == number and c.reply is not None]
+    return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))
+
+
+def writing_of(config: Config, task: Task) -> Writing:
+    """How long texts are asked for, and how requests are sampled."""
+    return Writing(
+        LengthTarget.of([row.text for row in task.train]),
+        temperature=config.teacher.temperature,
+        top_p=config.teacher.top_p,
+        max_tokens=config.teacher.max_tokens,
+        seed=config.seed,
+    )
+
+
+def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks: Hooks) -> Known:
+    """What the user says, or the teacher: asked for when first needed."""
+    given, instructions = config.guidance.glossary, config.guidance.instructions
+
+    def packs() -> bool:
+        assert writer.examiner is not None  # `guide_of` has made it
+        return writer.examiner.exam.packs
+
+    @cache
+    def glossary() -> Glossary:
+        if isinstance(given, Path):
+            return read_glossary(given, task.taxonomy)
+        if given == "off":
+            return Glossary(instructions)
+        assert writer.examiner is not None
+        if not packs():  # a small teacher says what the texts are, and no more
+            if instructions:
+                return Glossary(instructions)
+            request = description_request(task.taxonomy, task.train, seed=config.seed)
+            return Glossary(writer.describe(request))
+        requests = glossary_requests(task.taxonomy, task.train, instructions, seed=config.seed)
+        answers = [writer.answer(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
+        found = glossary_from(answers, task.taxonomy, instructions)
+        writer.examiner.describe(task.taxonomy.described(found.classes))
+        run.write_text("glossary.yaml", found.to_yaml())
+        hooks.on_glossary(found)
+        return found
+
+    return Known(glossary, packs)

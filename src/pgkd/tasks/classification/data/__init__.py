@@ -1,0 +1,1 @@
+"""Labelled texts and their label names: read, checked and split."""

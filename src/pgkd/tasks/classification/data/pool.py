@@ -1,0 +1,110 @@
+"""Texts without labels: a pool of them to choose from, drawn from a file of any size."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pgkd.data.cells import is_broken, is_missing
+from pgkd.data.problems import Problems
+from pgkd.data.reading import raise_unusable, stream_texts
+from pgkd.data.sameness import text_key
+from pgkd.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+POOL_LIMIT = 100_000
+LONGEST_POOL_TEXT = 20_000  # characters: what is longer would fill the memory, and no prompt
+
+BEYOND_LIMIT = "beyond the limit, drawn at random"
+REPEATED = "the same as an earlier text of the pool"
+TOO_LONG = f"longer than {LONGEST_POOL_TEXT:,} characters"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolText:
+    """A text of the user that has no label.
+
+    Attributes:
+        text: the text, never empty.
+        id: ``pool:17`` is the 17th text of the file.
+    """
+
+    text: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Texts that a teacher may be asked to label.
+
+    Attributes:
+        texts: those that can be asked for, in the order of the file.
+        dropped: how many others there were, by why they were left out.
+    """
+
+    texts: tuple[PoolText, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def without(self, reasons: Mapping[str, str]) -> Pool:
+        """The pool without the texts of these ids, each with the reason to leave it out."""
+        dropped = dict(self.dropped)
+        for reason in reasons.values():
+            dropped[reason] = dropped.get(reason, 0) + 1
+        return Pool(tuple(text for text in self.texts if text.id not in reasons), dropped)
+
+
+def read_pool(
+    path: Path, text_column: str = "text", *, limit: int = POOL_LIMIT, seed: int = 0
+) -> Pool:
+    """Read a pool, as much of it as fits: no more than `limit` texts are ever in memory.
+
+    Args:
+        path: any readable format, or ``.txt`` with a text a line; labels are not looked at.
+        text_column: column of the text.
+        limit: texts kept at most; of more, so many are drawn at random.
+        seed: of the drawing.
+
+    Raises:
+        DataError: lists every row that cannot be read or has no text.
+    """
+    problems = Problems()
+    pool = pool_of(stream_texts(path, text_column, problems), limit=limit, seed=seed)
+    raise_unusable(path, problems)
+    return pool
+
+
+def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> Pool:
+    """Make a pool of texts in memory, or of a stream of them; each text is kept once.
+
+    Texts are the same where `text_key` says so. The drawing is reservoir sampling (Vitter, TOMS
+    1985): one pass, whatever the number.
+
+    Raises:
+        DataError: a text is empty or none.
+    """
+    rng = random.Random(seed)  # noqa: S311  (draws rows, guards no secret)
+    drawn: list[tuple[int, str]] = []
+    long = 0
+    number = 0
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str) or is_missing(text) or is_broken(text):
+            raise DataError(f"Text {number} of the unlabelled texts is empty, broken or no text.")
+        if len(text) > LONGEST_POOL_TEXT:
+            long += 1
+        elif len(drawn) < limit:
+            drawn.append((number, text.strip()))
+        elif (place := rng.randrange(number - long)) < limit:
+            drawn[place] = (number, text.strip())
+    kept: dict[str, PoolText] = {}
+    for place, text in sorted(drawn):
+        kept.setdefault(text_key(text), PoolText(text, f"pool:{place}"))
+    dropped = {
+        TOO_LONG: long,
+        BEYOND_LIMIT: number - long - len(drawn),
+        REPEATED: len(drawn) - len(kept),
+    }
+    return Pool(tuple(kept.values()), {why: n for why, n in dropped.items() if n})

@@ -1,0 +1,177 @@
+"""Hard-negative mining: which rows show the teacher where the student is weak.
+
+After step 2b of PGKD (Di Palo et al., EMNLP 2024), with two differences. The predictions are out
+of fold: a student makes almost no mistake on its own training rows. And rows whose *given* label
+is suspect are kept out of the hard negatives and listed for the user: the most confident mistakes
+of an honest student are mostly label noise (confident learning, Northcutt et al., JAIR 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pgkd.tasks.classification.data.columns import columns_of
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from pgkd.tasks.classification.data.example import Example
+
+_SURE = (
+    0.5  # of another class: a doubt is raised only where it is likelier than all others together
+)
+_ROWS_TO_JUDGE = 3  # of a class: with fewer, a threshold of its self-confidence means nothing
+
+
+@dataclass(frozen=True, slots=True)
+class MinedRow:
+    """A real row and what an honest student made of it.
+
+    Attributes:
+        example: the row.
+        predicted: the class that the student found most probable.
+        confidence: probability of that class.
+        suspect: whether confident learning doubts the given label.
+    """
+
+    example: Example
+    predicted: str
+    confidence: float
+    suspect: bool = False
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether the prediction differs from the given label."""
+        return self.predicted != self.example.label
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusedPair:
+    """Rows of `gold` that the student takes for `predicted`; the direction matters."""
+
+    gold: str
+    predicted: str
+    rows: tuple[MinedRow, ...]
+
+
+@dataclass(frozen=True)
+class Mined:
+    """All real rows, judged by out-of-fold predictions; suspects are in `suspects` alone.
+
+    Attributes:
+        correct: rows that the student gets right, most confident first.
+        mistakes: rows that it gets wrong, most confident mistake first: its head are the paper's
+            hard negatives.
+        suspects: rows whose given label is doubtful, most doubtful first.
+        pairs: confused pairs among the mistakes, most frequent first.
+    """
+
+    correct: tuple[MinedRow, ...]
+    mistakes: tuple[MinedRow, ...]
+    suspects: tuple[MinedRow, ...]
+    pairs: tuple[ConfusedPair, ...]
+
+
+def mine(
+    real: Sequence[Example],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
+    *,
+    trusted: NDArray[np.bool_] | None = None,
+) -> Mined:
+    """Sort the real rows by what out-of-fold predictions say of them.
+
+    Args:
+        real: n rows.
+        probabilities: shape (n, n_classes), out of fold.
+        classes: class names in column order.
+        trusted: shape (n,); rows whose prediction says something (`OutOfFold.testable`). The
+            others are neither mined nor suspected. None trusts all.
+    """
+    trusted = np.ones(len(real), dtype=bool) if trusted is None else trusted
+    labels = columns_of((row.label for row in real), classes)
+    doubtful = suspect_labels(labels[trusted], probabilities[trusted])
+    rows = [
+        MinedRow(real[i], classes[int(p.argmax())], float(p.max()), suspect=bool(doubt))
+        for i, p, doubt in zip(
+            np.flatnonzero(trusted).tolist(), probabilities[trusted], doubtful, strict=True
+        )
+    ]
+    rows.sort(key=lambda row: -row.confidence)
+    sound = [row for row in rows if not row.suspect]
+    mistakes = tuple(row for row in sound if row.is_mistake)
+    return Mined(
+        correct=tuple(row for row in sound if not row.is_mistake),
+        mistakes=mistakes,
+        suspects=tuple(row for row in rows if row.suspect),
+        pairs=confused_pairs(mistakes),
+    )
+
+
+def confused_pairs(mistakes: Sequence[MinedRow]) -> tuple[ConfusedPair, ...]:
+    """Group mistakes by direction, most frequent first, names breaking ties."""
+    groups: dict[tuple[str, str], list[MinedRow]] = {}
+    for row in mistakes:
+        groups.setdefault((row.example.label, row.predicted), []).append(row)
+    ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple(ConfusedPair(gold, predicted, tuple(rows)) for (gold, predicted), rows in ordered)
+
+
+def suspect_labels(
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Mark rows whose given label is probably wrong, by confident learning.
+
+    Its thresholds are the mean self-confidence of each class. Where a student is unsure of all it
+    says, as over dozens of classes with few rows, they are so low that nearly every mistake passes.
+    So a suspect's other class has to have half of the probability.
+
+    Classes with fewer than three rows are never suspected: their thresholds mean nothing, and a
+    rare class must not lose the few rows that it has.
+
+    Args:
+        labels: shape (n,), given class indices.
+        probabilities: shape (n, n_classes), out of fold.
+
+    Returns:
+        Shape (n,), True for suspects.
+    """
+    counts = np.bincount(labels, minlength=probabilities.shape[1])
+    judged = np.flatnonzero(counts >= _ROWS_TO_JUDGE)
+    rows = np.flatnonzero(np.isin(labels, judged))
+    suspects = np.zeros(len(labels), dtype=bool)
+    if len(judged) < 2:
+        return suspects
+    # Cleanlab wants every class to occur: judge among the classes that have rows enough.
+    column = {int(c): i for i, c in enumerate(judged)}
+    among = probabilities[np.ix_(rows, judged)] + 1e-9
+    among /= among.sum(axis=1, keepdims=True)
+    from cleanlab.filter import find_label_issues
+
+    given = np.array([column[int(c)] for c in labels[rows]])
+    issues = find_label_issues(given, among, filter_by="confident_learning", n_jobs=1)
+    best = probabilities[rows].argmax(axis=1)
+    sure = (best != labels[rows]) & (probabilities[rows].max(axis=1) >= _SURE)
+    suspects[rows] = issues & sure
+    return suspects
+
+
+def rotate(rows: Sequence[MinedRow], shown: Counter[str], n: int) -> list[MinedRow]:
+    """The first n rows among those shown least often before.
+
+    Mistakes run out after a few rounds; showing each before any is repeated keeps prompts fresh.
+
+    Args:
+        rows: candidates, best first.
+        shown: how often each row id was shown; the chosen are counted in.
+        n: how many are wanted; fewer come back where there are fewer.
+    """
+    chosen = sorted(rows, key=lambda row: shown[row.example.id])[:n]
+    shown.update(row.example.id for row in chosen)
+    return chosen

@@ -1,0 +1,1 @@
+"""The requests of a round, and how their replies are read."""

@@ -1,0 +1,217 @@
+"""A question to the teacher: its id, its schema, its sampling, and the rows that it shows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+
+from pgkd.data.length import mostly_characters, shortened
+from pgkd.teachers.base import Message, Request, Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.pool import PoolText
+
+_SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
+_LONGEST_ASKED = 1_000  # characters of a text that a teacher is asked for
+_TOKENS_A_WORD = 2.0  # generous: an answer that is cut off costs a second call
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to the teacher, and what is needed to read its answer.
+
+    Attributes:
+        id: unique in the run, ``r2-0005``.
+        request: what is sent.
+        labels: the only classes that the answer may use.
+        count: texts asked for.
+        shown: real rows in the prompt, numbered from 1 as the prompt numbers them.
+        reasons: why it is asked, for the log.
+        question: the text whose class is asked for; None where texts are to be written.
+        wanted: texts asked for of each of the labels; empty where the teacher chooses.
+    """
+
+    id: str
+    request: Request
+    labels: tuple[str, ...]
+    count: int
+    shown: tuple[Example, ...]
+    reasons: tuple[str, ...]
+    question: PoolText | None = None
+    wanted: tuple[int, ...] = ()
+
+    def within(self, labels: Iterable[str]) -> list[bool]:
+        """Which samples of an answer were asked for: of each class so many, where that was said.
+
+        Args:
+            labels: the classes of the samples, in their order.
+        """
+        room = Counter(dict(zip(self.labels, self.wanted, strict=True)) if self.wanted else {})
+        taken: list[bool] = []
+        for label in labels:
+            fits = sum(taken) < self.count and (not self.wanted or room[label] > 0)
+            room[label] -= fits
+            taken.append(fits)
+        return taken
+
+    def schema_without(self, labels: Iterable[str]) -> dict[str, Any] | None:
+        """The schema of an answer with what is missing; None where the teacher chooses.
+
+        Args:
+            labels: the classes of the samples that are there.
+        """
+        got = Counter(labels)
+        left = [(label, n - got[label]) for label, n in zip(self.labels, self.wanted, strict=False)]
+        missing = [(label, n) for label, n in left if n > 0]
+        return texts_schema(missing) if missing else None
+
+    def parents(self, label: str) -> tuple[str, ...]:
+        """Ids of the shown rows that a text of a class may echo: those of the same class."""
+        return tuple(row.id for row in self.shown if row.label == label)
+
+
+@dataclass(frozen=True, slots=True)
+class LengthTarget:
+    """How long a text is: the 10th, 50th and 90th percentile of the real rows.
+
+    Attributes:
+        unit: ``"words"``, or ``"characters"`` where words are not the unit.
+    """
+
+    shortest: int
+    usual: int
+    longest: int
+    unit: str = "words"
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> LengthTarget:
+        """Measure real texts."""
+        in_characters = mostly_characters(texts)
+        lengths = [
+            min(len("".join(text.split())), _LONGEST_ASKED) if in_characters else len(text.split())
+            for text in texts
+        ]
+        low, middle, high = np.percentile(lengths, [10, 50, 90])
+        unit = "characters" if in_characters else "words"
+        return cls(max(1, int(low)), max(2, round(middle)), max(3, int(np.ceil(high))), unit)
+
+
+def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
+    """JSON schema of an answer: so many texts of each class, numbered as the prompt numbers them.
+
+    Args:
+        portions: class names, each with the number of texts that is asked for.
+    """
+    answers = {
+        str(number): closed(
+            {
+                "label": {"type": "string", "enum": [label]},
+                "texts": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": count,
+                    "maxItems": count,
+                },
+            }
+        )
+        for number, (label, count) in enumerate(portions, start=1)
+    }
+    return closed({**answers, "doubtful": {"type": "array", "items": {"type": "integer"}}})
+
+
+def closed(properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object that has all of these properties and no other."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def samples_schema(labels: Sequence[str], count: int) -> dict[str, Any]:
+    """JSON schema of an answer: exactly `count` samples with a class from the list."""
+    sample = {
+        "type": "object",
+        "properties": {
+            "label": {"type": "string", "enum": list(labels)},
+            "text": {"type": "string"},
+        },
+        "required": ["label", "text"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "samples": {"type": "array", "items": sample, "minItems": count, "maxItems": count},
+            "doubtful": {"type": "array", "items": {"type": "integer"}},
+        },
+        "required": ["samples", "doubtful"],
+        "additionalProperties": False,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How texts are asked for, the same in every request of a run.
+
+    Attributes:
+        length: words of a usual text.
+        temperature: randomness of the answer.
+        top_p: nucleus sampling.
+        max_tokens: bound of an answer; None derives it from what is asked.
+        seed: the run's; every request draws its own from it and its id.
+    """
+
+    length: LengthTarget
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_tokens: int | None = None
+    seed: int = 0
+
+    def request(
+        self,
+        number: str,
+        system: str,
+        user: str,
+        labels: Sequence[str],
+        count: int,
+        schema: dict[str, Any] | None = None,
+    ) -> Request:
+        """A request to write `count` texts of these classes.
+
+        Args:
+            number: id of the request.
+            system: the system prompt.
+            user: what the user says.
+            labels: the only classes that the answer may use.
+            count: texts in all.
+            schema: of the answer; default: `samples_schema`.
+        """
+        sampling = Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens or answer_tokens(count, self.length),
+            seed=crc32(f"{self.seed}/{number}".encode()) >> 1,  # fits a signed 32-bit integer
+        )
+        messages = (Message("system", system), Message("user", user))
+        return Request(messages, schema or samples_schema(labels, count), sampling)
+
+
+def answer_tokens(count: int, length: LengthTarget) -> int:
+    """Tokens that an answer may take: each text, its label and punctuation, with room to spare."""
+    return 96 + count * (32 + math.ceil(_TOKENS_A_WORD * length.longest))
+
+
+def shorten(text: str, most: int = _SHOWN_WORDS) -> str:
+    """A text as a prompt shows it: one line, and its beginning where it is long."""
+    kept = shortened(text, most)
+    return kept + (" …" if len(kept) < len(" ".join(text.split())) else "")

@@ -1,0 +1,282 @@
+"""What trackers are told of a run, and that none of them can end it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pgkd.distiller import Distiller
+from pgkd.errors import ConfigError, MissingExtraError
+from pgkd.events import Hooks
+from pgkd.integrations.tracking.base import Ending, TrackedRun, Tracker
+from pgkd.integrations.tracking.helper import Helper
+from pgkd.integrations.tracking.hook import Tracking
+from pgkd.integrations.tracking.registry import make_tracker, trackers
+from pgkd.integrations.tracking.settings import without_secrets
+from pgkd.runs.folder import RunFolder
+from tests.conftest import calls_of
+from tests.integrations.tracking.conftest import KEY, ROWS, Writing, assert_keeps_secrets, distil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pgkd.config import Config
+    from pgkd.teachers.base import Teacher
+
+
+class Notes(Tracker):
+    """Writes down what it is told; fails where it is told to."""
+
+    name = "notes"
+
+    def __init__(self, fails_in: str = "", error: BaseException | None = None) -> None:
+        self.fails_in = fails_in
+        self.error = error or OSError(f"no route to https://ann:{KEY}@notes.example, key {KEY}")
+        self.told: list[tuple[Any, ...]] = []
+        self.ids = iter(["first", "second"])
+
+    def note(self, what: str, *details: Any) -> None:
+        self.told.append((what, *details))
+        if what == self.fails_in:
+            raise self.error
+
+    def begin(self, run: TrackedRun) -> str:
+        self.note("begin", run)
+        return run.id or next(self.ids)
+
+    def begin_round(self, number: int) -> None:
+        self.note("begin_round", number)
+
+    def log(self, number: int, figures: Mapping[str, float]) -> None:
+        self.note("log", number, dict(figures))
+
+    def end(self, ending: Ending) -> None:
+        self.note("end", ending)
+
+    def close(self, *, failed: bool) -> None:
+        self.note("close", failed)
+
+    def rounds(self) -> list[int]:
+        return [told[1] for told in self.told if told[0] == "log"]
+
+
+class Heard(Hooks):
+    def __init__(self) -> None:
+        self.untracked: list[tuple[str, str]] = []
+
+    def on_untracked(self, tracker: str, why: str) -> None:
+        self.untracked.append((tracker, why))
+
+
+def test_a_tracker_is_told_what_the_run_folder_knows(private: Config) -> None:
+    notes = Notes()
+    run = distil(private, track=[notes]).run_
+    steps = [told[0] for told in notes.told]
+    a_round = ["begin_round", "log"]
+    assert steps == ["begin", *a_round, *a_round, *a_round, "end", "close"]
+    result, calls = run.read_json("result.json"), calls_of(run)
+    logged = [told[2] for told in notes.told if told[0] == "log"]
+    for figures, record in zip(logged, result["rounds"], strict=True):
+        for name in ("accuracy", "macro_f1", "log_loss"):
+            there = figures[f"validation/{name}"]
+            assert there == pytest.approx(record["validation"][name], abs=1e-6)
+        for name in ("asked", "kept", "written"):
+            assert figures[f"texts/{name}"] == record[name]
+    assert logged[-1]["teacher/calls"] == len(calls)
+    tokens = sum(call.reply.input_tokens or 0 for call in calls if call.reply)
+    assert logged[0]["teacher/input_tokens"] < logged[-1]["teacher/input_tokens"] == tokens
+    assert logged[-1]["teacher/usd"] == 0
+    ending: Ending = notes.told[-2][1]
+    assert (ending.best, ending.stopped_by) == (result["best"], "rounds")
+    assert ending.figures == logged[result["best"]]
+    assert list(ending.rounds) == result["rounds"]
+    assert notes.told[-1] == ("close", False)
+
+
+def test_no_tracker_is_told_a_text_or_a_key(private: Config) -> None:
+    notes = Notes()
+    run = distil(private, track=[notes]).run_
+    assert KEY in (run.path / "config.yaml").read_text()  # so there is something to tell
+    settings = notes.told[0][1].settings
+    assert settings["teacher.base_url"] == "proxy.example"
+    assert settings["guidance.instructions"].endswith("characters")
+    assert (settings["rounds"], settings["student.kind"]) == (2, "linear")
+    assert_keeps_secrets(repr(notes.told).encode(), run)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_resumed_run_tells_what_is_new(private: Config, after: int) -> None:
+    first, second = Notes(), Notes()
+    with pytest.raises(SystemExit):
+        distil(private, Writing(after), track=[first])
+    assert first.told[-1] == ("close", True)
+    distil(private, track=[second])
+    assert second.told[0][1].id == "first"
+    assert first.rounds() + second.rounds() == [0, 1, 2]
+    assert second.told[-2][0] == "end"
+
+
+def test_a_tool_that_lost_the_run_is_told_all_of_it_again(private: Config) -> None:
+    class Forgetful(Notes):
+        def begin(self, run: TrackedRun) -> str:
+            super().begin(run)
+            return "another"
+
+    distil(private, track=[Notes()])
+    again = Forgetful()
+    run = distil(private, track=[again]).run_
+    assert again.rounds() == [0, 1, 2]
+    assert run.read_json("tracking.json") == {"notes": {"id": "another", "rounds": 3}}
+
+
+@pytest.mark.parametrize(
+    ("fails_in", "error"),
+    [
+        ("begin", None),
+        ("begin_round", None),
+        ("log", SystemExit(3)),
+        ("end", None),
+        ("close", None),
+    ],
+)
+def test_a_tracker_that_fails_ends_nothing(
+    private: Config, fails_in: str, error: BaseException | None
+) -> None:
+    other, broken, heard = Notes(), Notes(fails_in, error), Heard()
+    other.name = "other"
+    done = distil(private, track=[broken, other], hooks=[heard])
+    assert done.outcome_.stopped_by == "rounds"
+    assert done.student_.predict(["invoice payment"])
+    assert [told[0] for told in other.told][-2:] == ["end", "close"]
+    assert [told[0] for told in broken.told][-1] == fails_in  # and nothing after it
+    assert [name for name, _ in heard.untracked] == ["notes"]
+    journal = list(done.run_.events("tracking failed"))
+    assert [line["tracker"] for line in journal] == ["notes"]
+    assert KEY not in (done.run_.path / "journal.jsonl").read_text()
+    if fails_in in ("log", "end"):  # the same command tells what was missed
+        later = Notes()
+        distil(private, track=[later])
+        assert later.rounds() == ([0, 1, 2] if fails_in == "log" else [])
+        assert later.told[-2][0] == "end"
+
+
+def test_a_failure_is_logged_where_nobody_shows_it(
+    private: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "pgkd"):
+        distil(private, track=[Notes("log")], hooks=[Hooks()])
+    [record] = caplog.records
+    assert "notes is told no more of this run" in record.getMessage()
+    assert KEY not in record.getMessage()
+
+
+def test_a_tracker_that_does_not_answer_is_left(private: Config) -> None:
+    stuck, heard = threading.Event(), Heard()
+
+    class Stuck(Notes):
+        def begin(self, run: TrackedRun) -> str:
+            stuck.wait()
+            return "late"
+
+    run = distil(private).run_
+    with Tracking([Stuck()], run, private, patience=0.05).heard_by(heard, [heard]):
+        pass
+    stuck.set()
+    [(name, why)] = heard.untracked
+    assert (name, why) == ("notes", "it could not begin (no answer within 0.05 seconds)")
+
+
+def test_ctrl_c_is_told_as_what_it_is(private: Config) -> None:
+    class Interrupted(Writing):
+        def complete(self, request: Any) -> Any:
+            if len(self.requests) == 3:
+                raise KeyboardInterrupt
+            return super().complete(request)
+
+    notes = Notes()
+    distil(private, Interrupted(), track=[notes])
+    assert notes.told[-2][1].stopped_by == "interrupted"
+    assert notes.told[-1] == ("close", False)
+
+
+def test_damage_to_what_trackers_know_costs_a_telling_and_no_run(private: Config) -> None:
+    run = distil(private, track=[Notes()]).run_
+    run.write_text("tracking.json", "{")
+    again = Notes()
+    distil(private, track=[again])
+    assert again.told[0][1].id is None
+    assert again.rounds() == [0, 1, 2]
+
+
+def test_whom_to_tell_is_no_part_of_what_a_run_is(private: Config) -> None:
+    run = distil(private).run_
+    before = (run.path / "result.json").read_text()
+    again = Distiller(private.model_copy(update={"track": ("tensorboard",)}), teacher=Writing())
+    pytest.importorskip("tensorboardX")
+    assert again.fit(*ROWS).run_.read_json("tracking.json").keys() == {"tensorboard"}
+    assert (run.path / "result.json").read_text() == before
+
+
+def test_names_of_the_config_and_of_the_call_come_together(config: Config) -> None:
+    told = config.model_copy(update={"track": ("mlflow",)})
+    assert Distiller(told, track=["otel", "mlflow", Notes()]).config.track == ("mlflow", "otel")
+
+
+def test_an_unknown_tracker_is_refused_before_anything_is_there(config: Config) -> None:
+    with pytest.raises(ConfigError, match="no tracker 'paper'.*mlflow, otel, tensorboard, wandb"):
+        distil(config, track=["paper"])
+    assert config.out is not None
+    assert not config.out.exists()
+
+
+@pytest.mark.parametrize("name", trackers())
+def test_a_missing_extra_is_told_with_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(module: str) -> Any:
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module.partition(".")[0])
+
+    monkeypatch.setattr("pgkd.extras.import_module", absent)
+    with pytest.raises(MissingExtraError, match=rf"pip install 'pgkd\[{name}\]'"):
+        make_tracker(name)
+
+
+def test_no_tracker_wants_to_watch_the_teacher_unasked(config: Config) -> None:
+    class Watch(Notes):
+        def traced(self, teacher: Teacher) -> Teacher:
+            self.note("traced", teacher.model)
+            return super().traced(teacher)
+
+    watch = Watch()
+    teacher = Writing()
+    run = distil(config, teacher, track=[watch]).run_
+    assert [told[0] for told in watch.told][:2] == ["begin", "traced"]
+    assert len(teacher.requests) == len(calls_of(run))
+
+
+def test_a_helper_hands_back_what_is_raised() -> None:
+    helper = Helper("test")
+    assert helper.do(lambda: 3, 5) == 3
+    with pytest.raises(ZeroDivisionError):
+        helper.do(lambda: 1 // 0, 5)
+    assert helper.do(lambda: threading.current_thread().name, 5) == "test"
+    helper.stop()
+
+
+def test_messages_lose_what_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=abcdefgh")
+    told = f"401 for http://ann:pw@host/x with {KEY} and authorization=abcdefgh"
+    clean = without_secrets(told)
+    assert clean.startswith("401 for http://[user]@host/x with [")
+    assert KEY not in clean
+    assert "abcdefgh" not in clean
+
+
+def test_the_state_of_trackers_is_readable(private: Config) -> None:
+    run = distil(private, track=[Notes()]).run_
+    assert json.loads((run.path / "tracking.json").read_text()) == {
+        "notes": {"id": "first", "rounds": 3}
+    }
+    assert RunFolder.open(run.path).kept()

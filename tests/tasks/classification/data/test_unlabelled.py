@@ -1,0 +1,36 @@
+"""No text of the pool is trained on that is, or nearly is, a row of the user."""
+
+from __future__ import annotations
+
+from pgkd.generation.rejection import Reason
+from pgkd.tasks.classification.data.assembly import Task
+from pgkd.tasks.classification.data.example import Example
+from pgkd.tasks.classification.data.pool import pool_of
+from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.unlabelled import without_rows
+
+TASK = Task(
+    Taxonomy.from_names(["a", "b"]),
+    (Example("my card has not arrived yet", "a", "train:1"),),
+    (Example("why was I charged a fee for this payment", "b", "validation:1"),),
+)
+
+
+def test_texts_near_a_row_are_left_out_and_counted() -> None:
+    pool = pool_of(
+        [
+            "My card has not arrived yet!!",
+            "why was I charged a fee for that payment",
+            "Why was I charged a fee, for this payment?",
+            "how do I change my PIN",
+        ]
+    )
+    found = without_rows(pool, TASK, near_duplicate=0.9)
+    assert [text.text for text in found.texts] == ["how do I change my PIN"]
+    assert found.dropped == {Reason.CONTAMINATION: 2, Reason.REAL_DUPLICATE: 1}
+
+
+def test_what_was_left_out_before_stays_counted() -> None:
+    pool = pool_of(["how do I change my PIN", "HOW do I change my PIN"])
+    assert without_rows(pool, TASK, near_duplicate=0.9) == pool
+    assert sum(pool.dropped.values()) == 1

@@ -1,0 +1,146 @@
+"""Where encoders come from and go to: shared files stay whole, and memory does not go stale."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pgkd.errors import StudentError
+from pgkd.tasks.classification.students.encoders import forget_encoders, load_encoder
+from pgkd.tasks.classification.students.registry import load_student, make_student
+from tests.conftest import make_rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pgkd.tasks.classification.students.base import Student
+
+TEXTS, LABELS = make_rows(4)
+CLASSES = tuple(sorted(set(LABELS)))
+
+
+@pytest.fixture
+def base(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """Weights on the same disk as the students, so that hard links are made."""
+    forget_encoders()
+    return shutil.copytree(tiny_encoder, tmp_path / "base")
+
+
+def fitted(base: Path, recipe: str = "frozen") -> Student:
+    student = make_student("encoder", CLASSES, encoder=str(base), recipe=recipe, max_length=32)
+    return student.fit(TEXTS, LABELS)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_frozen_encoder_is_linked_and_not_copied(base: Path, tmp_path: Path) -> None:
+    fitted(base).save(tmp_path / "saved")
+    weights = tmp_path / "saved/encoder/model.safetensors"
+    assert weights.samefile(base / "model.safetensors")
+
+
+def test_saving_over_a_linked_student_leaves_the_shared_weights_whole(
+    base: Path, tmp_path: Path
+) -> None:
+    """The trap: a fine-tuned student written through a hard link into everybody's weights."""
+    before = contents(base)
+    fitted(base).save(tmp_path / "saved")
+    fitted(base, "finetune").save(tmp_path / "saved")
+    assert contents(base) == before
+    assert contents(tmp_path / "saved/encoder")["model.safetensors"] != before["model.safetensors"]
+
+
+def test_saving_over_a_copy_made_of_links_leaves_the_copy_whole(base: Path, tmp_path: Path) -> None:
+    fitted(base).save(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    for name in ("student.json", "head.safetensors"):
+        (tmp_path / "two" / name).hardlink_to(tmp_path / "one" / name)
+    before = (tmp_path / "two/head.safetensors").read_bytes()
+    fitted(base, "finetune").save(tmp_path / "one")
+    assert (tmp_path / "two/head.safetensors").read_bytes() == before
+
+
+def test_a_loaded_student_can_be_saved_where_it_came_from(base: Path, tmp_path: Path) -> None:
+    student = fitted(base)
+    student.save(tmp_path / "saved")
+    forget_encoders()
+    load_student(tmp_path / "saved").save(tmp_path / "saved")
+    forget_encoders()
+    found = load_student(tmp_path / "saved").predict_proba(TEXTS)
+    assert (found == student.predict_proba(TEXTS)).all()
+
+
+@pytest.mark.parametrize("recipe", ["frozen", "finetune"])
+def test_a_student_whose_folder_is_gone_can_still_be_saved(
+    base: Path, tmp_path: Path, recipe: str
+) -> None:
+    student = fitted(base, recipe)
+    student.save(tmp_path / "first")
+    shutil.rmtree(base)
+    forget_encoders()
+    loaded = load_student(tmp_path / "first")
+    shutil.rmtree(tmp_path / "first")
+    loaded.save(tmp_path / "second")
+    forget_encoders()
+    found = load_student(tmp_path / "second").predict_proba(TEXTS)
+    assert (found == student.predict_proba(TEXTS)).all()
+
+
+def test_a_folder_that_was_written_anew_is_read_anew(base: Path, tmp_path: Path) -> None:
+    """The trap: an encoder remembered by its path."""
+    fitted(base).save(tmp_path / "saved")
+    load_student(tmp_path / "saved").predict_proba(TEXTS)
+    tuned = fitted(base, "finetune")
+    tuned.save(tmp_path / "saved")
+    found = load_student(tmp_path / "saved").predict_proba(TEXTS)
+    assert (found == tuned.predict_proba(TEXTS)).all()
+
+
+def test_students_over_the_same_files_share_one_encoder(base: Path, tmp_path: Path) -> None:
+    fitted(base).save(tmp_path / "saved")
+    shared = load_encoder(str(tmp_path / "saved/encoder"), 32)
+    assert shared is load_encoder(str(base), 32)
+    assert shared is not load_encoder(str(base), 16)
+
+
+def test_only_the_model_is_taken_along(base: Path, tmp_path: Path) -> None:
+    for name in ("verified.json", "rows.txt", "pytorch_model.bin", "LICENSE"):
+        (base / name).write_text("{}")
+    fitted(base).save(tmp_path / "saved")
+    kept = set(contents(tmp_path / "saved/encoder"))
+    assert kept == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "LICENSE",
+    }  # fmt: skip
+
+
+def test_a_saved_student_needs_nothing_but_its_folder(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = fitted(base)
+    student.save(tmp_path / "saved")
+    shutil.rmtree(base)
+    forget_encoders()
+    monkeypatch.setenv("PGKD_OFFLINE", "1")
+    found = load_student(tmp_path / "saved").predict_proba(TEXTS)
+    assert (found == student.predict_proba(TEXTS)).all()
+    assert all(path.stat().st_nlink == 1 for path in (tmp_path / "saved/encoder").iterdir())
+
+
+def test_a_student_that_lost_its_encoder_is_refused(base: Path, tmp_path: Path) -> None:
+    fitted(base).save(tmp_path / "saved")
+    shutil.rmtree(tmp_path / "saved/encoder")
+    with pytest.raises(StudentError, match="no folder 'encoder'"):
+        load_student(tmp_path / "saved")
+
+
+def test_weights_in_a_pickle_are_refused(base: Path) -> None:
+    import torch
+
+    torch.save({"weight": torch.ones(1)}, base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    with pytest.raises(StudentError, match="cannot be loaded"):
+        load_encoder(str(base), 32)
