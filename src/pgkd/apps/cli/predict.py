@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO, get_args
 
 import typer
 
+from pgkd.apps.cli.cascade import AbstainOption
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
     from pgkd.apps.bulk.job import Job
     from pgkd.apps.bulk.models import Classifier
-    from pgkd.apps.cli.cascade import AbstainOption
 
 Option = typer.Option
 _STREAM = Path("-")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -14,9 +15,6 @@ from pgkd.apps.cli.cascade import (
     TokensOption,
     config_of,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Option = typer.Option
 
