@@ -50,7 +50,7 @@ from pgkd.export.parity import compare
 from pgkd.export.quantize import quantize
 from pgkd.export.rounding import round_weights
 from pgkd.runs.provenance import environment
-from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.evaluation.baselines import draw_rows
 from pgkd.tasks.classification.students.encoder import EncoderStudent
 from pgkd.tasks.classification.students.static import StaticStudent

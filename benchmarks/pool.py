@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from recipes import Lines
 
-from pgkd.tasks.classification.data.assembly import Task
-from pgkd.tasks.classification.data.example import Example, Origin
-from pgkd.tasks.classification.data.loading import load_task, read_rows
+from pgkd.tasks.classification.data.dataset import Task
+from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
 from pgkd.tasks.classification.data.pool import Pool, PoolText
-from pgkd.tasks.classification.data.splitting import stratified_folds, stratified_split
-from pgkd.tasks.classification.data.unlabelled import without_rows
+from pgkd.tasks.classification.data.dataset import stratified_folds, stratified_split
+from pgkd.tasks.classification.data.pool import without_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
 from pgkd.tasks.classification.feedback.class_list import try_class_list
@@ -158,7 +158,7 @@ def used_rows(file: Path) -> tuple[Task, list[Example]]:
 
     They are the same whatever the seed, so that the features of many cells are computed once.
     """
-    whole = load_task(train=file, on_conflict="drop")
+    whole = load_dataset(train=file, on_conflict="drop")
     rows = [*whole.train, *whole.validation]
     order = np.random.default_rng(12345).permutation(len(rows))[:USED]
     return whole, [rows[i] for i in order]

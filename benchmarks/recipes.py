@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.tasks.classification.data.loading import load_task, read_rows
-from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
+from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.evaluation.baselines import draw_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.class_list import try_class_list
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.dataset import Task
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.tasks.classification.students.base import Student
 
 HERE = Path(__file__).parent
@@ -148,7 +148,7 @@ def arguments() -> argparse.Namespace:
 def cell_of(args: argparse.Namespace, name: str, seed: int) -> Cell:
     """The rows of a cell, and those that judge it."""
     folder = args.data_root / name
-    task = load_task(train=folder / "train.csv.gz", limit=args.limit, seed=seed)
+    task = load_dataset(train=folder / "train.csv.gz", limit=args.limit, seed=seed)
     classes = task.taxonomy.names
     if args.judge == "test":
         return Cell(

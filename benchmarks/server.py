@@ -57,7 +57,7 @@ from serving import machine, sample_texts
 import pgkd
 from pgkd.export.export import export
 from pgkd.runs.provenance import environment
-from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.data.dataset import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -34,8 +34,8 @@ import pgkd
 from pgkd.export.export import export
 from pgkd.export.parity import compare
 from pgkd.runs.provenance import environment
-from pgkd.tasks.classification.data.loading import read_rows
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.dataset import read_rows
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.estimate import estimate
 from pgkd.tasks.classification.prompts.labelling import label_request
 from pgkd.tasks.classification.students.features import mean_pool

@@ -41,8 +41,8 @@ import numpy as np
 from pgkd.apps.bench.sets import DataSet
 from pgkd.config import Config
 from pgkd.distiller import Distiller
-from pgkd.tasks.classification.data.loading import read_rows
-from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.data.dataset import read_rows
+from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.allocation import allocate, error_rate
 from pgkd.tasks.classification.feedback.class_list import class_texts
@@ -55,7 +55,7 @@ from pgkd.teachers.openai import OpenAITeacher
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.tasks.classification.students.base import Student
 
 SETS = ("banking77", "trec6", "agnews", "stackoverflow20", "huffpost41_skew", "clinc150",

@@ -11,7 +11,7 @@ from pgkd.errors import TeacherUnavailableError
 from pgkd.events import Hooks, Outcome, Round
 from pgkd.loop import distill
 from pgkd.stopping import StopRule
-from pgkd.tasks.classification.data.example import Example, Origin
+from pgkd.tasks.classification.data.examples import Example, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

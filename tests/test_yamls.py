@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pgkd.config import Config
 from pgkd.errors import ConfigError, DataError
-from pgkd.tasks.classification.data.classes import read_taxonomy
+from pgkd.tasks.classification.data.examples import read_taxonomy
 from pgkd.yamls import quoted, read_yaml
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pgkd.export.predictor import Predictor, load
     from pgkd.integrations.sklearn import PGKDClassifier
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.task import Task
+    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.students.base import Student
     from pgkd.tasks.classification.students.registry import load_student
     from pgkd.teachers.base import Reply, Request, Teacher
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Config": "pgkd.config",
     "Distiller": "pgkd.distiller",
-    "Example": "pgkd.tasks.classification.data.example",
+    "LabelledText": "pgkd.tasks.classification.data.examples",
     "FakeTeacher": "pgkd.teachers",
     "Hooks": "pgkd.events",
     "PGKDClassifier": "pgkd.integrations.sklearn",
@@ -41,8 +41,9 @@ _HOMES = {
     "Request": "pgkd.teachers",
     "RunFolder": "pgkd.runs",
     "Student": "pgkd.tasks.classification.students",
-    "Task": "pgkd.tasks.classification.data.assembly",
-    "Taxonomy": "pgkd.tasks.classification.data.taxonomy",
+    "Dataset": "pgkd.tasks.classification.data.dataset",
+    "Task": "pgkd.task",
+    "Taxonomy": "pgkd.tasks.classification.data.examples",
     "Teacher": "pgkd.teachers",
     "load": "pgkd.export",
     "load_student": "pgkd.tasks.classification.students",
@@ -50,10 +51,11 @@ _HOMES = {
 
 __all__ = [
     "Config",
+    "Dataset",
     "Distiller",
-    "Example",
     "FakeTeacher",
     "Hooks",
+    "LabelledText",
     "PGKDClassifier",
     "PgkdError",
     "Predictor",

@@ -257,6 +257,7 @@ class CurationConfig(Section):
 class Config(Section):
     """All settings of a distillation run."""
 
+    task: str = Field(default="classification", description="the kind of task")
     data: DataConfig = DataConfig()
     student: StudentConfig = StudentConfig()
     teacher: TeacherConfig = TeacherConfig()

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 from pgkd.evaluation import paired_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -46,22 +44,24 @@ class StopRule:
 
     Args:
         patience: stop after this many rounds in a row without a lower loss.
-        margin: standard errors by which a round may seem worse and still be kept; asked each time.
     """
 
-    def __init__(self, patience: int, margin: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(self, patience: int) -> None:
         self._patience = patience
-        self._margin = margin
         self._lowest: NDArray[np.float64] | None = None
         self._waited = 0
 
-    def judge(self, losses: NDArray[np.float64]) -> Verdict:
-        """Judge the next round by its losses, shape (n,); the first one is always kept."""
+    def judge(self, losses: NDArray[np.float64], margin: float = 0.0) -> Verdict:
+        """Judge the next round; the first one is always kept.
+
+        Args:
+            losses: shape (n,), of the same examples every round, in nats.
+            margin: standard errors by which the round may seem worse and still be kept.
+        """
         if self._lowest is None:
             self._lowest = losses
             return Verdict(keep=True, stop=False, change=0.0, standard_error=0.0, waited=0)
         change, error = paired_change(losses, self._lowest)
-        margin = self._margin()
         keep = change <= margin * error if margin else change < 0
         if change < 0:
             self._lowest, self._waited = losses, 0

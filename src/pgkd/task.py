@@ -1,63 +1,320 @@
-"""The contract of a guide: everything about the task that the loop must not know.
+"""The seam: what a kind of task says, so that nothing else has to know it.
 
-`loop.py` knows no class. A guide trains and judges the student of its kind of task, and
-decides what the teacher is asked; a text-to-text task will bring its own.
+The loop, the teacher's usage, runs, resume, estimate and trackers know no label and no token. A
+`Task` reads a `Dataset` of `Example`s and makes a `Learner` for a run. The learner trains and
+evaluates students and writes `Prompt`s; a prompt knows how its reply is parsed. Text classification
+is one kind, in `pgkd.tasks.classification`; `tests/toy.py` is the smallest.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
+    from pydantic import BaseModel
 
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.evaluation.metrics import Metrics
-    from pgkd.tasks.classification.feedback.mining import Mined
-    from pgkd.tasks.classification.prompts.asking import Ask
-    from pgkd.tasks.classification.students.base import Student
+    from pgkd.config import Config
+    from pgkd.events import Hooks
+    from pgkd.runs.folder import RunFolder
+    from pgkd.synthesis import Synthesizer
+    from pgkd.teachers.base import Reply, Request, Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a synthetic example came from, or the output of an unlabelled one.
+
+    Attributes:
+        round: the round that asked for it, from 1.
+        request: id of the request, as in the ledger.
+        parents: ids of the user's examples that the prompt showed. Cross-validation holds out an
+            example together with what was written from a look at it.
+        labelled: whether the input is the user's own and only the output is the teacher's.
+        confidence: probability of the output, as far as the teacher gives one.
+    """
+
+    round: int
+    request: str
+    parents: tuple[str, ...] = ()
+    labelled: bool = False
+    confidence: float | None = None
+
+
+class Example(ABC):
+    """An input and its output. A task's own kind is a frozen dataclass with these fields.
+
+    Attributes:
+        text: the input as text, never empty: near-duplicates are told by it.
+        id: unique in a run: ``train:17`` is row 17 of the file, ``r2-0005-1`` the first example of
+            request 5 in round 2.
+        origin: None for the user's own examples.
+        human_verified: whether a person has accepted or corrected it.
+    """
+
+    __slots__ = ()
+    text: str
+    id: str
+    origin: Origin | None
+    human_verified: bool
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the user gave it, input and output."""
+        return self.origin is None
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether the teacher wrote the input, and not the output alone."""
+        return self.origin is not None and not self.origin.labelled
+
+    @abstractmethod
+    def revised(self, text: str | None, output: str | None) -> Self:
+        """The example as a person left it: verified, with a new input or output where given."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a JSON line; who verified it stands in reviews.jsonl."""
+        data = asdict(self)  # type: ignore[call-overload]
+        del data["human_verified"]
+        return dict(data)
+
+
+class Dataset(Protocol):
+    """The user's examples.
+
+    Attributes:
+        train: examples to train on.
+        validation: examples that judge the rounds; never trained on or shown to the teacher. Empty
+            where examples are few and cross-validation judges.
+        warnings: what the user should know, though nothing had to be refused.
+    """
+
+    @property
+    def train(self) -> Sequence[Example]: ...  # noqa: D102
+    @property
+    def validation(self) -> Sequence[Example]: ...  # noqa: D102
+    @property
+    def warnings(self) -> Sequence[str]: ...  # noqa: D102
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for ``task.json``: by it a run is known again."""
+
+
+class Student(Protocol):
+    """A model small enough to own, as far as the loop knows it."""
+
+    def save(self, folder: Path) -> None:
+        """Write everything that `Task.load_student` needs. Never a pickle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something in a reply that is not used.
+
+    Attributes:
+        reason: what kind of fault, as counted in the report.
+        detail: what is wrong, in words that the teacher can use.
+        raw: the beginning of what came.
+        position: its place in the reply, from 0; None where the whole reply is at fault.
+        example: the example, where it was a valid one.
+    """
+
+    reason: str
+    detail: str
+    raw: str = ""
+    position: int | None = None
+    example: Example | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a line of ``dropped.jsonl``."""
+        record: dict[str, Any] = {"reason": self.reason, "detail": self.detail}
+        if self.example is None:
+            return {**record, "raw": self.raw}
+        content = self.example.to_json()
+        return {**record, **{k: v for k, v in content.items() if k not in ("id", "origin")}}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a reply held.
+
+    Attributes:
+        accepted: valid examples, in their order, still without id and origin.
+        rejected: the rest, each with its reason.
+        doubted: examples of the prompt whose output the teacher doubts.
+    """
+
+    accepted: tuple[Example, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+    doubted: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """What is known of a student after a round.
+class Prompt(ABC):
+    """One request to the teacher, and how its reply is read.
 
     Attributes:
-        validation: metrics on the validation rows; where there are none, those out of fold.
-        out_of_fold: metrics on the training rows, from students that did not see them.
-        mined: the training rows, sorted by what those students say of them.
-        losses: shape (n_judged,), the loss of each judged real row in nats, the same rows in the
-            same order every round; NaN where the row cannot judge this round. The stop rule
-            compares rounds by these.
-        written_weight: what a written text weighs in the student; None where there are none.
-        labelled_weight: what a text of the pool weighs that the teacher labelled; likewise.
+        id: unique in the run, ``r2-0005``.
+        request: what is sent.
+        count: examples asked for.
+        shown: the user's examples in it, numbered from 1 as in the text.
+        reasons: why it is sent, for the journal.
     """
 
-    validation: Metrics
-    out_of_fold: Metrics
-    mined: Mined
+    id: str
+    request: Request
+    count: int
+    shown: tuple[Example, ...]
+    reasons: tuple[str, ...]
+
+    @abstractmethod
+    def parse(self, reply: Reply, count: int) -> Parsed:
+        """Read an untrusted reply: nothing in it is believed, and nothing in it raises.
+
+        Args:
+            reply: the teacher's answer, or its answer to a repair.
+            count: examples that were asked for in it.
+        """
+
+    def select(self, accepted: Sequence[Example]) -> list[bool]:
+        """Which of the examples were asked for; the rest is surplus."""
+        return [i < self.count for i in range(len(accepted))]
+
+    def repair_schema(self, accepted: Sequence[Example], missing: int) -> dict[str, Any] | None:
+        """The JSON schema of a reply with what is missing; None for the schema of the request."""
+        return None
+
+    def parents(self, example: Example) -> tuple[str, ...]:
+        """Ids of the shown examples that this one may echo."""
+        return tuple(row.id for row in self.shown)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the journal."""
+        return {
+            "id": self.id,
+            "count": self.count,
+            "reasons": self.reasons,
+            "shown": [row.id for row in self.shown],
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation(ABC):
+    """What is known of a round's student.
+
+    Attributes:
+        losses: shape (n_judged,), the loss of each judged example in nats, the same examples in the
+            same order every round; NaN where one cannot judge this round.
+    """
+
     losses: NDArray[np.float64]
-    written_weight: float | None = None
-    labelled_weight: float | None = None
+    margin: float = field(default=0.0, kw_only=True)
+    """Standard errors by which the round may seem worse than an earlier one and still be kept."""
 
     @property
-    def cross_validated(self) -> bool:
-        """Whether no rows are held out for validation."""
-        return self.validation is self.out_of_fold
+    @abstractmethod
+    def figures(self) -> Mapping[str, float]:
+        """What users look at, by name, such as accuracy; the most important one first."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the journal, with everything that the report shows."""
+
+    def label_issues(self) -> Iterable[dict[str, Any]]:
+        """The user's examples whose output looks wrong, as plain data with their ``id``."""
+        return ()
 
 
-class Guide(Protocol):
-    """Trains, assesses and asks, for one kind of task."""
+class Learner(Protocol):
+    """Trains and evaluates the students of a run, and decides what the teacher is asked."""
 
-    def train(self, written: Sequence[Example]) -> Student:
-        """A fresh student, trained on the real rows and the written texts."""
+    def train(self, synthetic: Sequence[Any]) -> Any:
+        """A fresh student, trained on the user's examples and the teacher's."""
 
-    def assess(self, student: Student, written: Sequence[Example]) -> Assessment:
-        """The gradual evaluation check and the mining of a round, for the student just trained."""
+    def evaluate(self, student: Any, synthetic: Sequence[Any]) -> Evaluation:
+        """Evaluate the student just trained, and mine its mistakes."""
 
-    def ask(self, number: int, assessment: Assessment, written: Sequence[Example]) -> Sequence[Ask]:
-        """The requests of round `number`, from what the last round showed."""
+    def prompts(self, number: int, evaluation: Any, synthetic: Sequence[Any]) -> Sequence[Prompt]:
+        """The prompts of round `number`, from what the round before showed."""
+
+
+class Task(ABC):
+    """A kind of task. It holds no data and no state.
+
+    Attributes:
+        name: as in configs, ``classification``.
+        config: its settings.
+        forms: pydantic models of what it writes into a run folder, by file name, or by
+            ``journal.jsonl:EVENT``: a file that somebody has edited is refused, not trusted.
+        files: names of other files that its learner writes into a run folder.
+    """
+
+    name: ClassVar[str]
+    config: ClassVar[type[Config]]
+    forms: ClassVar[Mapping[str, type[BaseModel]]] = {}
+    files: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def load(self, config: Any) -> Dataset:
+        """Read and check the files that the config names.
+
+        Raises:
+            ConfigError: none is named.
+            DataError: lists everything that is wrong with the examples.
+        """
+
+    @abstractmethod
+    def from_arrays(self, config: Any, *args: Any, **kwargs: Any) -> Dataset:
+        """Check examples in memory, given as inputs, outputs and what else the task takes.
+
+        Raises:
+            DataError: lists everything that is wrong with them.
+        """
+
+    @abstractmethod
+    def dataset(self, data: dict[str, Any]) -> Dataset:
+        """Rebuild a data set from its `Dataset.to_json`, as far as that goes."""
+
+    @abstractmethod
+    def example(self, data: dict[str, Any]) -> Example:
+        """Rebuild an example from its `Example.to_json`."""
+
+    @abstractmethod
+    def synthesizer(
+        self, config: Any, dataset: Any, teacher: Teacher, run: RunFolder, hooks: Hooks
+    ) -> Synthesizer:
+        """Who asks the teacher, and accepts or rejects what it answers."""
+
+    @abstractmethod
+    def learner(
+        self, config: Any, dataset: Any, synthesizer: Any, run: RunFolder, hooks: Hooks
+    ) -> Learner:
+        """The learner of a run. It may ask the teacher what has to be known before round 0."""
+
+    @abstractmethod
+    def retrainer(self, run: RunFolder, config: Any, dataset: Any, student: Any) -> Learner:
+        """A learner that trains as a finished run did, on other examples; it asks no teacher."""
+
+    @abstractmethod
+    def estimate(
+        self, config: Any, dataset: Any, teacher: Teacher
+    ) -> Iterable[tuple[Request, int]]:
+        """The requests of a run, each with the examples that it asks for. No teacher is asked."""
+
+    @abstractmethod
+    def load_student(self, folder: Path) -> Any:
+        """Read what a student's `save` wrote.
+
+        Raises:
+            StudentError: the folder is damaged, or holds something else.
+        """
+
+    def environment(self, config: Any) -> dict[str, str]:
+        """What a student's training depends on besides the versions, such as its device."""
+        return {}

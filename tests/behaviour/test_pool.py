@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.teachers.base import Request
 
 ROWS = make_rows(10)
@@ -279,8 +279,8 @@ def _folds_that_trained_on(
     config: Config, run: RunFolder, kept: Sequence[Example]
 ) -> list[list[str]]:
     """The training sets of cross-validation in which a labelled text stands."""
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.dataset import Task
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.tasks.classification.feedback.crossval import out_of_fold
 
     rows = tuple(Example.from_json(row) for row in run.read_json("task.json")["train"])
@@ -301,10 +301,10 @@ def test_the_estimate_knows_of_questions(config: Config) -> None:
 
 
 def _task_and_pool(config: Config) -> Any:
-    from pgkd.tasks.classification.data.loading import task_from_arrays
+    from pgkd.tasks.classification.data.dataset import dataset_from_arrays
     from pgkd.tasks.classification.data.pool import pool_of
 
-    return task_from_arrays(*ROWS, seed=config.seed), pool_of(pool_texts())
+    return dataset_from_arrays(*ROWS, seed=config.seed), pool_of(pool_texts())
 
 
 def test_the_estimator_takes_texts_without_labels() -> None:

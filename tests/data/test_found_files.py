@@ -14,7 +14,7 @@ from pgkd.apps.bulk.answers import write_answers
 from pgkd.data.problems import Problems
 from pgkd.data.reading import open_table, read_texts
 from pgkd.errors import DataError
-from pgkd.tasks.classification.data.loading import load_task
+from pgkd.tasks.classification.data.dataset import load_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,14 +125,14 @@ def test_a_file_with_another_suffix_is_one_finding(
     tmp_path: Path, name: str, content: bytes, told: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        load_task(train=put(tmp_path / name, content))
+        load_dataset(train=put(tmp_path / name, content))
     assert [told in problem for problem in caught.value.problems] == [True]
 
 
 def test_a_line_of_a_megabyte_makes_a_short_message(tmp_path: Path) -> None:
     header = ",".join(f"column {i}\x1b[2J" for i in range(100_000))
     with pytest.raises(DataError) as caught:
-        load_task(train=put(tmp_path / "rows.csv", f"{header}\nx\n"))
+        load_dataset(train=put(tmp_path / "rows.csv", f"{header}\nx\n"))
     assert len(str(caught.value)) < 2000
     assert "\x1b" not in str(caught.value)
     assert "and 99990 more" in str(caught.value)
@@ -229,5 +229,5 @@ def test_other_metadata_of_parquet_is_no_error(tmp_path: Path, metadata: bytes) 
 def test_a_number_has_one_spelling_in_every_format(tmp_path: Path) -> None:
     values = ["1", '"1"', "1.0", "true", '"true"']
     rows = [f'{{"text": "text {i}", "label": {values[i % 5]}}}' for i in range(20)]
-    task = load_task(train=put(tmp_path / "rows.jsonl", "\n".join(rows)))
+    task = load_dataset(train=put(tmp_path / "rows.jsonl", "\n".join(rows)))
     assert task.taxonomy.names == ("1", "true")

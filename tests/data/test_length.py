@@ -6,8 +6,8 @@ import pytest
 
 from pgkd.data.length import counts_characters, shortened
 from pgkd.generation.curator import Curator
-from pgkd.generation.rejection import Reason, Sample
-from pgkd.tasks.classification.data.example import Example
+from pgkd.curation import Reason, Sample
+from pgkd.tasks.classification.data.examples import Example
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing, answer_tokens, shorten
 from pgkd.tasks.classification.prompts.labelling import label_prompt
 

@@ -8,9 +8,9 @@ import pytest
 
 from pgkd.data.sameness import text_key
 from pgkd.errors import DataError
-from pgkd.generation.similarity import letters
+from pgkd.data.similarity import letters
 from pgkd.quoting import shown
-from pgkd.tasks.classification.data.loading import task_from_arrays
+from pgkd.tasks.classification.data.dataset import dataset_from_arrays
 from pgkd.tasks.classification.data.pool import pool_of
 
 VARIANTS = (
@@ -33,19 +33,19 @@ def test_variants_that_no_reader_can_tell_apart_have_one_key() -> None:
 
 
 def test_variants_are_used_once_and_never_in_both_parts() -> None:
-    task = task_from_arrays([*OTHERS, *VARIANTS], ["a", "b"] * 5 + ["a"] * len(VARIANTS))
+    task = dataset_from_arrays([*OTHERS, *VARIANTS], ["a", "b"] * 5 + ["a"] * len(VARIANTS))
     assert len(task.train) + len(task.validation) == len(OTHERS) + 1
     assert f"train: repeated rows left out: {len(VARIANTS) - 1}" in task.warnings
 
 
 def test_a_variant_with_another_label_is_a_conflict() -> None:
     with pytest.raises(DataError, match="row 11 'a', train row 12 'b'"):
-        task_from_arrays([*OTHERS, *VARIANTS[:2]], [*["a", "b"] * 5, "a", "b"])
+        dataset_from_arrays([*OTHERS, *VARIANTS[:2]], [*["a", "b"] * 5, "a", "b"])
 
 
 def test_a_variant_of_a_validation_row_is_told() -> None:
     with pytest.raises(DataError, match="train row 11 has the same text as validation row 1"):
-        task_from_arrays(
+        dataset_from_arrays(
             [*OTHERS, VARIANTS[0]], [*["a", "b"] * 5, "a"], validation=([VARIANTS[1]], ["a"])
         )
 
@@ -56,7 +56,7 @@ def test_a_pool_holds_one_of_the_variants() -> None:
 
 def test_a_text_of_nothing_that_can_be_seen_is_none() -> None:
     with pytest.raises(DataError, match="row 11 has no text"):
-        task_from_arrays([*OTHERS, "\u200b\ufeff"], [*["a", "b"] * 5, "a"])
+        dataset_from_arrays([*OTHERS, "\u200b\ufeff"], [*["a", "b"] * 5, "a"])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_text_of_nothing_that_can_be_seen_is_none() -> None:
 )
 def test_twin_classes_are_told_and_what_cannot_be_seen_is_shown(twin: str, told: str) -> None:
     labels = ["billing", twin] * 5
-    task = task_from_arrays(OTHERS, labels, classes=["billing", twin])
+    task = dataset_from_arrays(OTHERS, labels, classes=["billing", twin])
     assert told in task.warnings
 
 
@@ -79,18 +79,18 @@ def test_twin_classes_are_told_and_what_cannot_be_seen_is_shown(twin: str, told:
 def test_spaces_and_unicode_forms_make_twins_too(names: tuple[str, str]) -> None:
     first, second = names
     second = unicodedata.normalize("NFD", second)
-    task = task_from_arrays(OTHERS, [first, second] * 5)
+    task = dataset_from_arrays(OTHERS, [first, second] * 5)
     assert [w for w in task.warnings if "look the same" in w]
 
 
 def test_one_and_one_point_nought_are_twins_where_a_file_has_both() -> None:
-    task = task_from_arrays(OTHERS, ["1", "1.0"] * 5)
+    task = dataset_from_arrays(OTHERS, ["1", "1.0"] * 5)
     assert "classes that look the same (1): 1 / 1.0" in task.warnings
 
 
 def test_a_label_with_something_invisible_gets_its_hint() -> None:
     with pytest.raises(DataError, match=r"label 'a\\u200b', which is not .*do you mean 'a'\?"):
-        task_from_arrays(["x", "y"], ["a\u200b", "b"], classes=["a", "b"])
+        dataset_from_arrays(["x", "y"], ["a\u200b", "b"], classes=["a", "b"])
 
 
 def test_what_a_message_shows_is_short_and_cannot_drive_a_terminal() -> None:

@@ -16,7 +16,7 @@ import yaml
 from pgkd.apps.bench.plan import read_plan
 from pgkd.apps.cli import app
 from pgkd.config import Config
-from pgkd.tasks.classification.data.classes import read_taxonomy
+from pgkd.tasks.classification.data.examples import read_taxonomy
 from tests.docs.pages import ROOT, SHELL
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.errors import ConfigError, TeacherRequestError
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.prompts.asking import samples_schema
 from pgkd.tasks.classification.prompts.labelling import label_request
 from pgkd.teachers.base import Message, Reply, Request, Sampling

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgkd.generation.rejection import Reason
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
+from pgkd.curation import Reason
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.tasks.classification.prompts.parsing import parse_samples, read_description
 from pgkd.teachers.base import Reply

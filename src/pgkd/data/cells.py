@@ -9,33 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pgkd.data.sameness import text_key
-from pgkd.tasks.classification.data.example import Example
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pgkd.data.problems import Problems
-
-
-def examples_of(
-    cells: Iterable[tuple[int, Any, Any]], part: str, problems: Problems
-) -> list[Example]:
-    """The rows that have a text and a label; what the others lack is noted.
-
-    Args:
-        cells: row number, text and label of each row.
-        part: ``"train"`` or ``"validation"``, or empty where there is one part only. A row's id
-            is ``part:number``.
-        problems: takes what is wrong.
-    """
-    made = []
-    for number, text_cell, label_cell in cells:
-        row = place(f"{part}:{number}")
-        text = text_of(text_cell, row, problems)
-        label = label_of(label_cell, row, problems)
-        if text is not None and label is not None:
-            made.append(Example(text, label, f"{part}:{number}"))
-    return made
 
 
 def place(row_id: str) -> str:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.dataset import Task
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.tasks.classification.students.base import Student
 
 Choice = Literal["auto", "all"] | Format

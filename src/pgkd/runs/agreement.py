@@ -53,7 +53,7 @@ def _missing(run: RunFolder) -> Iterator[str]:
     calls = _calls(run)
     ended = {line["round"]: line for line in run.events("round ended")}
     events = [line["event"] for line in run.read_lines("journal.jsonl")]
-    texts = run.kept()
+    texts = run.synthetic()
     if not events:
         there = {
             "ledger.sqlite holds calls": bool(calls),

@@ -10,7 +10,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pgkd.events import Hooks, Round
+from pgkd.events import Event, Hooks, Round
 from pgkd.runs.folder import as_json
 from pgkd.errors import RunError
 from pgkd.files import write_whole
@@ -18,9 +18,8 @@ from pgkd.readers import reason
 from pgkd.usage.ledger import now
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.feedback.self_verification import Verified
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.prompts.asking import Ask
+    from pgkd.task import Prompt
     from pgkd.usage.batches import BatchProgress
 
 Signal = Literal["go", "pause", "stop"]
@@ -85,35 +84,36 @@ class Control(Hooks):
 
     def on_batch(self, progress: BatchProgress) -> None:
         """Look while a batch is waited for, which may take a day."""
-        self._heed()
+        self._follow()
 
     def on_call(self, call: str) -> None:
         """Look before every call; a round that is being left makes no more."""
-        self._heed(self._leaving)
+        self._follow(self._leaving)
 
     def on_calls_end(self) -> None:
         """Let no thread wait on: the process would wait for it, and never end."""
         self._leaving.set()
 
-    def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
+    def on_curated(self, prompt: Prompt, accepted: int, rejected: int) -> None:
         """Look between two replies."""
-        self._heed()
+        self._follow()
 
-    def on_verified(self, verified: Verified) -> None:
-        """Look while the teacher reads what it wrote."""
-        self._heed()
+    def on_event(self, event: Event) -> None:
+        """Look while the task is busy; nobody has been asked when the first ones come."""
+        if self._has_student:
+            self._follow()
 
     def on_training(self, number: int) -> None:
         """Look before a training."""
         self._leaving.clear()
-        self._heed()
+        self._follow()
 
     def on_round_end(self, finished: Round) -> None:
         """Look when there is a student to keep."""
         self._has_student = True
-        self._heed()
+        self._follow()
 
-    def _heed(self, leaving: threading.Event | None = None) -> None:
+    def _follow(self, leaving: threading.Event | None = None) -> None:
         """Wait while it is to pause.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The files of a run, read with bounds and written whole; what they hold is `store`'s business.
+"""The files of a run, read with bounds and written whole; what they hold is `RunFolder`'s business.
 
 A run that is resumed repeats its rounds from what is on disk. Until it is where it was, it writes
 into a folder of its own, ``.resuming``: what was finished stays until its successor is whole.
@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pgkd import readers
-from pgkd.runs.forms import check
-from pgkd.errors import RunError
+from pgkd.runs.forms import FORMS, check
+from pgkd.errors import ConfigError, RunError
 from pgkd.files import discard, held, move_folder, with_name, write_whole
 from pgkd.readers import reason
+from pgkd.tasks import DEFAULT, make_task
 from pgkd.usage.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from pgkd.task import Task
 
 CONFIG = "config.yaml"
 LEDGER = "ledger.sqlite"
@@ -33,7 +37,6 @@ _RECORDS = (
     "dropped.jsonl",
     "suspects.jsonl",
     "journal.jsonl",
-    "glossary.yaml",
     *_ENDS,
 )
 _PROBE = 0.5  # seconds for the lock: another process may just look whether the run is going on
@@ -49,6 +52,31 @@ class RunFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._staged: Path | None = None
+
+    @cached_property
+    def task(self) -> Task:
+        """The kind of task of the run.
+
+        Raises:
+            RunError: config.yaml is damaged, or this pgkd does not know the kind.
+        """
+        try:
+            return make_task(self.settings().get("task") or DEFAULT)
+        except ConfigError as error:
+            raise RunError(f"{self.path / CONFIG}: {error}") from None
+
+    @property
+    def _records(self) -> tuple[str, ...]:
+        """Names of the files that a resumed run writes anew."""
+        return (*self.task.files, *_RECORDS)
+
+    def _check(self, name: str, record: dict[str, Any], where: str) -> None:
+        """See that a record has the form of its file, and of its event."""
+        keys = [name]
+        if name == "journal.jsonl" and isinstance(record.get("event"), str):
+            keys.append(f"{name}:{record['event']}")
+        tables = (FORMS, self.task.forms)
+        check(record, [table[key] for table in tables for key in keys if key in table], where)
 
     @contextmanager
     def locked(self, patience: float = _PROBE) -> Iterator[None]:
@@ -133,7 +161,7 @@ class RunFiles:
         (self.path / STUDENTS).mkdir(exist_ok=True)
         for student in sorted((staged / STUDENTS).iterdir()):
             move_folder(student, self.path / STUDENTS / student.name)
-        for name in _RECORDS:
+        for name in self._records:
             if (staged / name).exists():
                 (staged / name).replace(self.path / name)
             else:
@@ -142,12 +170,12 @@ class RunFiles:
 
     def clear_records(self) -> None:
         """Remove what a run writes anew that has no finished round."""
-        for name in _RECORDS:
+        for name in self._records:
             (self.path / name).unlink(missing_ok=True)
 
     def at(self, name: str) -> Path:
         """Where a record, or the students, are read and written now."""
-        own = self._staged is not None and (name in _RECORDS or name == STUDENTS)
+        own = self._staged is not None and (name in self._records or name == STUDENTS)
         return (self._staged if own and self._staged else self.path) / name
 
     def write_text(self, name: str, text: str) -> None:
@@ -166,7 +194,7 @@ class RunFiles:
         """
         path = self.at(name)
         found = readers.read_json(path, RunError, within=self.path)
-        check(name, found, str(path))
+        self._check(name, found, str(path))
         return found
 
     def append(self, name: str, records: Iterable[dict[str, Any]]) -> None:
@@ -190,7 +218,7 @@ class RunFiles:
         path = self.at(name)
         if os.path.lexists(path):
             for number, record in readers.read_json_lines(path, RunError, within=self.path):
-                check(name, record, f"{path}, line {number},")
+                self._check(name, record, f"{path}, line {number},")
                 yield record
 
     def settings(self) -> dict[str, Any]:
@@ -201,7 +229,7 @@ class RunFiles:
         """
         path = self.path / CONFIG
         found = readers.read_yaml(path, RunError, within=self.path)
-        check(CONFIG, found, str(path))
+        check(found, [FORMS[CONFIG]], str(path))
         return found
 
 

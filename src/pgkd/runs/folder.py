@@ -40,21 +40,14 @@ from pgkd.runs.files import CONFIG, LEDGER, LOCK, RunFiles, as_json
 from pgkd.runs.files import STUDENTS as _STUDENTS
 from pgkd.errors import ConfigError, RunError
 from pgkd.files import copy_folder, write_anew
-from pgkd.readers import reason
-from pgkd.tasks.classification.students.registry import load_student
-from pgkd.tasks.classification.students.saving import check_files
-from pgkd.tasks.classification.data.example import Example
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
-from pgkd.tasks.classification.data.assembly import Task
+from pgkd.readers import check_kind, reason
 from pgkd.usage.ledger import now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pgkd.generation.rejection import Drop, Fault
-    from pgkd.tasks.classification.feedback.mining import MinedRow
-    from pgkd.tasks.classification.students.base import Student
+    from pgkd.task import Dataset, Example, Rejected, Student
 
 TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
@@ -108,65 +101,22 @@ class RunFolder(RunFiles):
         """Add a line to the journal."""
         self.append("journal.jsonl", [{"event": event, **fields, "time": now()}])
 
-    def record_kept(self, examples: Sequence[Example]) -> None:
-        """Keep the texts that enter the training set."""
+    def record_accepted(self, examples: Sequence[Example]) -> None:
+        """Record the teacher's examples that enter the training set."""
         self.append("examples.jsonl", (example.to_json() for example in examples))
 
-    def record_dropped(self, ask: str, faults: Sequence[Fault], drops: Sequence[Drop]) -> None:
-        """Keep what was dropped, with its reason, for reading."""
-        self.append(
-            "dropped.jsonl",
-            [
-                *(
-                    {"request": ask, "reason": f.reason, "detail": f.detail, "raw": f.raw}
-                    for f in faults
-                ),
-                *(
-                    {
-                        "request": ask,
-                        "reason": d.reason,
-                        "detail": d.detail,
-                        "label": d.sample.label,
-                        "text": d.sample.text,
-                    }
-                    for d in drops
-                ),
-            ],
-        )
+    def record_rejected(self, prompt: str, rejected: Sequence[Rejected]) -> None:
+        """Record what was rejected of a reply, with its reason."""
+        self.append("dropped.jsonl", [{"request": prompt, **each.to_json()} for each in rejected])
 
-    def record_suspects(self, rows: Sequence[MinedRow], number: int) -> None:
-        """List rows whose label confident learning doubts."""
-        self.append(
-            "suspects.jsonl",
-            (
-                {
-                    "id": row.example.id,
-                    "label": row.example.label,
-                    "by": "confident learning",
-                    "suggested": row.predicted,
-                    "confidence": round(row.confidence, 6),
-                    "round": number,
-                    "text": row.example.text,
-                }
-                for row in rows
-            ),
-        )
+    def record_issues(self, issues: Iterable[dict[str, Any]]) -> None:
+        """Record the user's examples whose output looks wrong."""
+        self.append("suspects.jsonl", issues)
 
-    def record_doubts(self, ask: str, rows: Sequence[Example]) -> None:
-        """List shown rows whose label the teacher doubts."""
-        self.append(
-            "suspects.jsonl",
-            (
-                {
-                    "id": row.id,
-                    "label": row.label,
-                    "by": "teacher",
-                    "request": ask,
-                    "text": row.text,
-                }
-                for row in rows
-            ),
-        )
+    def record_doubts(self, prompt: str, examples: Sequence[Example]) -> None:
+        """Record shown examples whose output the teacher doubts."""
+        shown = [{k: v for k, v in e.to_json().items() if k != "origin"} for e in examples]
+        self.record_issues({**record, "by": "teacher", "request": prompt} for record in shown)
 
     def config(self) -> Config:
         """The settings of the run.
@@ -180,25 +130,17 @@ class RunFolder(RunFiles):
         except ConfigError as error:
             raise ConfigError(f"{self.path / CONFIG}: {error}") from None
 
-    def taxonomy(self) -> Taxonomy:
-        """The classes of the run's task."""
-        return _taxonomy(self.read_json("task.json"))
-
-    def task(self) -> Task:
-        """The classes and rows that the run was begun with.
+    def dataset(self) -> Any:
+        """The user's examples, as the run was begun with them; a `Dataset` of its task.
 
         Raises:
             RunError: task.json is missing or damaged.
         """
-        data = self.read_json("task.json")
-        train, validation = (
-            tuple(Example.from_json(row) for row in data[part]) for part in ("train", "validation")
-        )
-        return Task(_taxonomy(data), train, validation, tuple(data["warnings"]))
+        return self.task.dataset(self.read_json("task.json"))
 
-    def kept(self) -> tuple[Example, ...]:
-        """The texts of the teacher that were kept."""
-        return tuple(Example.from_json(line) for line in self.read_lines("examples.jsonl"))
+    def synthetic(self) -> tuple[Any, ...]:
+        """The teacher's examples that were accepted, in order."""
+        return tuple(self.task.example(line) for line in self.read_lines("examples.jsonl"))
 
     def save_student(self, student: Student, number: int, *, best: bool) -> None:
         """Save a round's student as the last one, and copy it to where it belongs besides."""
@@ -241,13 +183,13 @@ class RunFolder(RunFiles):
             roles["reviewed"] = "reviewed"
         return roles
 
-    def student(self, which: str = "best") -> Student:
+    def student(self, which: str = "best") -> Any:
         """Load a student: see `student_folder`.
 
         Raises:
             StudentError: it is damaged.
         """
-        return load_student(self.student_folder(which))
+        return self.task.load_student(self.student_folder(which))
 
     def student_folder(self, which: str = "best") -> Path:
         """Where the ``first``, ``best``, ``last`` or ``reviewed`` student lies.
@@ -261,12 +203,9 @@ class RunFolder(RunFiles):
         if not self.has_student(which):
             why = "run pgkd retrain" if which == "reviewed" else "the run ended before it"
             raise RunError(f"{self.path} holds no student '{which}': {why}.")
-        check_files(folder, RunError, within=self.path)
+        for path in (folder, *folder.rglob("*")):  # whoever reads a pipe waits for ever
+            check_kind(path, RunError, within=self.path, folders=True)
         return folder
-
-
-def _taxonomy(data: dict[str, Any]) -> Taxonomy:
-    return Taxonomy(tuple(LabelClass(**fields) for fields in data["classes"]))
 
 
 def _fresh(path: Path) -> bool:

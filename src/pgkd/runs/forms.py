@@ -1,43 +1,41 @@
 """The form of a run's files: what has to be there, and of what type, for them to be read.
 
-More may be there. What is checked here needs no check, and no guess, where it is used.
+More may be there. What is checked here needs no check, and no guess, where it is used. A task adds
+the form of what it writes (`Task.forms`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    InstanceOf,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
 from pgkd.errors import RunError
 
-_Count = Annotated[int, Field(ge=0, le=10**12)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-_Str = InstanceOf[str]  # half a character, which no UTF-8 holds, may stand in JSON
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Str = InstanceOf[str]  # half a character, which no UTF-8 holds, may stand in JSON
 _Section = dict[str, Any] | None
 
 
-class _Form(BaseModel):
+class Form(BaseModel):
+    """A record, strictly typed; fields that it does not name are left alone."""
+
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _Settings(_Form):
+class _Settings(Form):
     """Of config.yaml; what a command makes of it checks the rest."""
 
+    task: Str | None = None
     data: _Section = None
     student: _Section = None
     teacher: _Section = None
     guidance: _Section = None
     curation: _Section = None
     budget: _Section = None
-    rounds: _Count | None = None
+    rounds: Count | None = None
     seed: int | None = None
 
     @model_validator(mode="after")
@@ -51,124 +49,61 @@ class _Settings(_Form):
 class _Origin(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    round: _Count
-    request: _Str
-    parents: list[_Str] = []
+    round: Count
+    request: Str
+    parents: list[Str] = []
     labelled: bool = False
-    confidence: _Number | None = None
+    confidence: Number | None = None
 
 
-class _Row(_Form):
-    text: _Str
-    label: _Str
-    id: _Str
+class Row(Form):
+    """One of the user's examples."""
+
+    text: Str
+    id: Str
     origin: _Origin | None = None
 
 
-class _Text(_Row):
+class Synthetic(Row):
+    """One of the teacher's."""
+
     origin: _Origin
 
 
-class _Class(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    name: _Str
-    description: _Str = ""
-    parent: _Str | None = None
-
-
-class _Pool(_Form):
-    texts: _Count
-    sha256: _Str
-
-
-class _Task(_Form):
-    classes: list[_Class]
-    train: list[_Row]
-    validation: list[_Row]
-    warnings: list[_Str]
-    pool: _Pool | None = None
-
-    @model_validator(mode="after")
-    def _check_labels(self) -> _Task:
-        names = {each.name for each in self.classes}
-        unknown = {row.label for row in (*self.train, *self.validation)} - names
-        if unknown:
-            raise ValueError(f"there is no class {min(unknown)!r:.40}")
-        return self
-
-
-class _ClassFigures(_Form):
-    name: _Str
-    precision: _Number = 0.0
-    recall: _Number = 0.0
-    f1: _Number
-    support: _Count
-
-
-class _Confused(_Form):
-    gold: _Str
-    predicted: _Str
-    rows: _Count
-
-
-class _Figures(_Form):
-    n: _Count
-    accuracy: _Number
-    macro_f1: _Number
-    log_loss: _Number
-    per_class: list[_ClassFigures] = []
-    confused: list[_Confused] = []
-
-
-class _Round(_Form):
-    round: _Count
-    asked: _Count
-    kept: _Count
-    written: _Count
-    written_weight: _Number | None = None
-    labelled_weight: _Number | None = None
+class _Round(Form):
+    round: Count
+    asked: Count
+    kept: Count
+    written: Count
     keep: bool
-    loss_change: _Number = 0.0
-    loss_change_standard_error: _Number | None = None
-    validation: _Figures
+    loss_change: Number = 0.0
+    loss_change_standard_error: Number | None = None
 
 
-class _Ask(_Form):
-    id: _Str
-    labels: Annotated[list[_Str], Field(min_length=1)] | Literal["all"]
-    count: _Count
-    reasons: list[_Str] = []
-    shown: list[_Str] = []
+class _Prompt(Form):
+    id: Str
+    count: Count
+    reasons: list[Str] = []
+    shown: list[Str] = []
 
 
-class _Start(_Form):
-    round: _Count
-    asks: list[_Ask]
+class _Start(Form):
+    round: Count
+    asks: list[_Prompt]
 
 
-class _ClassList(_Form):
-    used: bool
-    loss_change: _Number = 0.0
-    loss_change_standard_error: _Number | None = None
+class _Reply(Form):
+    id: Str
 
 
-class _Described(_Form):
-    description: _Str
+class _End(Form):
+    best: Count
+    stopped_by: Str
+    detail: Str = ""
 
 
-class _Reply(_Form):
-    id: _Str
-
-
-class _End(_Form):
-    best: _Count
-    stopped_by: _Str
-    detail: _Str = ""
-
-
-class _Estimate(_Form):
-    usd: _Str | None = None
+class _Estimate(Form):
+    usd: Str | None = None
 
 
 class _Result(_End):
@@ -181,88 +116,72 @@ class _Result(_End):
         return self
 
 
-class _Dropped(_Form):
-    request: _Str
-    reason: _Str
-    detail: _Str = ""
-    label: _Str | None = None
+class _Dropped(Form):
+    request: Str
+    reason: Str
+    detail: Str = ""
 
 
-class _Suspect(_Form):
-    id: _Str
-    label: _Str
-    by: _Str = ""
-    suggested: _Str = ""
-    confidence: _Number | None = None
-    round: _Count | None = None
-    request: _Str = ""
-    text: _Str
+class _Issue(Form):
+    id: Str
+    round: Count | None = None
+    request: Str = ""
+    text: Str
 
 
-class _Evaluation(_Form):
-    data: _Str
-    rows: _Count
-    time: _Str = ""
-    students: dict[str, _Figures]
+class _Evaluation(Form):
+    data: Str
+    rows: Count
+    time: Str = ""
     teacher: _Section = None
     timing: _Section = None
-    left_out: dict[str, _Count] = {}
+    left_out: dict[str, Count] = {}
 
 
-class _Reviewed(_Form):
-    before: _Figures
-    after: _Figures
-    decisions: dict[str, _Count]
+class _Reviewed(Form):
+    decisions: dict[str, Count]
     keep: bool
-    loss_change: _Number
+    loss_change: Number
 
 
-class _Event(_Form):
-    event: _Str
-    time: _Str = ""
+class _Event(Form):
+    event: Str
+    time: Str = ""
 
 
-_FORMS: dict[str, type[BaseModel]] = {
+FORMS: dict[str, type[BaseModel]] = {
     "config.yaml": _Settings,
-    "task.json": _Task,
     "journal.jsonl": _Event,
-    "examples.jsonl": _Text,
+    "examples.jsonl": Synthetic,
     "dropped.jsonl": _Dropped,
-    "suspects.jsonl": _Suspect,
+    "suspects.jsonl": _Issue,
     "result.json": _Result,
     "evaluation.json": _Evaluation,
     "reviewed.json": _Reviewed,
-}
-_EVENTS: dict[str, type[BaseModel]] = {
-    "round started": _Start,
-    "round ended": _Round,
-    "class list tried": _ClassList,
-    "task described": _Described,
-    "reply": _Reply,
-    "estimated": _Estimate,
-    "run ended": _End,
+    "journal.jsonl:round started": _Start,
+    "journal.jsonl:round ended": _Round,
+    "journal.jsonl:reply": _Reply,
+    "journal.jsonl:estimated": _Estimate,
+    "journal.jsonl:run ended": _End,
 }
 
 
-def check(name: str, record: dict[str, Any], where: _Str) -> None:
-    """See that a file, or a line of one, has its form.
+def check(record: dict[str, Any], forms: Iterable[type[BaseModel]], where: str) -> None:
+    """See that a file, or a line of one, has its forms.
 
     Args:
-        name: of the file.
         record: what it holds.
+        forms: all that it has to have.
         where: the file, and the line, for the message.
 
     Raises:
         RunError: it has another one.
     """
-    forms = [_FORMS[name]] if name in _FORMS else []
-    if name == "journal.jsonl" and isinstance(record.get("event"), str):
-        forms += [_EVENTS[record["event"]]] if record["event"] in _EVENTS else []
     try:
         for form in forms:
             form.model_validate(record)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        told = f"{place}: {first['msg']}" if place else first["msg"]
-        raise RunError(f"{where} is damaged: {told[:200].rstrip('.')}.") from None
+        message = f"{place}: {first['msg']}" if place else first["msg"]
+        raise RunError(f"{where} is damaged: {message[:200].rstrip('.')}.") from None

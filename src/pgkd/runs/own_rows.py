@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pgkd.generation.similarity import letters
+from pgkd.data.similarity import letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +25,8 @@ def own_rows(run: RunFolder, texts: Sequence[str]) -> list[str | None]:
     Raises:
         RunError: the rows of the run cannot be read.
     """
-    task = run.task()
-    parts = {TEXTS: run.kept(), VALIDATION: task.validation, TRAINING: task.train}
+    data = run.dataset()
+    parts = {TEXTS: run.synthetic(), VALIDATION: data.validation, TRAINING: data.train}
     known = {_key(row.text): part for part, rows in parts.items() for row in rows}
     return [known.get(_key(text)) for text in texts]
 

@@ -24,17 +24,15 @@ from pgkd.config import Config
 from pgkd.runs.agreement import answered_requests, check_agreement, finished_rounds
 from pgkd.events import Hooks
 from pgkd.runs.provenance import provenance
-from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review import Reviews
 from pgkd.errors import RunError
-from pgkd.tasks.classification.students.devices import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pgkd.events import Outcome
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.prompts.asking import Ask
-    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.task import Dataset, Prompt
     from pgkd.usage.ledger import Call, Ledger
 
 _FREE = {
@@ -62,7 +60,7 @@ class Resumed:
     waiting: int = 0
 
 
-def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) -> Resumed | None:
+def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, dataset: Dataset) -> Resumed | None:
     """Write down what a new run is made of, or make an old one ready to be run again.
 
     Returns:
@@ -71,7 +69,7 @@ def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, task: Task) 
     Raises:
         RunError: the run was begun with other settings or rows; the message lists them.
     """
-    files = provenance(run, config, task)
+    files = provenance(run, config, dataset)
     old = begun(run)
     if old:
         changed = _changed(run, files)
@@ -136,7 +134,7 @@ class Settling(Hooks):
         self._run = run
         self._finished = finished
 
-    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+    def on_round_start(self, number: int, prompts: Sequence[Prompt]) -> None:
         """A round begins that had not ended before: all before it is there again."""
         if number >= self._finished:
             self._run.settle()
@@ -175,25 +173,24 @@ def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
         _place(run.read_json("environment.json")), _place(json.loads(files["environment.json"]))
     )
     then, now = run.read_json("task.json"), json.loads(files["task.json"])
-    lines += [
-        f"{part}: {len(then[part])} then, {len(now[part])} now, and not the same"
-        for part in ("classes", "train", "validation")
-        if then[part] != now[part]
+    return lines + [
+        f"{part}: {_count(then.get(part))} then, {_count(now[part])} now, and not the same"
+        for part in now
+        if part != "warnings" and then.get(part) != now[part]
     ]
-    if then.get("pool") != now["pool"]:
-        lines.append(f"unlabelled: {_told(then.get('pool'))} then, {_told(now['pool'])} now")
-    return lines
 
 
 def _place(environment: Mapping[str, Any]) -> dict[str, str]:
     """The kind of device that the student was trained on, and the precision."""
-    device = environment.get("device", CPU.device).partition(":")[0]
-    return {"device": device, "precision": environment.get("precision", CPU.precision)}
+    device = environment.get("device", "cpu").partition(":")[0]
+    return {"device": device, "precision": environment.get("precision", "fp32")}
 
 
-def _told(pool: dict[str, Any] | None) -> str:
-    """The digest of a pool, in words."""
-    return f"{pool['texts']} texts ({pool['sha256'][:8]})" if pool else "none"
+def _count(part: Any) -> str:
+    """How much there is of a part of a data set: examples, or texts of which there is a digest."""
+    if isinstance(part, dict):
+        return f"{part['texts']} texts ({part['sha256'][:8]})"
+    return str(len(part)) if part else "none"
 
 
 def differences(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pgkd.tasks.classification.data.loading import read_rows
+from pgkd.tasks.classification.data.dataset import read_rows
 
 ROOT = Path(__file__).parents[2]
 TREC_TRAIN = "DESC:def What is an atom ?\nHUM:ind Who killed Gandhi ?\nNUM:date When did it end ?\n"

@@ -11,8 +11,8 @@ from pgkd.apps.bench.labeller import LabellerTeacher
 from pgkd.apps.bench.oracle import OracleTeacher
 from pgkd.apps.bench.sharing import SharedReplies
 from pgkd.errors import TeacherRequestError
-from pgkd.tasks.classification.data.example import Example
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.tasks.classification.students.registry import make_student

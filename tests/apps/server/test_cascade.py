@@ -17,7 +17,7 @@ from pgkd.apps.server.process import serve
 from pgkd.config import Config
 from pgkd.errors import ConfigError, TeacherUnavailableError
 from pgkd.tasks.classification.assembly import employed
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.teachers.base import Reply, Request
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.usage.breaker import Breaker

@@ -10,7 +10,7 @@ from pgkd.apps.report.records import read_records
 from pgkd.apps.ui.queue import Candidate, Filter, Why, candidates_of, page_of, sorted_queue
 from pgkd.apps.ui.reading import Opinion, Reader
 from pgkd.runs.review.journal import Decision
-from pgkd.tasks.classification.data.example import Example, Origin
+from pgkd.tasks.classification.data.examples import Example, Origin
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import yaml
 
 from pgkd.integrations.datasets.folder import write_dataset
 from pgkd.integrations.datasets.rows import final_data
-from pgkd.tasks.classification.data.loading import load_task
+from pgkd.tasks.classification.data.dataset import load_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def test_datasets_loads_it_with_its_classes(
 def test_pgkd_reads_its_files(reviewed: RunFolder, tmp_path: Path) -> None:
     out, data = tmp_path / "out", final_data(reviewed)
     write_dataset(reviewed, out)
-    task = load_task(
+    task = load_dataset(
         train=out / "data" / "train.jsonl", validation=out / "data" / "validation.jsonl"
     )
     assert [row.text for row in task.train] == [row.text for row in data.train]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from pgkd.config import Config, merge
 from pgkd.distiller import Distiller
 from pgkd.events import Hooks
-from pgkd.tasks.classification.data.loading import task_from_arrays
+from pgkd.tasks.classification.data.dataset import dataset_from_arrays
 from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
     from pgkd.tasks.classification.estimate import Estimate
 
-TASK = task_from_arrays(*make_rows(10), seed=0)
+TASK = dataset_from_arrays(*make_rows(10), seed=0)
 
 
 def merged(config: Config, **settings: Any) -> Config:

@@ -10,9 +10,8 @@ from pgkd.distiller import Distiller
 from pgkd.errors import RunError
 from pgkd.runs.folder import RunFolder
 from pgkd.runs.provenance import environment
-from pgkd.tasks.classification.data.pool import Pool, PoolText
-from pgkd.tasks.classification.data.splitting import limit_rows
-from pgkd.tasks.classification.data.unlabelled import without_rows
+from pgkd.tasks.classification.data.dataset import limit_rows
+from pgkd.tasks.classification.data.pool import Pool, PoolText, without_rows
 from pgkd.usage.sums import summed
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pgkd.apps.bench.sets import DataSet
     from pgkd.apps.bench.teachers import Teachers
     from pgkd.events import Hooks
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.usage.ledger import Call
 
 

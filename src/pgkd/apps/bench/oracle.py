@@ -23,7 +23,7 @@ from pgkd.teachers.base import Reply, Request, Teacher
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import Example
 
 _MISTAKE = re.compile(r"=> (.+?) \(student says ")
 """How a prompt shows a row that the student gets wrong, with its class."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgkd.generation.similarity import letters, near_any
-from pgkd.tasks.classification.data.loading import load_task, read_rows
+from pgkd.data.similarity import letters, near_any
+from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
 from pgkd.tasks.classification.prompts.parsing import parse_samples
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.loading import OnConflict
+    from pgkd.tasks.classification.data.dataset import OnConflict, Task
+    from pgkd.tasks.classification.data.examples import Example
 
 THIRDS = ("head", "middle", "tail")
 
@@ -71,7 +70,7 @@ class DataSet:
 
 @lru_cache(maxsize=2)
 def _all_rows(train: Path, text: str, label: str, on_conflict: OnConflict) -> tuple[Example, ...]:
-    task = load_task(train=train, text_column=text, label_column=label, on_conflict=on_conflict)
+    task = load_dataset(train=train, text_column=text, label_column=label, on_conflict=on_conflict)
     return (*task.train, *task.validation)
 
 

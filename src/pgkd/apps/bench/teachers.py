@@ -8,7 +8,7 @@ from pgkd.apps.bench.labeller import LabellerTeacher
 from pgkd.apps.bench.oracle import OracleTeacher
 from pgkd.apps.bench.sharing import SharedReplies
 from pgkd.tasks.classification.assembly import student_of, teacher_of
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.usage.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pgkd.apps.bench.plan import Cell
     from pgkd.apps.bench.sets import DataSet
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import Example
     from pgkd.teachers.base import Teacher
     from pgkd.usage.cache import ReplyCache
 

@@ -59,7 +59,7 @@ def cascade(
     from pgkd.apps.cli.judged_rows import left_to_judge
     from pgkd.export.manifest import find_export
     from pgkd.export.predictor import load
-    from pgkd.tasks.classification.data.loading import read_rows
+    from pgkd.tasks.classification.data.dataset import read_rows
     from pgkd.tasks.classification.evaluation.cascade import cascade_curve
 
     student = load(find_export(path), threads=None)

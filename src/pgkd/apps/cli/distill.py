@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.dataset import Task
 
 Option = typer.Option
 _STATUS = {"teacher failed": 1, "nothing usable": 1, "interrupted": 130}

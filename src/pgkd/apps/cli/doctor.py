@@ -99,7 +99,7 @@ def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, An
 
 def _answered(teacher: Teacher) -> dict[str, Any]:
     """What a teacher makes of a question with a system message, a schema and a sampling."""
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import Taxonomy
     from pgkd.tasks.classification.prompts.labelling import label_request, read_labels
     from pgkd.teachers.base import Reply, Sampling
 

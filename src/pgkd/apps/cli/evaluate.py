@@ -47,7 +47,7 @@ def evaluate(
     from pgkd.apps.cli.judged_rows import left_to_judge
     from pgkd.runs.files import fitting_together
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.loading import read_rows
+    from pgkd.tasks.classification.data.dataset import read_rows
     from pgkd.tasks.classification.evaluation.judging import judge_students
     from pgkd.tasks.classification.evaluation.timing import time_student
 

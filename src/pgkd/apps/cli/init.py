@@ -11,7 +11,7 @@ import typer
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.dataset import Task
 
 Option = typer.Option
 
@@ -73,7 +73,7 @@ def init(
     from pgkd.apps.cli.console import console
     from pgkd.apps.cli.options import check_writable
     from pgkd.files import write_whole
-    from pgkd.tasks.classification.data.loading import load_task
+    from pgkd.tasks.classification.data.dataset import load_dataset
     from pgkd.yamls import quoted
 
     if out.is_dir():
@@ -83,7 +83,7 @@ def init(
         if path.exists() and not force:
             raise ConfigError(f"{path} is there already. Use --force to replace it, or --out.")
     check_writable(out)
-    task = load_task(
+    task = load_dataset(
         train=data, text_column=text_column, label_column=label_column, on_conflict="drop"
     )
     out.parent.mkdir(parents=True, exist_ok=True)

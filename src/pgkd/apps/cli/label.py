@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import Example, Taxonomy
     from pgkd.tasks.classification.prompts.labelling import Labelled
 
 Option = typer.Option
@@ -96,11 +95,8 @@ def _task(
     seed: int,
 ) -> tuple[Taxonomy, list[Example]]:
     """The classes, and the rows that every request shows."""
-    from pgkd.tasks.classification.data.classes import read_taxonomy
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.loading import read_rows
-    from pgkd.tasks.classification.data.splitting import draw_per_class
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.dataset import draw_per_class, read_rows
+    from pgkd.tasks.classification.data.examples import Example, Taxonomy, read_taxonomy
 
     taxonomy = read_taxonomy(classes) if classes else None
     if examples is None:

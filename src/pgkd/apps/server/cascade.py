@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import Taxonomy
 
 Outcome = Literal["answered", "busy", "slow", "refused", "unreachable"]
 """What came of a question: `refused` is no answer of the list, a failure or a spent budget."""
@@ -146,8 +146,7 @@ def cascade_of(
     """
     from pgkd.export.manifest import Manifest, find_export
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.classes import read_taxonomy
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import Taxonomy, read_taxonomy
 
     is_run = (path / "config.yaml").exists()
     if ledger is None:

@@ -19,8 +19,8 @@ from pgkd.apps.ui.queue import (
     sorted_queue,
 )
 from pgkd.apps.ui.reading import Progress, Reader
+from pgkd.data.similarity import letters, nearest
 from pgkd.errors import DataError, RunError
-from pgkd.generation.similarity import letters, nearest
 from pgkd.runs.files import fitting_together
 from pgkd.runs.review.journal import DECISIONS, Reviews
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pgkd.apps.ui.runs import Seen
     from pgkd.runs.review.journal import Decision, Kind
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import Example
 
 _FIRST_WAIT = 2.0  # seconds that a page waits for the student: most runs are read by then
 _LONGEST = 100_000  # characters of an edited text

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from pgkd.runs.review.applying import as_decided, dropped_texts
-from pgkd.tasks.classification.data.example import Example
+from pgkd.tasks.classification.data.examples import Example
 from pgkd.usage.ledger import round_of
 
 if TYPE_CHECKING:

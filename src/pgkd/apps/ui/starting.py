@@ -34,12 +34,12 @@ from pgkd.data.problems import Problems
 from pgkd.data.reading import open_table, raise_unusable
 from pgkd.errors import DataError, RunError
 from pgkd.files import write_whole
-from pgkd.tasks.classification.data.loading import load_task
+from pgkd.tasks.classification.data.dataset import load_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.dataset import Task
 
 _SHOWN = 5  # rows
 _CELL = 200  # characters of one
@@ -168,7 +168,7 @@ class Draft:
         """
         if text == label:
             raise DataError("Text and class have to be two columns.")
-        task = load_task(
+        task = load_dataset(
             train=self.rows, text_column=text, label_column=label, on_conflict="drop"
         )  # fmt: skip
         classes = list(task.taxonomy.names)

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgkd.generation.curator import Curator
-from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.curation import Curator
+from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.events import (
+    DataDescribed,
+    GlossaryWritten,
+    LabelNamesTried,
+    PoolRead,
+    StudentTuned,
+    TeacherExamined,
+)
 from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
 from pgkd.tasks.classification.feedback.class_list import try_class_list
 from pgkd.tasks.classification.feedback.exam import Examiner
-from pgkd.tasks.classification.feedback.pool import LabelAsking, PoolGuide
-from pgkd.tasks.classification.feedback.pool_writer import PoolWriter
+from pgkd.tasks.classification.feedback.pool import LabelPrompts, PoolLearner
 from pgkd.tasks.classification.feedback.self_verification import SelfVerification
 from pgkd.tasks.classification.feedback.turns import Spent, Turns
-from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing
 from pgkd.tasks.classification.prompts.description import description_request
 from pgkd.tasks.classification.prompts.glossary import (
@@ -27,9 +34,11 @@ from pgkd.tasks.classification.prompts.glossary import (
     glossary_requests,
     read_glossary,
 )
-from pgkd.tasks.classification.prompts.paper import PaperAsking
-from pgkd.tasks.classification.prompts.targeted import TargetedAsking
+from pgkd.tasks.classification.prompts.paper import PaperPrompts
+from pgkd.tasks.classification.prompts.parsing import masks_in, read_description, read_json
+from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.classification.students.registry import make_student, student_class
+from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 from pgkd.teachers.registry import make_teacher, teacher_maker
 from pgkd.usage.accounted import AccountedTeacher
 from pgkd.usage.batches import BatchTeacher
@@ -46,12 +55,11 @@ if TYPE_CHECKING:
     from pgkd.config import Config
     from pgkd.events import Hooks
     from pgkd.runs.folder import RunFolder
-    from pgkd.task import Guide
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.task import Learner
+    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.feedback.choosing import Choice
-    from pgkd.tasks.classification.guide import Asking
+    from pgkd.tasks.classification.learner import PromptStrategy
     from pgkd.tasks.classification.students.base import Student
     from pgkd.teachers.base import Teacher
     from pgkd.usage.batches import BatchProgress
@@ -59,7 +67,6 @@ if TYPE_CHECKING:
     from pgkd.usage.ledger import Ledger
     from pgkd.usage.prices import Prices
 
-    GuideMaker = Callable[[Config, Task, PoolWriter, RunFolder, Hooks], Guide]
 
 _TEXTS_A_CLASS = 20
 _TEXTS = 640  # of a run at least; half of it for a teacher that writes four in a request
@@ -132,96 +139,89 @@ def teacher_prices(config: Config, teacher: Teacher) -> Prices:
     return prices_of(teacher.biller, how.price_input, how.price_output, how.price_cached)
 
 
-def curator_of(config: Config, task: Task) -> Curator:
+def curator_of(config: Config, dataset: Dataset) -> Curator:
     """The curator of a task's written texts."""
     curation = config.curation
     return Curator(
-        task.train,
-        task.validation,
+        dataset.train,
+        dataset.validation,
         near_duplicate=curation.near_duplicate,
         max_words=curation.max_words,
     )
 
 
-def self_verification_of(config: Config, task: Task, teacher: Teacher) -> SelfVerification | None:
+def self_verification_of(
+    config: Config, dataset: Dataset, teacher: Teacher
+) -> SelfVerification | None:
     """How the teacher reads its texts once more; None where it does not."""
     if not config.curation.self_verification:
         return None
-    return SelfVerification(teacher, task.taxonomy, task.train, seed=config.seed)
+    return SelfVerification(teacher, dataset.taxonomy, dataset.train, seed=config.seed)
 
 
-def writer_of(
-    config: Config, task: Task, teacher: Teacher, run: RunFolder, hooks: Hooks
-) -> PoolWriter:
-    """Who brings back what a teacher writes and labels."""
-    return PoolWriter(
-        teacher, curator_of(config, task), run, hooks,
-        repairs=config.curation.repairs, taxonomy=task.taxonomy,
-        self_verification=self_verification_of(config, task, teacher),
+def make_synthesizer(
+    config: Config, dataset: Dataset, teacher: Teacher, run: RunFolder, hooks: Hooks
+) -> ClassificationSynthesizer:
+    """Who asks the teacher for texts and labels."""
+    return ClassificationSynthesizer(
+        teacher, curator_of(config, dataset), run, hooks,
+        repairs=config.curation.repairs, taxonomy=dataset.taxonomy,
+        self_verification=self_verification_of(config, dataset, teacher),
     )  # fmt: skip
 
 
-def guide_of(
+def make_learner(
     config: Config,
-    task: Task,
-    writer: PoolWriter,
+    dataset: Dataset,
+    synthesizer: ClassificationSynthesizer,
     run: RunFolder,
     hooks: Hooks,
-) -> Guide:
-    """The guide of a task: what is decided once, before round 0, is decided here.
+) -> Learner:
+    """The learner of a run: what is decided once, before round 0, is decided here.
 
     The teacher is examined first: a wrong key shows before a student is trained. Then come the
-    student's hyper-parameters, the folds, and whether the class list helps.
-
-    Args:
-        config: the settings of the run.
-        task: the classes and the rows.
-        writer: asks the teacher.
-        run: where the glossary is kept.
-        hooks: told what is found.
+    student's hyper-parameters, the folds, and whether label names help.
     """
-    folds = folds_of(config, task)
-    questions = label_asking_of(config, task, folds, scored=writer.scored)
+    folds = folds_of(config, dataset)
+    questions = label_prompts_of(config, dataset, folds, scored=synthesizer.scored)
     examiner = Examiner(
-        task, writer, questions, hooks.on_exam, n_rows=config.exam, seed=config.seed
-    )
-    writer.examiner = examiner
-    taxonomy = described(config, task.taxonomy)
+        dataset, synthesizer, questions, lambda exam: hooks.on_event(TeacherExamined(exam)),
+        n_rows=config.exam, seed=config.seed,
+    )  # fmt: skip
+    synthesizer.examiner = examiner
+    taxonomy = described(config, dataset.taxonomy)
     examiner.describe(taxonomy)
     if config.rounds:
         examiner.examine_labels()
-    texts, labels = [row.text for row in task.train], [row.label for row in task.train]
-    student = student_of(config, task.taxonomy.names).tune(texts, labels, seed=config.seed)
+    texts, labels = [row.text for row in dataset.train], [row.label for row in dataset.train]
+    student = student_of(config, dataset.taxonomy.names).tune(texts, labels, seed=config.seed)
     if student.tuning:
-        hooks.on_tuned(student.tuning)
-    class_list: Sequence[Example] = ()
+        hooks.on_event(StudentTuned(student.tuning))
+    class_list: Sequence[LabelledText] = ()
     if config.class_list:
-        trial = try_class_list(student, task.train, taxonomy, folds)
-        hooks.on_class_list(trial)
+        trial = try_class_list(student, dataset.train, taxonomy, folds)
+        hooks.on_event(LabelNamesTried(trial))
         class_list = trial.texts
-    given = config.pool.weight
-    weight = (lambda: examiner.worth) if given == "auto" else (lambda: float(given))
-    made = asking_of(config, task, folds, _known(config, task, writer, run, hooks))
-    guide = ClassificationGuide(
-        task,
+    weight, given = config.written_weight, config.pool.weight
+    learner = ClassificationLearner(
+        dataset,
         student,
-        made,
+        strategy_of(config, dataset, folds, _known(config, dataset, synthesizer, run, hooks)),
         folds=folds,
         seed=config.seed,
-        weights=lambda: (
-            examiner.exam.weights if config.written_weight == "auto" else (config.written_weight,)
-        ),
-        labelled_weight=weight,
+        weights=lambda: examiner.exam.weights if weight == "auto" else (weight,),
+        labelled_weight=lambda: examiner.worth if given == "auto" else given,
         class_list=class_list,
         large_prompts=config.guidance.mode == "paper",
-        on_tuned=hooks.on_tuned,
+        margin=lambda: synthesizer.margin,
+        on_event=hooks.on_event,
     )
-    if not task.pool.texts:
-        return guide
-    hooks.on_pool(task.pool)
+    if not dataset.pool.texts:
+        return learner
+    hooks.on_event(PoolRead(len(dataset.pool.texts), dataset.pool.dropped))
     share = config.pool.share
-    return PoolGuide(
-        guide, task, questions,
+    return PoolLearner(
+        learner, dataset, questions,
         choice_of(config),
         Turns(None if share == "auto" else share, partial(_spent, run)),
         samples=config.pool.samples,
@@ -236,9 +236,9 @@ def described(config: Config, taxonomy: Taxonomy) -> Taxonomy:
     return taxonomy.described(read_glossary(given, taxonomy).classes)
 
 
-def folds_of(config: Config, task: Task) -> NDArray[np.int64]:
+def folds_of(config: Config, dataset: Dataset) -> NDArray[np.int64]:
     """The fold of every training row, shape (n_train,)."""
-    labels = [row.label for row in task.train]
+    labels = [row.label for row in dataset.train]
     return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
 
 
@@ -255,29 +255,31 @@ class Known:
     packs: Callable[[], bool]
 
 
-def asking_of(config: Config, task: Task, folds: NDArray[np.int64], known: Known) -> Asking:
-    """The way to ask that a config describes.
+def strategy_of(
+    config: Config, dataset: Dataset, folds: NDArray[np.int64], known: Known
+) -> PromptStrategy:
+    """The prompt strategy that a config describes.
 
     Args:
         config: the settings of the run.
-        task: the classes and the rows.
+        dataset: the classes and the rows.
         folds: `folds_of` it.
         known: called when the teacher is about to be asked.
     """
-    guidance, writing = config.guidance, writing_of(config, task)
+    guidance, writing = config.guidance, writing_of(config, dataset)
     samples = None if config.samples == "auto" else config.samples
     if guidance.mode == "paper":
-        return PaperAsking(
-            task.taxonomy, task.train, writing,
+        return PaperPrompts(
+            dataset.taxonomy, dataset.train, writing,
             instructions=guidance.instructions, samples=samples or PAPER_SAMPLES,
             few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     per_request = guidance.texts_per_request
-    return TargetedAsking(
-        task.taxonomy, task.train, folds, writing,
-        embed=student_of(config, task.taxonomy.names).features,
+    return TargetedPrompts(
+        dataset.taxonomy, dataset.train, folds, writing,
+        embed=student_of(config, dataset.taxonomy.names).features,
         glossary=known.glossary, packs=known.packs, allocation=guidance.allocation,
-        budget=partial(texts_of_run, config, len(task.taxonomy)), rounds=config.rounds,
+        budget=partial(texts_of_run, config, len(dataset.taxonomy)), rounds=config.rounds,
         samples=samples, per_request=None if per_request == "auto" else per_request,
         n_shots=guidance.shown_examples,
     )  # fmt: skip
@@ -288,7 +290,7 @@ def texts_of_run(config: Config, n_classes: int, packs: bool) -> int:
 
     Args:
         config: the settings of the run.
-        n_classes: classes of the task.
+        n_classes: classes of the dataset.
         packs: whether the teacher writes many texts in one request.
     """
     if config.samples != "auto":
@@ -305,19 +307,19 @@ def choice_of(config: Config) -> Choice:
     return GuidedChoice(config.seed)
 
 
-def label_asking_of(
-    config: Config, task: Task, folds: NDArray[np.int64], *, scored: bool
-) -> LabelAsking:
+def label_prompts_of(
+    config: Config, dataset: Dataset, folds: NDArray[np.int64], *, scored: bool
+) -> LabelPrompts:
     """How labels of the pool are asked for.
 
     The rows that every question shows come from as few folds as can be: the labels are hidden from
     those folds in cross-validation.
     """
-    rows_of: dict[str, list[Example]] = {name: [] for name in task.taxonomy.names}
+    rows_of: dict[str, list[LabelledText]] = {name: [] for name in dataset.taxonomy.names}
     for i in np.argsort(folds, kind="stable"):
-        rows_of[task.train[i].label].append(task.train[i])
+        rows_of[dataset.train[i].label].append(dataset.train[i])
     shown = [row for rows in rows_of.values() for row in rows[: config.pool.shown]]
-    return LabelAsking(task.taxonomy, shown, scored=scored, seed=config.seed)
+    return LabelPrompts(dataset.taxonomy, shown, scored=scored, seed=config.seed)
 
 
 def _spent(run: RunFolder, number: int) -> Spent:
@@ -327,43 +329,56 @@ def _spent(run: RunFolder, number: int) -> Spent:
     return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))
 
 
-def writing_of(config: Config, task: Task) -> Writing:
+def writing_of(config: Config, dataset: Dataset) -> Writing:
     """How long texts are asked for, and how requests are sampled."""
     return Writing(
-        LengthTarget.of([row.text for row in task.train]),
+        LengthTarget.of([row.text for row in dataset.train]),
         temperature=config.teacher.temperature,
         top_p=config.teacher.top_p,
         max_tokens=config.teacher.max_tokens,
         seed=config.seed,
+        masks=masks_in(row.text for row in dataset.train),
     )
 
 
-def _known(config: Config, task: Task, writer: PoolWriter, run: RunFolder, hooks: Hooks) -> Known:
+def _known(
+    config: Config,
+    dataset: Dataset,
+    synthesizer: ClassificationSynthesizer,
+    run: RunFolder,
+    hooks: Hooks,
+) -> Known:
     """What the user says, or the teacher: asked for when first needed."""
     given, instructions = config.guidance.glossary, config.guidance.instructions
 
     def packs() -> bool:
-        assert writer.examiner is not None  # `guide_of` has made it
-        return writer.examiner.exam.packs
+        assert synthesizer.examiner is not None  # `make_learner` has made it
+        return synthesizer.examiner.exam.packs
 
     @cache
     def glossary() -> Glossary:
         if isinstance(given, Path):
-            return read_glossary(given, task.taxonomy)
+            return read_glossary(given, dataset.taxonomy)
         if given == "off":
             return Glossary(instructions)
-        assert writer.examiner is not None
+        assert synthesizer.examiner is not None
         if not packs():  # a small teacher says what the texts are, and no more
             if instructions:
                 return Glossary(instructions)
-            request = description_request(task.taxonomy, task.train, seed=config.seed)
-            return Glossary(writer.describe(request))
-        requests = glossary_requests(task.taxonomy, task.train, instructions, seed=config.seed)
-        answers = [writer.answer(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
-        found = glossary_from(answers, task.taxonomy, instructions)
-        writer.examiner.describe(task.taxonomy.described(found.classes))
+            request = description_request(dataset.taxonomy, dataset.train, seed=config.seed)
+            reply = synthesizer.ask("describe", request)
+            description = read_description(reply.text) if reply else ""
+            hooks.on_event(DataDescribed(description))
+            return Glossary(description)
+        requests = glossary_requests(
+            dataset.taxonomy, dataset.train, instructions, seed=config.seed
+        )
+        replies = [synthesizer.ask(f"glossary-{i:04d}", r) for i, r in enumerate(requests, start=1)]
+        answers = [read_json(reply.text) if reply else None for reply in replies]
+        found = glossary_from(answers, dataset.taxonomy, instructions)
+        synthesizer.examiner.describe(dataset.taxonomy.described(found.classes))
         run.write_text("glossary.yaml", found.to_yaml())
-        hooks.on_glossary(found)
+        hooks.on_event(GlossaryWritten(found))
         return found
 
     return Known(glossary, packs)

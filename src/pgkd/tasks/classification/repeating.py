@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pgkd.runs.review.applying import applied
-from pgkd.runs.review.journal import Reviews
-from pgkd.tasks.classification.assembly import Known, asking_of, described, folds_of
+from pgkd.runs.review import Reviews, applied
+from pgkd.tasks.classification.assembly import Known, described, folds_of, strategy_of
 from pgkd.tasks.classification.feedback.class_list import class_texts
-from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.glossary import Glossary
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from pgkd.config import Config
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.assembly import Task
+    from pgkd.tasks.classification.data.dataset import Dataset
     from pgkd.tasks.classification.students.base import Student
 
 
@@ -31,32 +30,32 @@ def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
         which: ``"first"`` or ``"best"``.
         times: students.
     """
-    student, config, task = run.student(which), run.config(), run.task()
+    student, config, dataset = run.student(which), run.config(), run.dataset()
     number = run.read_json("result.json")["best"] if which == "best" else 0
-    texts = [text for text in run.kept() if text.origin and text.origin.round <= number]
+    texts = [text for text in run.synthetic() if text.origin and text.origin.round <= number]
     texts = applied(texts, Reviews(run.path).pinned(number))
     for seed in range(config.seed + 1, config.seed + 1 + times):
         again = student.reseeded(seed)
         if again is None:
             return
-        yield guide_again(run, config, task, again, retunes=False).train(texts)
+        yield learner_again(run, config, dataset, again, retunes=False).train(texts)
 
 
-def guide_again(
-    run: RunFolder, config: Config, task: Task, student: Student, *, retunes: bool = True
-) -> ClassificationGuide:
-    """The guide of the run's rounds, on other rows. What was chosen before round 0 stays."""
-    folds = folds_of(config, task)
+def learner_again(
+    run: RunFolder, config: Config, dataset: Dataset, student: Student, *, retunes: bool = True
+) -> ClassificationLearner:
+    """The learner of the run's rounds, on other rows. What was chosen before round 0 stays."""
+    folds = folds_of(config, dataset)
     used = _class_list_was_used(run)
-    return ClassificationGuide(
-        task,
+    return ClassificationLearner(
+        dataset,
         student.clone(),
-        asking_of(config, task, folds, Known(Glossary, lambda: False)),  # nobody is asked
+        strategy_of(config, dataset, folds, Known(Glossary, lambda: False)),  # nobody is asked
         folds=folds,
         seed=config.seed,
         weights=lambda: (_written_weight(run),),
         labelled_weight=lambda: _labelled_weight(run),
-        class_list=class_texts(described(config, task.taxonomy)) if used else (),
+        class_list=class_texts(described(config, dataset.taxonomy)) if used else (),
         retunes=retunes,
     )
 

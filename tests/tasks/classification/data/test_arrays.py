@@ -10,7 +10,7 @@ import pytest
 
 from pgkd import Distiller, FakeTeacher
 from pgkd.errors import DataError, PgkdError, StudentError
-from pgkd.tasks.classification.data.loading import task_from_arrays
+from pgkd.tasks.classification.data.dataset import dataset_from_arrays
 from pgkd.tasks.classification.students.linear import LinearStudent
 from tests.conftest import make_rows
 
@@ -68,12 +68,12 @@ def test_what_is_no_list_of_texts_is_refused_at_every_entry(kind: str, tmp_path:
     ids=["column", "tensor", "tensors", "float32", "nullable", "text"],
 )
 def test_a_label_has_one_spelling_whatever_holds_it(labels: Any) -> None:
-    assert task_from_arrays(TEXTS, labels).taxonomy.names == ("0", "1", "2", "3")
+    assert dataset_from_arrays(TEXTS, labels).taxonomy.names == ("0", "1", "2", "3")
 
 
 @pytest.mark.parametrize("value", [True, np.True_, torch.tensor(True), "true"])
 def test_truth_has_one_spelling(value: Any) -> None:
-    task = task_from_arrays(TEXTS, [value, "other"] * 20)
+    task = dataset_from_arrays(TEXTS, [value, "other"] * 20)
     assert task.taxonomy.names == ("other", "true")
 
 
@@ -84,7 +84,7 @@ def test_truth_has_one_spelling(value: Any) -> None:
 )
 def test_one_hot_rows_are_no_labels(labels: Any) -> None:
     with pytest.raises(DataError, match="labels"):
-        task_from_arrays(TEXTS, labels)
+        dataset_from_arrays(TEXTS, labels)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_float32_labels_with_a_gap_are_found() -> None:
     labels = NUMBERS.astype(np.float32)
     labels[3] = np.nan
     with pytest.raises(DataError, match="row 4 has no label"):
-        task_from_arrays(TEXTS, labels)
+        dataset_from_arrays(TEXTS, labels)
 
 
 def test_numbers_are_names_in_classes_as_in_labels() -> None:
-    task = task_from_arrays(TEXTS, NUMBERS, classes=[0, 1, 2, 3, 4.0])
+    task = dataset_from_arrays(TEXTS, NUMBERS, classes=[0, 1, 2, 3, 4.0])
     assert task.taxonomy.names == ("0", "1", "2", "3", "4")
 
 
@@ -127,7 +127,7 @@ def test_broken_characters_are_found_before_any_call() -> None:
 
 def test_validation_rows_are_a_pair() -> None:
     with pytest.raises(DataError, match="no pair"):
-        task_from_arrays(TEXTS, LABELS, validation=TABLE)
+        dataset_from_arrays(TEXTS, LABELS, validation=TABLE)
 
 
 def test_an_iterator_is_no_list_for_a_student() -> None:

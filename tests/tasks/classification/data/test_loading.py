@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.errors import DataError
-from pgkd.tasks.classification.data.classes import read_taxonomy
-from pgkd.tasks.classification.data.loading import load_task, read_rows, task_from_arrays
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import read_taxonomy
+from pgkd.tasks.classification.data.dataset import load_dataset, read_rows, dataset_from_arrays
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def write(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 def problems_of(**settings: Any) -> str:
     with pytest.raises(DataError) as caught:
-        load_task(**settings)
+        load_dataset(**settings)
     return str(caught.value)
 
 
@@ -122,7 +122,7 @@ def test_cells_that_are_no_text_or_no_label_are_told(tmp_path: Path) -> None:
 def test_numbers_and_booleans_are_names_of_classes(tmp_path: Path) -> None:
     lines = [f'{{"text": "text {i}", "label": {("1", "true")[i % 2]}}}' for i in range(10)]
     (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    assert load_task(train=tmp_path / "t.jsonl").taxonomy.names == ("1", "true")
+    assert load_dataset(train=tmp_path / "t.jsonl").taxonomy.names == ("1", "true")
 
 
 def test_a_label_in_another_case_gets_its_hint(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_limit_that_leaves_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_a_class_that_only_dropped_rows_have_is_still_a_class(tmp_path: Path) -> None:
     train = write(tmp_path / "t.csv", [*GOOD, ("twice", "a"), ("twice", "rare")])
-    task = load_task(train=train, on_conflict="drop")
+    task = load_dataset(train=train, on_conflict="drop")
     assert task.taxonomy.names == ("a", "b", "rare")
     assert "classes without a training row (1): rare" in task.warnings
 
@@ -157,7 +157,7 @@ def test_a_class_that_only_dropped_rows_have_is_still_a_class(tmp_path: Path) ->
 def test_contradicting_rows_can_be_dropped(tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", [*GOOD, ("twice", "a"), ("twice", "b")])
     held = write(tmp_path / "held.csv", [("text 3", "b"), ("new", "a")])
-    task = load_task(train=train, validation=held, on_conflict="drop")
+    task = load_dataset(train=train, validation=held, on_conflict="drop")
     texts = {row.text for row in task.train}
     assert "twice" not in texts
     assert "text 3" not in texts
@@ -170,27 +170,27 @@ def test_contradicting_rows_can_be_dropped(tmp_path: Path) -> None:
 
 def test_repeated_rows_are_used_once_and_told(tmp_path: Path) -> None:
     train = write(tmp_path / "train.csv", [*GOOD, GOOD[0]])
-    task = load_task(train=train)
+    task = load_dataset(train=train)
     assert len(task.train) + len(task.validation) == len(GOOD)
     assert task.warnings == ("train: repeated rows left out: 1",)
 
 
 def test_a_class_without_rows_is_allowed_with_a_warning(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("[a, b, never_seen]", encoding="utf-8")
-    task = load_task(train=write(tmp_path / "t.csv", GOOD), classes=tmp_path / "classes.yaml")
+    task = load_dataset(train=write(tmp_path / "t.csv", GOOD), classes=tmp_path / "classes.yaml")
     assert "never_seen" in task.taxonomy.names
     assert task.warnings == ("classes without a training row (1): never_seen",)
 
 
 def test_classes_that_differ_in_case_only_are_doubted() -> None:
     texts = [f"text {i}" for i in range(12)]
-    task = task_from_arrays(texts, ["Sport", "sport", "news"] * 4)
+    task = dataset_from_arrays(texts, ["Sport", "sport", "news"] * 4)
     assert task.warnings == ("classes that differ in case only (1): Sport / sport",)
 
 
 def test_a_validation_file_is_used_as_it_is(tmp_path: Path) -> None:
     held = [("new 1", "a"), ("new 2", "b"), ("new 3", "b")]
-    task = load_task(
+    task = load_dataset(
         train=write(tmp_path / "t.csv", GOOD), validation=write(tmp_path / "v.csv", held)
     )
     assert [(row.text, row.label) for row in task.validation] == held
@@ -200,17 +200,17 @@ def test_a_validation_file_is_used_as_it_is(tmp_path: Path) -> None:
 def test_the_limit_draws_before_the_split_and_keeps_all_classes(tmp_path: Path) -> None:
     rows = [*[(f"text {i}", "ab"[i % 2]) for i in range(200)], ("lonely", "rare")]
     train = write(tmp_path / "t.csv", rows)
-    task = load_task(train=train, limit=50, seed=3)
+    task = load_dataset(train=train, limit=50, seed=3)
     assert len(task.train) + len(task.validation) == 50
     assert task.taxonomy.names == ("a", "b", "rare")
-    again = load_task(train=train, limit=50, seed=3)
-    other = load_task(train=train, limit=50, seed=4)
+    again = load_dataset(train=train, limit=50, seed=3)
+    other = load_dataset(train=train, limit=50, seed=4)
     assert (task.train, task.validation) == (again.train, again.validation)
     assert task.train != other.train
 
 
 def test_ids_name_the_row_of_the_file(tmp_path: Path) -> None:
-    task = load_task(train=write(tmp_path / "t.csv", GOOD))
+    task = load_dataset(train=write(tmp_path / "t.csv", GOOD))
     for part in (task.train, task.validation):
         numbers = [int(row.text.split()[1]) + 1 for row in part]
         assert [row.id for row in part] == [f"train:{number}" for number in numbers]
@@ -219,26 +219,26 @@ def test_ids_name_the_row_of_the_file(tmp_path: Path) -> None:
 
 def test_arrays_get_the_same_checks() -> None:
     texts, labels = make_rows(5)
-    task = task_from_arrays(texts, labels, classes=["billing", "delivery", "account", "product"])
+    task = dataset_from_arrays(texts, labels, classes=["billing", "delivery", "account", "product"])
     assert task.taxonomy.names[0] == "billing"
     with pytest.raises(DataError, match="train row 1 has no text"):
-        task_from_arrays(["", *texts], ["billing", *labels])
+        dataset_from_arrays(["", *texts], ["billing", *labels])
     with pytest.raises(DataError, match="20 texts, but 19 labels"):
-        task_from_arrays(texts, labels[1:])
+        dataset_from_arrays(texts, labels[1:])
 
 
 def test_few_rows_all_train_and_a_thousand_spare_a_fifth() -> None:
     texts, labels = make_rows(10)
-    few = task_from_arrays(texts, labels)
+    few = dataset_from_arrays(texts, labels)
     assert (len(few.train), few.validation) == (40, ())
     many = [f"{text} {i}" for i in range(25) for text in texts]
-    task = task_from_arrays(many, labels * 25)
+    task = dataset_from_arrays(many, labels * 25)
     assert (len(task.train), len(task.validation)) == (800, 200)
 
 
 def test_too_few_rows_for_a_validation_part_are_refused() -> None:
     with pytest.raises(DataError, match="leave none for validation"):
-        task_from_arrays(["x", "y"], ["a", "b"], validation_fraction=0.2)
+        dataset_from_arrays(["x", "y"], ["a", "b"], validation_fraction=0.2)
 
 
 def test_rows_to_evaluate_on_may_repeat_but_not_be_unknown(tmp_path: Path) -> None:

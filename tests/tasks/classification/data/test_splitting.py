@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.tasks.classification.data.example import Example
-from pgkd.tasks.classification.data.splitting import limit_rows, stratified_folds, stratified_split
+from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.dataset import limit_rows, stratified_folds, stratified_split
 
 some_labels = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=200)
 seeds = st.integers(0, 99)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pgkd.generation.rejection import Reason
-from pgkd.tasks.classification.data.assembly import Task
-from pgkd.tasks.classification.data.example import Example
+from pgkd.curation import Reason
+from pgkd.tasks.classification.data.dataset import Task
+from pgkd.tasks.classification.data.examples import Example
 from pgkd.tasks.classification.data.pool import pool_of
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
-from pgkd.tasks.classification.data.unlabelled import without_rows
+from pgkd.tasks.classification.data.examples import Taxonomy
+from pgkd.tasks.classification.data.pool import without_rows
 
 TASK = Task(
     Taxonomy.from_names(["a", "b"]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgkd.errors import TeacherUnavailableError
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.evaluation.baselines import draw_rows, score_teacher
 from pgkd.teachers.fake import FakeTeacher
 

@@ -9,9 +9,9 @@ import pytest
 
 from pgkd.config import Config
 from pgkd.distiller import Distiller
-from pgkd.tasks.classification.data.example import Example
-from pgkd.tasks.classification.data.splitting import stratified_folds
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
 from pgkd.tasks.classification.feedback.class_list import class_texts, try_class_list
 from pgkd.tasks.classification.feedback.crossval import out_of_fold
 from pgkd.tasks.classification.students.registry import make_student

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.data.example import Example, Origin
+from pgkd.tasks.classification.data.examples import Example, Origin
 from pgkd.tasks.classification.feedback.crossval import echoes, out_of_fold
 from pgkd.tasks.classification.students.base import Student
 

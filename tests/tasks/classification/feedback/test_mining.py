@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.data.example import Example
+from pgkd.tasks.classification.data.examples import Example
 from pgkd.tasks.classification.feedback.mining import mine, rotate, suspect_labels
 
 CLASSES = ("a", "b", "c")

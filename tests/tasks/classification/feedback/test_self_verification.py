@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pgkd.errors import BudgetExhaustedError
-from pgkd.tasks.classification.data.example import Example, Origin
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.feedback.self_verification import SelfVerification, Verified
 from pgkd.tasks.classification.feedback.weighting import row_weights
 from pgkd.teachers.base import Reply, Request

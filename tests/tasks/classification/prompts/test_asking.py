@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pgkd.task import Assessment
-from pgkd.tasks.classification.data.example import Example, Origin
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.mining import mine
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing, answer_tokens, shorten

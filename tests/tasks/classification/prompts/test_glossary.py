@@ -9,8 +9,8 @@ import yaml
 
 from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError
-from pgkd.tasks.classification.data.example import Example
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
 from pgkd.tasks.classification.prompts.glossary import (
     Glossary,
     glossary_from,

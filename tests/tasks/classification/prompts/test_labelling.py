@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from pgkd.errors import ConfigError, TeacherDownError, TeacherRequestError, TeacherUnavailableError
-from pgkd.tasks.classification.data.example import Example
-from pgkd.tasks.classification.data.taxonomy import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import (
     Labelled,
     label_request,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.generation.rejection import Reason
+from pgkd.curation import Reason
 from pgkd.tasks.classification.prompts.parsing import Limits, masks_in, parse_samples
 
 ALLOWED = ("refund", "delivery")

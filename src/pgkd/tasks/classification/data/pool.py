@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pgkd.curation import Reason
 from pgkd.data.cells import is_broken, is_missing
 from pgkd.data.problems import Problems
 from pgkd.data.reading import raise_unusable, stream_texts
 from pgkd.data.sameness import text_key
+from pgkd.data.similarity import letters, near_any
 from pgkd.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from pgkd.tasks.classification.data.dataset import Dataset
 
 POOL_LIMIT = 100_000
 LONGEST_POOL_TEXT = 20_000  # characters: what is longer would fill the memory, and no prompt
@@ -48,6 +53,15 @@ class Pool:
 
     texts: tuple[PoolText, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def digest(self) -> dict[str, Any] | None:
+        """What tells it from another pool; None where it is empty."""
+        if not self.texts:
+            return None
+        digest = hashlib.sha256()
+        for text in self.texts:
+            digest.update(f"{text.id} {text.text}\n".encode())
+        return {"texts": len(self.texts), "sha256": digest.hexdigest()}
 
     def without(self, reasons: Mapping[str, str]) -> Pool:
         """The pool without the texts of these ids, each with the reason to leave it out."""
@@ -108,3 +122,27 @@ def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> 
         REPEATED: len(drawn) - len(kept),
     }
     return Pool(tuple(kept.values()), {why: n for why, n in dropped.items() if n})
+
+
+def without_rows(pool: Pool, rows: Dataset, *, near_duplicate: float) -> Pool:
+    """The pool without the texts that equal or nearly equal a row of the user.
+
+    A text near a validation row would flatter every later round, and the label of one near a
+    training row is known already. The rule is the one for written texts.
+
+    Args:
+        pool: the texts.
+        rows: the user's.
+        near_duplicate: least similarity (1 - normalised edit distance of letters and digits).
+    """
+    texts = [letters(text.text) for text in pool.texts]
+    reasons: dict[str, str] = {}
+    for reason, given in (
+        (Reason.CONTAMINATION, rows.validation),
+        (Reason.REAL_DUPLICATE, rows.train),
+    ):
+        near = near_any(texts, [letters(row.text) for row in given], near_duplicate)
+        for text, is_near in zip(pool.texts, near, strict=True):
+            if is_near:
+                reasons.setdefault(text.id, str(reason))
+    return pool.without(reasons)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import Taxonomy
     from pgkd.tasks.classification.prompts.labelling import Labelled
     from pgkd.teachers.base import Reply, Teacher
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.evaluation import Difference, percentiles, resamples
-from pgkd.tasks.classification.data.columns import columns_of
+from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.evaluation.metrics import (
     calibration_error,
     class_scores,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pgkd.tasks.classification.data.columns import columns_of
+from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.evaluation.intervals import bootstrap_intervals, compare
 from pgkd.tasks.classification.evaluation.metrics import evaluate, reliability
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.tasks.classification.data.columns import columns_of
+from pgkd.tasks.classification.data.examples import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

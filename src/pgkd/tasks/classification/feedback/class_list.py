@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.evaluation import paired_change
-from pgkd.tasks.classification.data.example import Example
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.evaluation.metrics import row_log_losses
 from pgkd.tasks.classification.feedback.crossval import out_of_fold
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import Taxonomy
     from pgkd.tasks.classification.students.base import Student
 
 
@@ -36,15 +36,15 @@ class ClassListTrial:
         standard_error: of that change, paired over rows.
     """
 
-    texts: tuple[Example, ...]
+    texts: tuple[LabelledText, ...]
     change: float
     standard_error: float
 
 
-def class_texts(taxonomy: Taxonomy) -> tuple[Example, ...]:
+def class_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
     """One text a class: its name as people say it, and its description where it has one."""
     return tuple(
-        Example(
+        LabelledText(
             f"{c.readable}: {c.description}" if c.description else c.readable,
             c.name,
             f"class:{c.name}",
@@ -54,7 +54,7 @@ def class_texts(taxonomy: Taxonomy) -> tuple[Example, ...]:
 
 
 def try_class_list(
-    student: Student, real: Sequence[Example], taxonomy: Taxonomy, folds: NDArray[np.int64]
+    student: Student, real: Sequence[LabelledText], taxonomy: Taxonomy, folds: NDArray[np.int64]
 ) -> ClassListTrial:
     """Cross-validate the student with and without the class list.
 
@@ -70,7 +70,7 @@ def try_class_list(
     texts = class_texts(taxonomy)
     gold = np.array([taxonomy.index[row.label] for row in real], dtype=np.int64)
 
-    def losses(given: Sequence[Example]) -> NDArray[np.float64]:
+    def losses(given: Sequence[LabelledText]) -> NDArray[np.float64]:
         found = out_of_fold(student, real, [], folds, class_list=given)
         return row_log_losses(found.probabilities, gold)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
 _PAIRS = 20  # of one class, to tell how near two of them are that have not seen each other
@@ -46,13 +46,13 @@ class OutOfFold:
 
 def out_of_fold(
     student: Student,
-    real: Sequence[Example],
-    written: Sequence[Example],
+    real: Sequence[LabelledText],
+    written: Sequence[LabelledText],
     folds: NDArray[np.int64],
     *,
     written_weight: float = 1.0,
     labelled_weight: float = 1.0,
-    class_list: Sequence[Example] = (),
+    class_list: Sequence[LabelledText] = (),
     agreement: Mapping[str, float] | None = None,
     hidden: NDArray[np.bool_] | None = None,
 ) -> OutOfFold:
@@ -100,7 +100,7 @@ def out_of_fold(
 
 
 def echoes(
-    student: Student, real: Sequence[Example], texts: Sequence[Example]
+    student: Student, real: Sequence[LabelledText], texts: Sequence[LabelledText]
 ) -> NDArray[np.bool_]:
     """Which texts repeat a row of the user that their prompt showed, shape (n_real, n_texts).
 

@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgkd.evaluation import wilson
+from pgkd.tasks.classification.data.dataset import limit_rows
 from pgkd.tasks.classification.data.pool import PoolText
-from pgkd.tasks.classification.data.splitting import limit_rows
 from pgkd.tasks.classification.prompts.labelling import label_many_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pgkd.tasks.classification.data.assembly import Task
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
-    from pgkd.tasks.classification.feedback.pool import LabelAsking
-    from pgkd.tasks.classification.feedback.pool_writer import PoolWriter
+    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+    from pgkd.tasks.classification.feedback.pool import LabelPrompts
+    from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 
 _PACK = 16  # rows of one request
 _SINGLE = 24  # rows that a teacher is asked for one by one, if it cannot do many at once
@@ -159,32 +158,32 @@ class Examiner:
     """Examines the teacher of a run: its labels at once, its texts when there are some.
 
     Args:
-        task: the classes and the rows.
-        writer: asks the teacher.
+        dataset: the classes and the rows.
+        synthesizer: asks the teacher.
         questions: how labels are asked for one by one.
-        told: hears the result, again when more is known.
+        on_result: hears the result, again when more is known.
         n_rows: rows that are asked for at most.
         seed: of the rows that are drawn.
     """
 
     def __init__(
         self,
-        task: Task,
-        writer: PoolWriter,
-        questions: LabelAsking,
-        told: Callable[[Exam], None],
+        dataset: Dataset,
+        synthesizer: ClassificationSynthesizer,
+        questions: LabelPrompts,
+        on_result: Callable[[Exam], None],
         *,
         n_rows: int,
         seed: int,
     ) -> None:
-        self._task = task
-        self._taxonomy = task.taxonomy
-        self._writer = writer
+        self._dataset = dataset
+        self._taxonomy = dataset.taxonomy
+        self._synthesizer = synthesizer
         self._questions = questions
-        self._told = told
+        self._on_result = on_result
         self._n_rows = n_rows
         self._seed = seed
-        self.exam = Exam(Share(0, 0), None, packs=True, n_classes=len(task.taxonomy))
+        self.exam = Exam(Share(0, 0), None, packs=True, n_classes=len(dataset.taxonomy))
 
     @property
     def worth(self) -> float:
@@ -201,7 +200,7 @@ class Examiner:
         Raises:
             TeacherError: the key, the model or the endpoint is wrong, or the teacher is down.
         """
-        rows = limit_rows(self._task.train, self._n_rows, self._seed)
+        rows = limit_rows(self._dataset.train, self._n_rows, self._seed)
         if not rows:
             return
         first = self._packed("exam", rows[:_PACK], 0)
@@ -216,13 +215,13 @@ class Examiner:
         else:
             self._conclude(Share(sum(single), len(single)), packs=False)
 
-    def examine_texts(self, texts: Sequence[Example]) -> None:
+    def examine_texts(self, texts: Sequence[LabelledText]) -> None:
         """Have it read texts that it has written, without their classes; only the first time.
 
         Raises:
             TeacherError: as `examine_labels`.
         """
-        written = [text for text in texts if text.is_written]
+        written = [text for text in texts if text.is_synthetic]
         if self.exam.own is not None or not written or not self._n_rows:
             return
         chosen = limit_rows(written, _OWN, self._seed)
@@ -238,9 +237,9 @@ class Examiner:
             found = self._one_by_one(chosen[:_SINGLE], name=name)
             own = Share(sum(found), len(found))
         self.exam = replace(self.exam, own=own)
-        self._told(self.exam)
+        self._on_result(self.exam)
 
-    def weighed(self, texts: Sequence[Example]) -> list[Example]:
+    def weighed(self, texts: Sequence[LabelledText]) -> list[LabelledText]:
         """The texts; if it writes worse than it reads, those that it takes for others weigh little.
 
         Raises:
@@ -248,7 +247,7 @@ class Examiner:
         """
         if not (self.exam.packs and self.exam.writes_worse_than_it_reads):
             return list(texts)
-        weighed: list[Example] = []
+        weighed: list[LabelledText] = []
         for i in range(0, len(texts), _PACK):
             part = texts[i : i + _PACK]
             labels = self._labels_of(f"{part[0].id}-verify", part)
@@ -263,26 +262,26 @@ class Examiner:
 
     def _conclude(self, rows: Share, *, packs: bool) -> None:
         self.exam = replace(self.exam, rows=rows, packs=packs)
-        self._told(self.exam)
+        self._on_result(self.exam)
 
-    def _rest(self, first: Share, rows: Sequence[Example]) -> Share:
+    def _rest(self, first: Share, rows: Sequence[LabelledText]) -> Share:
         right, asked = first.right, first.asked
         for i in range(_PACK, len(rows), _PACK):
             part = self._packed("exam", rows[i : i + _PACK], i // _PACK)
             right, asked = right + part.right, asked + part.asked
         return Share(right, asked)
 
-    def _packed(self, name: str, rows: Sequence[Example], number: int) -> Share:
+    def _packed(self, name: str, rows: Sequence[LabelledText], number: int) -> Share:
         labels = self._labels_of(f"{name}-{number + 1:04d}", rows)
         right = sum(label == row.label for label, row in zip(labels, rows, strict=True))
         return Share(right, len(rows))
 
-    def _labels_of(self, call: str, rows: Sequence[Example]) -> list[str | None]:
+    def _labels_of(self, call: str, rows: Sequence[LabelledText]) -> list[str | None]:
         texts = [row.text for row in rows]
         request = label_many_request(texts, self._taxonomy, seed=self._seed)
-        return self._writer.label_many(call, request, len(rows))
+        return self._synthesizer.label_many(call, request, len(rows))
 
-    def _one_by_one(self, rows: Sequence[Example], name: str = "exam-single") -> list[bool]:
+    def _one_by_one(self, rows: Sequence[LabelledText], name: str = "exam-single") -> list[bool]:
         texts = [PoolText(row.text, row.id) for row in rows]
-        asks = self._questions.ask(name, texts, "examination", purpose="exam")
-        return self._writer.agreements(asks, rows)
+        questions = self._questions.prompts(name, texts, "examination", purpose="exam")
+        return self._synthesizer.agreements(questions, rows)

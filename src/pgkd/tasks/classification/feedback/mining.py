@@ -9,11 +9,13 @@ of an honest student are mostly label noise (confident learning, Northcutt et al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.tasks.classification.data.columns import columns_of
+from pgkd.task import Evaluation
+from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.evaluation.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
 
 _SURE = (
     0.5  # of another class: a doubt is raised only where it is likelier than all others together
@@ -40,7 +42,7 @@ class MinedRow:
         suspect: whether confident learning doubts the given label.
     """
 
-    example: Example
+    example: LabelledText
     predicted: str
     confidence: float
     suspect: bool = False
@@ -79,7 +81,7 @@ class Mined:
 
 
 def mine(
-    real: Sequence[Example],
+    real: Sequence[LabelledText],
     probabilities: NDArray[np.float64],
     classes: Sequence[str],
     *,
@@ -175,3 +177,63 @@ def rotate(rows: Sequence[MinedRow], shown: Counter[str], n: int) -> list[MinedR
     chosen = sorted(rows, key=lambda row: shown[row.example.id])[:n]
     shown.update(row.example.id for row in chosen)
     return chosen
+
+
+@dataclass(frozen=True)
+class ClassifierEvaluation(Evaluation):
+    """What is known of a round's student; see `Evaluation`.
+
+    Attributes:
+        validation: metrics on the validation rows; where there are none, those out of fold.
+        out_of_fold: metrics on the training rows, from students that did not see them.
+        mined: the training rows, sorted by what those students predict for them.
+        written_weight: what a synthetic text weighs in the student; None where there are none.
+        labelled_weight: what a text of the pool weighs that the teacher labelled; likewise.
+    """
+
+    validation: Metrics
+    out_of_fold: Metrics
+    mined: Mined
+    written_weight: float | None = None
+    labelled_weight: float | None = None
+
+    @property
+    def cross_validated(self) -> bool:
+        """Whether no rows are held out for validation."""
+        return self.validation is self.out_of_fold
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """See `Evaluation.figures`."""
+        v = self.validation
+        return {
+            "accuracy": v.accuracy, "macro_f1": v.macro_f1, "log_loss": v.log_loss, "ece": v.ece,
+        }  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Evaluation.to_json`."""
+        return {
+            "written_weight": self.written_weight,
+            "labelled_weight": self.labelled_weight,
+            "mined": {
+                "correct": len(self.mined.correct),
+                "mistakes": len(self.mined.mistakes),
+                "suspects": len(self.mined.suspects),
+            },
+            "validation": self.validation.to_json(),
+            "out_of_fold": self.out_of_fold.to_json(),
+        }
+
+    def label_issues(self) -> list[dict[str, Any]]:
+        """See `Evaluation.label_issues`: confident learning doubts these labels."""
+        return [
+            {
+                "id": row.example.id,
+                "label": row.example.label,
+                "by": "confident learning",
+                "suggested": row.predicted,
+                "confidence": round(row.confidence, 6),
+                "text": row.example.text,
+            }
+            for row in self.mined.suspects
+        ]

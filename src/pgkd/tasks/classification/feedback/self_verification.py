@@ -16,13 +16,13 @@ from zlib import crc32
 
 import numpy as np
 
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_request, label_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.prompts.labelling import Labelled
     from pgkd.tasks.classification.students.base import Student
     from pgkd.teachers.base import Request, Teacher
@@ -41,12 +41,12 @@ class Verified:
             tells its choice alone.
     """
 
-    text: Example
+    text: LabelledText
     said: str | None
     confirmed: float
 
     @property
-    def weighed(self) -> Example:
+    def weighed(self) -> LabelledText:
         """The text, which weighs by what the teacher says of it."""
         assert self.text.origin is not None
         return replace(self.text, origin=replace(self.text.origin, confidence=self.confirmed))
@@ -66,18 +66,18 @@ class SelfVerification:
         self,
         teacher: Teacher,
         taxonomy: Taxonomy,
-        real: Sequence[Example],
+        real: Sequence[LabelledText],
         *,
         seed: int,
     ) -> None:
         self._teacher = teacher
         self._taxonomy = taxonomy
         self._seed = seed
-        self._shown: dict[str, Example] = {}
+        self._shown: dict[str, LabelledText] = {}
         for row in real:
             self._shown.setdefault(row.label, row)
 
-    def verify(self, texts: Sequence[Example], student: Student) -> Iterator[Verified]:
+    def verify(self, texts: Sequence[LabelledText], student: Student) -> Iterator[Verified]:
         """What the teacher says, class by class: prompts about one class begin alike.
 
         Args:
@@ -101,7 +101,7 @@ class SelfVerification:
             for text, answer in zip(group, found, strict=True):
                 yield Verified(text, answer.label, _confirmed(answer, label, offer))
 
-    def typical(self, text: Example) -> Request:
+    def typical(self, text: LabelledText) -> Request:
         """A question like those of `verify`, for an estimate before there is a student."""
         others = [name for name in self._taxonomy.names if name != text.label]
         offer = [text.label, *others[: _CHOICES - 1]]
@@ -112,7 +112,7 @@ class SelfVerification:
             scored=self._teacher.scores_choices,
         )
 
-    def _offer(self, label: str, texts: Sequence[Example], student: Student) -> list[str]:
+    def _offer(self, label: str, texts: Sequence[LabelledText], student: Student) -> list[str]:
         """The class and its likeliest rivals, in an order that does not tell which it is."""
         likely = student.predict_proba([text.text for text in texts]).mean(axis=0)
         ranked = [student.classes[i] for i in np.argsort(-likely, kind="stable")]

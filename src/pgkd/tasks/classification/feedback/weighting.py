@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgkd.tasks.classification.data.columns import columns_of
-from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.data.examples import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.example import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
 _LEAST_SURE = 0.01  # a weight of nothing would take the class out of the head
@@ -33,7 +33,7 @@ _OTHERS = 3  # rows and texts of its class: with fewer, nothing can agree with a
 
 
 def row_weights(
-    rows: Sequence[Example],
+    rows: Sequence[LabelledText],
     written_weight: float,
     labelled_weight: float = 1.0,
     agreement: Mapping[str, float] | None = None,
@@ -52,7 +52,7 @@ def row_weights(
     """
     agreement = agreement or {}
 
-    def weight(row: Example) -> float:
+    def weight(row: LabelledText) -> float:
         if row.origin is None or row.human_verified:
             return 1.0
         sure = 1.0 if row.origin.confidence is None else row.origin.confidence
@@ -64,8 +64,8 @@ def row_weights(
 
 def label_agreement(
     student: Student,
-    rows: Sequence[Example],
-    texts: Sequence[Example],
+    rows: Sequence[LabelledText],
+    texts: Sequence[LabelledText],
     weight: float,
     *,
     seed: int,

@@ -1,9 +1,10 @@
-"""A question to the teacher: its id, its schema, its sampling, and the rows that it shows."""
+"""A prompt for synthetic texts: its schema, its sampling, the rows that it shows, its parsing."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -11,13 +12,15 @@ from zlib import crc32
 import numpy as np
 
 from pgkd.data.length import mostly_characters, shortened
-from pgkd.teachers.base import Message, Request, Sampling
+from pgkd.task import Parsed, Prompt
+from pgkd.tasks.classification.data.examples import LabelledText
+from pgkd.tasks.classification.prompts.parsing import parse_samples
+from pgkd.teachers.base import Message, Reply, Request, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.pool import PoolText
+    from pgkd.tasks.classification.data.examples import LabelledText
 
 _SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
 _LONGEST_ASKED = 1_000  # characters of a text that a teacher is asked for
@@ -25,57 +28,55 @@ _TOKENS_A_WORD = 2.0  # generous: an answer that is cut off costs a second call
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One question to the teacher, and what is needed to read its answer.
+class WritePrompt(Prompt):
+    """Asks for synthetic texts.
 
     Attributes:
-        id: unique in the run, ``r2-0005``.
-        request: what is sent.
-        labels: the only classes that the answer may use.
-        count: texts asked for.
-        shown: real rows in the prompt, numbered from 1 as the prompt numbers them.
-        reasons: why it is asked, for the log.
-        question: the text whose class is asked for; None where texts are to be written.
+        labels: the only ones that the reply may use.
         wanted: texts asked for of each of the labels; empty where the teacher chooses.
+        masks: placeholders that a text may hold, for the user's rows hold them.
     """
 
-    id: str
-    request: Request
-    labels: tuple[str, ...]
-    count: int
-    shown: tuple[Example, ...]
-    reasons: tuple[str, ...]
-    question: PoolText | None = None
+    shown: tuple[LabelledText, ...]
+    labels: tuple[str, ...] = ()
     wanted: tuple[int, ...] = ()
+    masks: frozenset[str] = frozenset()
 
-    def within(self, labels: Iterable[str]) -> list[bool]:
-        """Which samples of an answer were asked for: of each class so many, where that was said.
+    def parse(self, reply: Reply, count: int) -> Parsed:
+        """See `Prompt.parse`."""
+        found = parse_samples(
+            reply.text, self.labels, masks=self.masks,
+            count=None if self.wanted else count,  # `select` counts label by label
+            cut_off=reply.finish_reason == "length",
+        )  # fmt: skip
+        doubted = [row for i, row in enumerate(self.shown, start=1) if i in found.doubtful]
+        return Parsed(found.samples, found.faults, tuple(doubted))
 
-        Args:
-            labels: the classes of the samples, in their order.
-        """
+    def select(self, accepted: Sequence[Any]) -> list[bool]:
+        """See `Prompt.select`: of each label so many, where that was said."""
         room = Counter(dict(zip(self.labels, self.wanted, strict=True)) if self.wanted else {})
         taken: list[bool] = []
-        for label in labels:
-            fits = sum(taken) < self.count and (not self.wanted or room[label] > 0)
-            room[label] -= fits
+        for sample in accepted:
+            fits = sum(taken) < self.count and (not self.wanted or room[sample.label] > 0)
+            room[sample.label] -= fits
             taken.append(fits)
         return taken
 
-    def schema_without(self, labels: Iterable[str]) -> dict[str, Any] | None:
-        """The schema of an answer with what is missing; None where the teacher chooses.
-
-        Args:
-            labels: the classes of the samples that are there.
-        """
-        got = Counter(labels)
+    def repair_schema(self, accepted: Sequence[Any], missing: int) -> dict[str, Any] | None:
+        """See `Prompt.repair_schema`."""
+        got = Counter(sample.label for sample in accepted)
         left = [(label, n - got[label]) for label, n in zip(self.labels, self.wanted, strict=False)]
-        missing = [(label, n) for label, n in left if n > 0]
-        return texts_schema(missing) if missing else None
+        portions = [(label, n) for label, n in left if n > 0]
+        return texts_schema(portions) if portions else None
 
-    def parents(self, label: str) -> tuple[str, ...]:
-        """Ids of the shown rows that a text of a class may echo: those of the same class."""
-        return tuple(row.id for row in self.shown if row.label == label)
+    def parents(self, example: Any) -> tuple[str, ...]:
+        """See `Prompt.parents`: those with the same label."""
+        return tuple(row.id for row in self.shown if row.label == example.label)
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Prompt.to_json`."""
+        labels = self.labels if len(self.labels) == 1 else "all"
+        return {**super().to_json(), "labels": labels}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ class Writing:
         top_p: nucleus sampling.
         max_tokens: bound of an answer; None derives it from what is asked.
         seed: the run's; every request draws its own from it and its id.
+        masks: placeholders that the user's rows hold.
     """
 
     length: LengthTarget
@@ -176,6 +178,7 @@ class Writing:
     top_p: float = 0.95
     max_tokens: int | None = None
     seed: int = 0
+    masks: frozenset[str] = frozenset()
 
     def request(
         self,

@@ -17,15 +17,14 @@ from pgkd.teachers.base import Message, Request, Sampling
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 
 _ROWS = 12
 _CLASSES = 60  # names in the prompt; of more, so many are drawn
 _MAX_TOKENS = 120
 
 
-def description_request(taxonomy: Taxonomy, real: Sequence[Example], *, seed: int) -> Request:
+def description_request(taxonomy: Taxonomy, real: Sequence[LabelledText], *, seed: int) -> Request:
     """Ask for one sentence about the texts of a task.
 
     Args:

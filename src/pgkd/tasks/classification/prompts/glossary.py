@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 
 _ROWS = 3  # of a class in the prompt
 _WORDS = 20  # of a row in the prompt
@@ -67,7 +66,7 @@ def read_glossary(path: Path, taxonomy: Taxonomy) -> Glossary:
 
 
 def glossary_requests(
-    taxonomy: Taxonomy, real: Sequence[Example], instructions: str, *, seed: int
+    taxonomy: Taxonomy, real: Sequence[LabelledText], instructions: str, *, seed: int
 ) -> list[Request]:
     """Ask what the texts are and what each class covers; of 150 classes at most in a request."""
     rows: dict[str, list[str]] = {name: [] for name in taxonomy.names}

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.teachers.base import Teacher
 
 Method = Literal["auto", "score", "answer", "agree"]
@@ -70,7 +69,7 @@ def label_texts(
     texts: Sequence[str],
     taxonomy: Taxonomy,
     *,
-    examples: Sequence[Example] = (),
+    examples: Sequence[LabelledText] = (),
     method: Method = "auto",
     samples: int = 5,
     calibrate: bool = True,
@@ -126,7 +125,7 @@ def label_request(
     text: str,
     taxonomy: Taxonomy,
     *,
-    examples: Sequence[Example] = (),
+    examples: Sequence[LabelledText] = (),
     seed: int = 0,
     scored: bool = False,
 ) -> Request:
@@ -257,7 +256,7 @@ def _requests(
     method: Method,
     repeats: int,
     *,
-    examples: Sequence[Example],
+    examples: Sequence[LabelledText],
     seed: int,
 ) -> Iterator[Request]:
     scored = method == "score"

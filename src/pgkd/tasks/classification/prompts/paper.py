@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.tasks.classification.feedback.mining import MinedRow, rotate
-from pgkd.tasks.classification.prompts.asking import Ask, shorten
+from pgkd.tasks.classification.prompts.asking import WritePrompt, shorten
 from pgkd.tasks.classification.prompts.render import render
 from pgkd.tasks.classification.prompts.report import report_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.task import Assessment
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+    from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
     from pgkd.tasks.classification.prompts.asking import Writing
 
 
-class PaperAsking:
+class PaperPrompts:
     """One request a round.
 
     Args:
@@ -41,7 +40,7 @@ class PaperAsking:
     def __init__(
         self,
         taxonomy: Taxonomy,
-        real: Sequence[Example],
+        real: Sequence[LabelledText],
         writing: Writing,
         *,
         instructions: str,
@@ -59,11 +58,11 @@ class PaperAsking:
         self._shown: Counter[str] = Counter()
         self._rng = np.random.default_rng(writing.seed)
 
-    def ask(
-        self, number: int, assessment: Assessment, written: Sequence[Example]
-    ) -> tuple[Ask, ...]:
+    def prompts(
+        self, number: int, evaluation: ClassifierEvaluation, written: Sequence[LabelledText]
+    ) -> tuple[WritePrompt, ...]:
         """The one request of a round; `written` is not shown, as in the paper."""
-        mined = assessment.mined
+        mined = evaluation.mined
         drawn = self._rng.choice(
             len(self._real), size=min(self._few_shot, len(self._real)), replace=False
         )
@@ -76,7 +75,7 @@ class PaperAsking:
         user = render(
             "paper_user",
             few_shot=[{**_shown(row), "predicted": None} for row in examples],
-            report=report_text(assessment.validation),
+            report=report_text(evaluation.validation),
             correct=[_judged(row) for row in correct],
             misclassified=[_judged(row) for row in misclassified],
             hard=[_judged(row) for row in hard],
@@ -92,14 +91,19 @@ class PaperAsking:
         rows = [*examples, *(row.example for row in (*correct, *misclassified, *hard))]
         shown = tuple({row.id: row for row in rows}.values())
         reasons = ("paper: the teacher chooses what to write",)
-        return (Ask(request_id, request, labels, self._samples, shown, reasons),)
+        return (
+            WritePrompt(
+                request_id, request, self._samples, shown, reasons,
+                labels=labels, masks=self._writing.masks,
+            ),
+        )  # fmt: skip
 
     def _draw(self, rows: Sequence[MinedRow]) -> list[MinedRow]:
         drawn = self._rng.choice(len(rows), size=min(self._mined, len(rows)), replace=False)
         return [rows[i] for i in sorted(drawn)]
 
 
-def _shown(row: Example) -> dict[str, Any]:
+def _shown(row: LabelledText) -> dict[str, Any]:
     return {"text": shorten(row.text), "label": row.label}
 
 

@@ -8,12 +8,16 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pgkd.generation.rejection import Fault, Reason, Sample
+from pgkd.curation import Reason
+from pgkd.task import Rejected
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.teachers.replies import json_values, objects, without_thinking
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+OFF_LIST = "label not asked for"
+NO_LABEL = "the teacher names no class"
 _RAW = 500  # characters of a faulty item that are kept for reading
 _PLACEHOLDER = re.compile(
     r"\[[A-Za-z][^\]\d]{0,40}\]|\{\{?[A-Za-z_ ]{1,40}\}\}?|<[a-z_ ]{2,40}>", re.I
@@ -40,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class _Samples:
     """What a reply held.
 
     Attributes:
@@ -49,8 +53,8 @@ class Parsed:
         doubtful: numbers of shown examples whose label the teacher doubts.
     """
 
-    samples: tuple[Sample, ...]
-    faults: tuple[Fault, ...]
+    samples: tuple[LabelledText, ...]
+    faults: tuple[Rejected, ...]
     doubtful: tuple[int, ...] = ()
 
 
@@ -71,7 +75,7 @@ def parse_samples(
     masks: Collection[str] = (),
     count: int | None = None,
     cut_off: bool = False,
-) -> Parsed:
+) -> _Samples:
     """Read a reply of the shape ``{"samples": [{"label", "text"}], "doubtful": [...]}``.
 
     Texts may also stand by class: ``{"1": {"label": ..., "texts": [...]}, "doubtful": [...]}``.
@@ -90,20 +94,20 @@ def parse_samples(
     limits = limits or Limits()
     if len(reply) > limits.reply_characters:
         detail = f"the reply has {len(reply)} characters, {limits.reply_characters} are read"
-        return Parsed((), (Fault(None, Reason.TOO_LARGE, detail, reply[:_RAW]),))
+        return _Samples((), (Rejected(Reason.TOO_LARGE, detail, reply[:_RAW]),))
     items, doubtful, fault = _items(reply)
-    samples: list[Sample] = []
-    faults: list[Fault] = []
+    samples: list[LabelledText] = []
+    faults: list[Rejected] = []
     for position, item in enumerate(items[: limits.items]):
         read = _sample(item, position, allowed, limits, masks)
-        (samples if isinstance(read, Sample) else faults).append(read)  # type: ignore[arg-type]
+        (samples if isinstance(read, LabelledText) else faults).append(read)  # type: ignore[arg-type]
     if fault is not None:
         faults.append(_at_the_bound(fault) if cut_off else fault)
     if count is not None and len(samples) > count:
         detail = f"the reply holds {len(samples)} samples, and {count} were asked for"
-        faults.append(Fault(None, Reason.TOO_MANY, detail, _raw(samples[count].text)))
+        faults.append(Rejected(Reason.TOO_MANY, detail, _raw(samples[count].text)))
         del samples[count:]
-    return Parsed(tuple(samples), tuple(faults), doubtful)
+    return _Samples(tuple(samples), tuple(faults), doubtful)
 
 
 def read_json(reply: str, limits: Limits | None = None) -> Any:
@@ -136,7 +140,7 @@ def normalise(text: str) -> str:
     return " ".join(visible.split())
 
 
-def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
+def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Rejected | None]:
     """Items of a reply, doubted numbers, and what is wrong with the reply as a whole.
 
     Of several answers the last one counts: models correct themselves.
@@ -148,7 +152,7 @@ def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
     answer = without_thinking(reply)
     start = re.search(r"[{\[]", answer)
     if start is None:
-        return [], (), Fault(None, Reason.NO_JSON, "the reply holds no JSON", reply[:_RAW])
+        return [], (), Rejected(Reason.NO_JSON, "the reply holds no JSON", reply[:_RAW])
     # A list after an opening brace may be a part of an object that is cut off.
     lists = [data for data in whole if isinstance(data, list)] if start[0] == "[" else []
     for data in reversed(lists):
@@ -157,9 +161,9 @@ def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Fault | None]:
     salvaged = list(_salvage(answer))
     if salvaged or not whole:
         detail = f"the JSON breaks off or is damaged after {len(salvaged)} samples"
-        return salvaged, (), Fault(None, Reason.CUT_OFF, detail, reply[-_RAW:])
+        return salvaged, (), Rejected(Reason.CUT_OFF, detail, reply[-_RAW:])
     detail = "the JSON has no list of texts"
-    return [], (), Fault(None, Reason.WRONG_TYPE, detail, reply[:_RAW])
+    return [], (), Rejected(Reason.WRONG_TYPE, detail, reply[:_RAW])
 
 
 def _spread(items: list[Any]) -> Iterator[Any]:
@@ -169,7 +173,7 @@ def _spread(items: list[Any]) -> Iterator[Any]:
         yield from [item] if inner is None else inner
 
 
-def _at_the_bound(fault: Fault) -> Fault:
+def _at_the_bound(fault: Rejected) -> Rejected:
     """A fault of a reply that was cut off: the cause is named, and what to do about it."""
     detail = f"{fault.detail}: it was cut off at its bound of tokens (teacher.max_tokens)"
     return replace(fault, reason=Reason.CUT_OFF, detail=detail)
@@ -212,9 +216,9 @@ def _salvage(reply: str) -> Iterator[Any]:
 
 def _sample(
     item: Any, position: int, allowed: Sequence[str], limits: Limits, masks: Collection[str]
-) -> Sample | Fault:
-    def fault(reason: Reason, detail: str) -> Fault:
-        return Fault(position, reason, detail, _raw(item))
+) -> LabelledText | Rejected:
+    def fault(reason: str, detail: str) -> Rejected:
+        return Rejected(reason, detail, _raw(item), position)
 
     if not isinstance(item, dict):
         return fault(Reason.WRONG_TYPE, "a sample has to be an object with label and text")
@@ -223,7 +227,7 @@ def _sample(
         return fault(Reason.WRONG_TYPE, "label and text have to be strings")
     if label not in allowed:
         asked = f"'{allowed[0]}'" if len(allowed) == 1 else "a class of the list"
-        return fault(Reason.OFF_LIST, f"the label is '{label[:80]}' and not {asked}")
+        return fault(OFF_LIST, f"the label is '{label[:80]}' and not {asked}")
     if len(text) > limits.text_characters:
         return fault(Reason.TOO_LONG, f"the text has {len(text)} characters")
     text = normalise(text)
@@ -231,7 +235,7 @@ def _sample(
         return fault(Reason.EMPTY, "the text is empty or only repeats the label")
     if holes := [hole for hole in _PLACEHOLDER.findall(text) if hole not in masks]:
         return fault(Reason.PLACEHOLDER, f"the text holds the placeholder {holes[0]}")
-    return Sample(text, label, position)
+    return LabelledText(text, label)
 
 
 def _raw(item: Any) -> str:

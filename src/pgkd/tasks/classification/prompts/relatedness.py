@@ -11,15 +11,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 
 _ROWS = 8  # of a class that are looked at
 
 
 def nearest_classes(
     taxonomy: Taxonomy,
-    real: Sequence[Example],
+    real: Sequence[LabelledText],
     embed: Callable[[Sequence[str]], NDArray[np.float64] | None],
     glossary: Mapping[str, str] | None = None,
 ) -> dict[str, tuple[str, ...]]:

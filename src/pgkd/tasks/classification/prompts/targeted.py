@@ -7,7 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.tasks.classification.feedback.allocation import allocate, error_rate, portions, scheduled
-from pgkd.tasks.classification.prompts.asking import Ask, LengthTarget, shorten, texts_schema
+from pgkd.tasks.classification.prompts.asking import (
+    LengthTarget,
+    WritePrompt,
+    shorten,
+    texts_schema,
+)
 from pgkd.tasks.classification.prompts.relatedness import nearest_classes
 from pgkd.tasks.classification.prompts.render import render
 
@@ -17,9 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pgkd.task import Assessment
-    from pgkd.tasks.classification.data.example import Example
-    from pgkd.tasks.classification.data.taxonomy import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+    from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
     from pgkd.tasks.classification.prompts.asking import Writing
     from pgkd.tasks.classification.prompts.glossary import Glossary
 
@@ -36,7 +40,7 @@ _MOSTLY = 0.6  # of the texts that a round asks for of a class
 _OWN_LENGTH = 5  # rows of a class from which on its texts are as long as they are
 
 
-class TargetedAsking:
+class TargetedPrompts:
     """Divides each round's budget over the classes and packs it into requests.
 
     A teacher that can read is asked for several related classes in one request, so that it sees
@@ -63,7 +67,7 @@ class TargetedAsking:
     def __init__(
         self,
         taxonomy: Taxonomy,
-        real: Sequence[Example],
+        real: Sequence[LabelledText],
         folds: NDArray[np.int64],
         writing: Writing,
         *,
@@ -89,7 +93,7 @@ class TargetedAsking:
         self._samples = samples
         self._per_request = per_request
         self._n_shots = n_shots
-        self._rows_of: dict[str, list[Example]] = {name: [] for name in taxonomy.names}
+        self._rows_of: dict[str, list[LabelledText]] = {name: [] for name in taxonomy.names}
         for row in real:
             self._rows_of[row.label].append(row)
         self._fold_of = {row.id: int(fold) for row, fold in zip(real, folds, strict=True)}
@@ -100,29 +104,29 @@ class TargetedAsking:
         self._last: dict[str, int] = {}  # texts asked for in the last round, by class
         self._nearest: dict[str, tuple[str, ...]] = {}
 
-    def ask(
-        self, number: int, assessment: Assessment, written: Sequence[Example]
-    ) -> tuple[Ask, ...]:
+    def prompts(
+        self, number: int, evaluation: ClassifierEvaluation, written: Sequence[LabelledText]
+    ) -> tuple[WritePrompt, ...]:
         """The requests of a round."""
         packs = self._packs()
         self._nearest = self._nearest or nearest_classes(
             self._taxonomy, self._real, self._embed, self._glossary().classes
         )
-        errors = self._errors(assessment)
+        errors = self._errors(evaluation)
         fresh = self._not_exhausted(number, written)
         texts = self._samples or scheduled(self._budget(packs), self._rounds, number)
         texts = math.ceil(texts * len(fresh) / len(errors))
         counts = allocate({name: errors[name] for name in fresh}, self._asked, texts)
         self._asked.update(counts)
         self._last = counts
-        suspects = {row.example.id for row in assessment.mined.suspects}
+        suspects = {row.example.id for row in evaluation.mined.suspects}
         most = self._per_request or (12 if packs else 4)
         return tuple(
             self._request(f"r{number}-{i:04d}", group, errors, suspects, written, packs)
             for i, group in enumerate(self._grouped(counts, most, packs), start=1)
         )
 
-    def _not_exhausted(self, number: int, written: Sequence[Example]) -> list[str]:
+    def _not_exhausted(self, number: int, written: Sequence[LabelledText]) -> list[str]:
         """The classes of which each round's texts were mostly new.
 
         A teacher that repeats itself has said what it knows of a class: the rest would be dropped.
@@ -133,11 +137,11 @@ class TargetedAsking:
         self._exhausted |= {n for n, asked in self._last.items() if new[n] < _MOSTLY * asked}
         return [name for name in self._taxonomy.names if name not in self._exhausted]
 
-    def _errors(self, assessment: Assessment) -> dict[str, float]:
+    def _errors(self, evaluation: ClassifierEvaluation) -> dict[str, float]:
         """The error rate of every class, out of fold; the same for all where nobody shall look."""
         if self._allocation == "even":
             return dict.fromkeys(self._taxonomy.names, 1.0)
-        judged = {c.name: c for c in assessment.out_of_fold.per_class}
+        judged = {c.name: c for c in evaluation.out_of_fold.per_class}
         return {
             name: error_rate(c.support, c.support * (1 - c.recall))
             if (c := judged.get(name))
@@ -169,10 +173,10 @@ class TargetedAsking:
         group: Sequence[Portion],
         errors: Mapping[str, float],
         suspects: set[str],
-        written: Sequence[Example],
+        written: Sequence[LabelledText],
         packs: bool,
-    ) -> Ask:
-        shown: list[Example] = []
+    ) -> WritePrompt:
+        shown: list[LabelledText] = []
         glossary = self._glossary()
         named = [label for label, _ in group]
         classes = [
@@ -189,16 +193,19 @@ class TargetedAsking:
             for label, n in group
         )
         wanted = tuple(n for _, n in group)
-        return Ask(number, request, tuple(named), count, tuple(shown), reasons, wanted=wanted)
+        return WritePrompt(
+            number, request, count, tuple(shown), reasons,
+            labels=tuple(named), wanted=wanted, masks=self._writing.masks,
+        )  # fmt: skip
 
     def _described(
         self,
         label: str,
         count: int,
         named: Sequence[str],
-        shown: list[Example],
+        shown: list[LabelledText],
         suspects: set[str],
-        written: Sequence[Example],
+        written: Sequence[LabelledText],
         glossary: Glossary,
         packs: bool,
     ) -> dict[str, Any]:
@@ -212,7 +219,7 @@ class TargetedAsking:
         length = self._writing.length
         if len(rows) >= _OWN_LENGTH:
             length = LengthTarget.of([row.text for row in rows])
-        texts = [text.text for text in written if text.label == label and text.is_written]
+        texts = [text.text for text in written if text.label == label and text.is_synthetic]
         near = [name for name in self._nearest[label] if name not in named][:_NEAR]
         return {
             "label": label,
@@ -231,7 +238,7 @@ class TargetedAsking:
             "length": length,
         }
 
-    def _pick(self, label: str, n: int, suspects: set[str]) -> list[Example]:
+    def _pick(self, label: str, n: int, suspects: set[str]) -> list[LabelledText]:
         """Rows to show of a class: sound ones first, then those shown least often, of few folds."""
         rows = self._rows_of[label]
         if not rows:
@@ -239,7 +246,7 @@ class TargetedAsking:
         first = min(rows, key=lambda row: (row.id in suspects, self._times_shown[row.id]))
         fold = self._fold_of[first.id]
 
-        def rank(row: Example) -> tuple[bool, int, int]:
+        def rank(row: LabelledText) -> tuple[bool, int, int]:
             apart = (self._fold_of[row.id] - fold) % self._n_folds
             return row.id in suspects, apart, self._times_shown[row.id]
 
@@ -248,13 +255,13 @@ class TargetedAsking:
         return chosen
 
     def _rows_of_nearest(
-        self, label: str, suspects: set[str], shown: Sequence[Example]
-    ) -> list[Example]:
+        self, label: str, suspects: set[str], shown: Sequence[LabelledText]
+    ) -> list[LabelledText]:
         """A row of each of the nearest classes that have one, none that is shown already.
 
         They show what texts of the task look like, and what a text of a never-seen class is not.
         """
-        chosen: list[Example] = []
+        chosen: list[LabelledText] = []
         there = {row.id for row in shown}
         for name in self._nearest[label]:
             if len(chosen) + len(there) >= _RELATED:

@@ -15,8 +15,8 @@ import numpy as np
 
 from pgkd.errors import StudentError
 from pgkd.extras import require
-from pgkd.tasks.classification.data.columns import columns_of
-from pgkd.tasks.classification.data.splitting import stratified_folds
+from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.students.calibration import Calibration, fit_calibration, log_losses
 from pgkd.tasks.classification.students.checks import usable_rows
 from pgkd.tasks.classification.students.devices import Place, Precision, check_names, place_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from pgkd.errors import StudentError
-from pgkd.tasks.classification.data.columns import columns_of
+from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.students import saving
 from pgkd.tasks.classification.students.base import Student
 from pgkd.tasks.classification.students.checks import check_classes, check_texts, usable_rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
-from pgkd.tasks.classification.data.columns import columns_of
+from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.students.calibration import Calibration, fit_calibration, log_losses
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def _folds(
     seed: int,
     synthetic: Synthetic | None,
 ) -> Iterator[_Fold]:
-    from pgkd.tasks.classification.data.splitting import stratified_folds
+    from pgkd.tasks.classification.data.dataset import stratified_folds
 
     gold = columns_of(labels, classes)
     folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)

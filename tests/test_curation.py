@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from pgkd.generation.curator import Curator
-from pgkd.generation.rejection import Reason, Sample
-from pgkd.tasks.classification.data.example import Example
+from pgkd.curation import Reason, Sample
+from pgkd.tasks.classification.data.examples import Example
 
 REAL = [
     Example("My card has not arrived yet", "card", "train:1"),

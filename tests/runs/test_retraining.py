@@ -17,7 +17,7 @@ from pgkd.runs.review.applying import applied, dropped_texts
 from pgkd.runs.review.retraining import retrain
 from pgkd.errors import RunError
 from pgkd.tasks.classification.feedback.weighting import row_weights
-from pgkd.tasks.classification.data.example import Example, Origin
+from pgkd.tasks.classification.data.examples import Example, Origin
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.teachers.base import Reply, Request, Teacher
 from tests.behaviour.test_resume import students

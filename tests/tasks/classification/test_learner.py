@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.tasks.classification.data.assembly import Task
-from pgkd.tasks.classification.data.example import Example, Origin
-from pgkd.tasks.classification.data.splitting import stratified_folds
-from pgkd.tasks.classification.data.taxonomy import Taxonomy
+from pgkd.tasks.classification.data.dataset import Task
+from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.guide import ClassificationGuide
 from pgkd.tasks.classification.prompts.description import description_request
 from pgkd.tasks.classification.students.registry import make_student

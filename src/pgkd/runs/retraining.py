@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pgkd.tasks.classification.repeating import guide_again
-from pgkd.runs.review.applying import applied, dropped_texts
-from pgkd.runs.review.journal import DECISIONS, Reviews
-from pgkd.stopping import StopRule
 from pgkd.errors import RunError
+from pgkd.runs.folder import RunFolder
+from pgkd.runs.review import DECISIONS, Reviews, applied, dropped_texts
+from pgkd.stopping import StopRule, Verdict
+from pgkd.task import Evaluation, Example
 from pgkd.usage.ledger import now
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pgkd.stopping import Verdict
-    from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.evaluation.metrics import Metrics
-    from pgkd.task import Assessment
-    from pgkd.tasks.classification.data.example import Example
 
 FILE = "reviewed.json"
 
@@ -33,12 +25,11 @@ class Retrained:
 
     Attributes:
         decisions: texts by what counts for them; those that are none of the run are left out.
-        rows: labelled rows that it was trained on.
-        written: written texts that it was trained on.
-        human_verified: those of them that a person stands by; they weigh as much as a row.
-        written_weight: what each of the others weighs.
-        before: the run's best student on the validation rows.
-        after: the new one on the same rows.
+        rows: the user's examples that it was trained on.
+        written: the teacher's examples that it was trained on.
+        human_verified: those of them that a person has verified; they count as much as the user's.
+        before: evaluation of the run's best student.
+        after: of the new one, on the same examples.
         verdict: of the stop rule: whether the new one is as good, or better.
     """
 
@@ -46,9 +37,8 @@ class Retrained:
     rows: int
     written: int
     human_verified: int
-    written_weight: float
-    before: Metrics
-    after: Metrics
+    before: Evaluation
+    after: Evaluation
     verdict: Verdict
 
     def to_json(self) -> dict[str, Any]:
@@ -59,12 +49,12 @@ class Retrained:
             "rows": self.rows,
             "written": self.written,
             "human_verified": self.human_verified,
-            "written_weight": self.written_weight,
             "keep": self.verdict.keep,
             "loss_change": round(self.verdict.change, 6),
             "loss_change_standard_error": None if error == float("inf") else round(error, 6),
-            "before": self.before.to_json(),
-            "after": self.after.to_json(),
+            "written_weight": self.after.to_json().get("written_weight"),
+            "before": self.before.to_json()["validation"],
+            "after": self.after.to_json()["validation"],
         }
 
 
@@ -83,10 +73,10 @@ def retrain(run: RunFolder) -> Retrained:
     """
     with run.locked():
         config = run.config()
-        best, task = run.student("best"), run.task()
+        best, data, task = run.student("best"), run.dataset(), run.task
         decisions = Reviews(run.path).latest()
-        kept, dropped = run.kept(), list(dropped_texts(run))
-        known = {row.id for row in (*task.train, *kept, *dropped)}
+        kept, dropped = run.synthetic(), list(dropped_texts(run))
+        known = {row.id for row in (*data.train, *kept, *dropped)}
         counted = Counter(d.kind for d in decisions.values() if d.id in known)
         if not counted:
             raise RunError(
@@ -94,13 +84,13 @@ def retrain(run: RunFolder) -> Retrained:
             )
         taken_in = [text for text in dropped if text.id in decisions]
         texts = applied([*kept, *taken_in], decisions)
-        reviewed = replace(task, train=tuple(applied(task.train, decisions)))
-        guide = guide_again(run, config, reviewed, best)
-        student = guide.train(texts)
-        old = guide_again(run, config, task, best).assess(best, kept)
-        new = guide.assess(student, texts)
-        before = _losses(old, (*task.validation, *task.train))
-        after = _losses(new, (*task.validation, *reviewed.train))
+        reviewed = replace(data, train=tuple(applied(data.train, decisions)))
+        learner = task.retrainer(run, config, reviewed, best)
+        student = learner.train(texts)
+        old = task.retrainer(run, config, data, best).evaluate(best, kept)
+        new = learner.evaluate(student, texts)
+        before = _losses(old, (*data.validation, *data.train))
+        after = _losses(new, (*data.validation, *reviewed.train))
         common = [name for name in before if name in after]
         rule = StopRule(config.patience)
         rule.judge(np.array([before[name] for name in common]))
@@ -109,9 +99,8 @@ def retrain(run: RunFolder) -> Retrained:
             rows=len(reviewed.train),
             written=len(texts),
             human_verified=sum(text.human_verified for text in texts),
-            written_weight=guide.written_weight,
-            before=old.validation,
-            after=new.validation,
+            before=old,
+            after=new,
             verdict=rule.judge(np.array([after[name] for name in common])),
         )
         run.save_reviewed(student)
@@ -119,6 +108,6 @@ def retrain(run: RunFolder) -> Retrained:
     return found
 
 
-def _losses(found: Assessment, rows: Sequence[Example]) -> dict[str, float]:
+def _losses(found: Evaluation, rows: Sequence[Example]) -> dict[str, float]:
     """The loss of each row that judges, by its id."""
     return dict(zip((row.id for row in rows), found.losses.tolist(), strict=False))

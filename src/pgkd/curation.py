@@ -1,4 +1,4 @@
-"""Keeps new, honest, bounded texts: no duplicates, no copies, no validation rows, no runaways.
+"""Accepts new, bounded texts: no duplicates, copies of shown rows, validation rows or runaways.
 
 What the student thinks of a text is not asked: keeping only what it agrees with lost about half of
 the gain in our prototype.
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TypeVar
 
 import numpy as np
 
 from pgkd.data.length import mostly_characters, units
-from pgkd.generation.rejection import Drop, Reason, Sample
-from pgkd.generation.similarity import letters, nearest
-from pgkd.tasks.classification.prompts.parsing import masks_in
+from pgkd.data.similarity import letters, nearest
+from pgkd.task import Example, Rejected
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pgkd.tasks.classification.data.example import Example
+E = TypeVar("E", bound=Example)
 
 _LONGEST = 2.0  # times the 99th percentile of real texts' lengths, where no bound is given
 _LEAST_BOUND = 24  # words that are always allowed, however short the real texts
@@ -30,16 +27,29 @@ _LONGEST_WORDS = 12  # characters a word that a bound in words leaves room for
 _REPEATED_SHARE = 0.3  # of a text's word triples that repeat an earlier one: a runaway
 
 
-@dataclass(frozen=True)
-class Curation:
-    """What became of the samples of a reply."""
+class Reason(StrEnum):
+    """Why an example was rejected. Disagreement with the student is no reason: it carries the gain.
 
-    kept: tuple[Sample, ...]
-    dropped: tuple[Drop, ...]
+    A task adds its own.
+    """
+
+    TOO_LARGE = "reply too large"
+    NO_JSON = "no JSON"
+    CUT_OFF = "cut off"
+    TOO_MANY = "more than asked for"
+    WRONG_TYPE = "wrong type"
+    EMPTY = "no text"
+    PLACEHOLDER = "placeholder"
+    TOO_LONG = "too long"
+    RUNAWAY = "runaway repetition"
+    CONTAMINATION = "matches a validation row"
+    COPY = "copies a shown example"
+    REAL_DUPLICATE = "near a training row"
+    DUPLICATE = "near an earlier text"
 
 
 class Curator:
-    """Judges the texts of a run; what it keeps, it remembers.
+    """Judges the synthetic texts of a run, and remembers what it accepts.
 
     Args:
         real: training rows of the user.
@@ -47,9 +57,6 @@ class Curator:
         near_duplicate: texts of at least this similarity (1 - normalised edit distance of their
             letters and digits) count as the same.
         max_words: longer texts are dropped; None derives a bound from the real rows.
-
-    Attributes:
-        masks: placeholders that the real rows hold, so that texts may hold them too.
     """
 
     def __init__(
@@ -60,59 +67,61 @@ class Curator:
         near_duplicate: float = 0.9,
         max_words: int | None = None,
     ) -> None:
-        self.masks = masks_in(row.text for row in real)
         self._near_duplicate = near_duplicate
         texts = [row.text for row in real]
         self._max_words = max_words or _bound([len(text.split()) for text in texts], _LEAST_BOUND)
         self._max_characters = _character_bound(texts, self._max_words)
         self._validation = [letters(row.text) for row in validation]
         self._real = [letters(row.text) for row in real]
-        self._kept: list[str] = []
+        self._accepted: list[str] = []
 
-    def curate(self, samples: Sequence[Sample], shown: Sequence[str] = ()) -> Curation:
-        """Sort samples into kept and dropped.
+    def curate(
+        self, examples: Sequence[E], shown: Sequence[str] = ()
+    ) -> tuple[list[E], list[Rejected]]:
+        """Sort the valid examples of a reply into accepted and rejected ones.
 
         Args:
-            samples: valid samples of one reply.
+            examples: of one reply.
             shown: texts that the prompt showed.
         """
-        examples = [letters(text) for text in shown]
-        kept, dropped = [], []
-        for sample in samples:
-            drop = self._fault(sample, examples)
-            if drop is None:
-                kept.append(sample)
-                self._kept.append(letters(sample.text))
+        prompt = [letters(text) for text in shown]
+        accepted: list[E] = []
+        rejected: list[Rejected] = []
+        for example in examples:
+            fault = self._fault(example, prompt)
+            if fault is None:
+                accepted.append(example)
+                self._accepted.append(letters(example.text))
             else:
-                dropped.append(drop)
-        return Curation(tuple(kept), tuple(dropped))
+                reason, detail = fault
+                rejected.append(Rejected(reason, detail, example=example))
+        return accepted, rejected
 
     def remember(self, text: str) -> None:
-        """Take a text that came another way for one that was kept: none near it is kept later."""
-        self._kept.append(letters(text))
+        """Treat a text that came another way as accepted: nothing near it is accepted later."""
+        self._accepted.append(letters(text))
 
-    def _fault(self, sample: Sample, shown: Sequence[str]) -> Drop | None:
-        """The first reason to drop a sample, the cheap and the grave ones first."""
-        words, characters = sample.text.split(), len("".join(sample.text.split()))
-        if share := runaway_share(units(sample.text)):
-            return Drop(sample, Reason.RUNAWAY, f"{share:.0%} of its word triples are repeated")
+    def _fault(self, example: Example, shown: Sequence[str]) -> tuple[Reason, str] | None:
+        """The first reason to reject an example, cheap and grave ones first."""
+        words, characters = example.text.split(), len("".join(example.text.split()))
+        if share := runaway_share(units(example.text)):
+            return Reason.RUNAWAY, f"{share:.0%} of its word triples are repeated"
         if len(words) > self._max_words:
-            detail = f"{len(words)} words, at most {self._max_words} are kept"
-            return Drop(sample, Reason.TOO_LONG, detail)
+            return Reason.TOO_LONG, f"{len(words)} words, at most {self._max_words} are kept"
         if characters > self._max_characters:
             detail = f"{characters} characters, at most {self._max_characters} are kept"
-            return Drop(sample, Reason.TOO_LONG, detail)
-        given = letters(sample.text)
+            return Reason.TOO_LONG, detail
+        given = letters(example.text)
         against = (
             (Reason.CONTAMINATION, self._validation),
             (Reason.COPY, shown),
             (Reason.REAL_DUPLICATE, self._real),
-            (Reason.DUPLICATE, self._kept),
+            (Reason.DUPLICATE, self._accepted),
         )
         for reason, texts in against:
             if (like := nearest(given, texts, self._near_duplicate)) is not None:
                 twin, similarity = like
-                return Drop(sample, reason, f"{similarity:.0f}% like: {twin[:200]}")
+                return reason, f"{similarity:.0f}% like: {twin[:200]}"
         return None
 
 
