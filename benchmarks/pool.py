@@ -27,17 +27,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from recipes import Lines
 
-from pgkd.tasks.classification.data.dataset import Task
-from pgkd.tasks.classification.data.examples import Example, Origin
-from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
-from pgkd.tasks.classification.data.pool import Pool, PoolText
-from pgkd.tasks.classification.data.dataset import stratified_folds, stratified_split
-from pgkd.tasks.classification.data.pool import without_rows
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.dataset import (
+    Dataset,
+    load_dataset,
+    read_rows,
+    stratified_folds,
+    stratified_split,
+)
+from pgkd.tasks.classification.data.examples import LabelledText
+from pgkd.tasks.classification.data.pool import Pool, PoolText, without_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
 from pgkd.tasks.classification.feedback.class_list import try_class_list
 from pgkd.tasks.classification.feedback.exam import Exam, Share
-from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students.registry import make_student
 
 if TYPE_CHECKING:
@@ -57,9 +61,9 @@ _SAME = 1e-9
 class Rows(NamedTuple):
     """What one seed draws from a training file."""
 
-    task: Task
-    pool: list[Example]
-    held: list[Example]
+    task: Dataset
+    pool: list[LabelledText]
+    held: list[LabelledText]
 
 
 def labelled_weight(right: int, asked: int, n_classes: int) -> float:
@@ -115,7 +119,7 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         said, weight = labelled_by_classifier(rows, knows, seed)
         right = mean(said[row.id][0] == row.label for row in rows.pool)
         label_of, guide = said, guide_of(task, seed, weight)
-    left, known = list(task.pool.texts), list[Example]()
+    left, known = list(task.pool.texts), list[LabelledText]()
     choose = CHOICES[arm](seed)
     found: dict[str, Any] = {"labels": [], "accuracy": [], "macro_f1": []}
     for number in range(args.rounds + 1):
@@ -131,7 +135,7 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         for text in (left[i] for i in chosen):
             label, sure = label_of[text.id]
             origin = Origin(number + 1, "question", labelled=True, confidence=sure)
-            known.append(Example(text.text, label, text.id, origin))
+            known.append(LabelledText(text.text, label, text.id, origin))
         taken = set(chosen)
         left = [text for i, text in enumerate(left) if i not in taken]
     return {
@@ -142,18 +146,18 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
     }  # fmt: skip
 
 
-def labelled_rows(file: Path, labelled: int, seed: int) -> tuple[Task, list[Example]]:
+def labelled_rows(file: Path, labelled: int, seed: int) -> tuple[Dataset, list[LabelledText]]:
     """Rows drawn from those that are used of a file, a fifth to validate, and the rest shuffled."""
     whole, used = used_rows(file)
     shuffled = [used[i] for i in np.random.default_rng(seed).permutation(len(used))]
     drawn, rest = shuffled[:labelled], shuffled[labelled:]
     parts = stratified_split([row.label for row in drawn], 0.2, seed)
     train, validation = (tuple(drawn[i] for i in part) for part in parts)
-    return Task(whole.taxonomy, train, validation), rest
+    return Dataset(whole.taxonomy, train, validation), rest
 
 
 @cache
-def used_rows(file: Path) -> tuple[Task, list[Example]]:
+def used_rows(file: Path) -> tuple[Dataset, list[LabelledText]]:
     """The rows of a training file that are used, 5,500 at most.
 
     They are the same whatever the seed, so that the features of many cells are computed once.
@@ -171,7 +175,7 @@ def drawn(file: Path, seed: int) -> Rows:
     held, pool = rest[:HELD], rest[HELD:][:POOL]
     texts = Pool(tuple(PoolText(row.text, row.id) for row in pool))
     usable = without_rows(texts, task, near_duplicate=0.9)
-    return Rows(Task(task.taxonomy, task.train, task.validation, (), usable), pool, held)
+    return Rows(Dataset(task.taxonomy, task.train, task.validation, (), usable), pool, held)
 
 
 @cache
@@ -183,7 +187,7 @@ def test_rows(file: Path, classes: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def labelled_by_classifier(
-    rows: Rows, knows: Sequence[Example], seed: int
+    rows: Rows, knows: Sequence[LabelledText], seed: int
 ) -> tuple[dict[str, tuple[str, float | None]], float]:
     """What a classifier of some rows says of the pool, how surely, and what an audit makes of it.
 
@@ -208,23 +212,23 @@ def labelled_by_classifier(
     }, weight
 
 
-def guide_of(task: Task, seed: int, weight: float = 1.0) -> ClassificationGuide:
+def guide_of(task: Dataset, seed: int, weight: float = 1.0) -> ClassificationLearner:
     """The guide of a run, which asks for nothing."""
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = make_student("encoder", task.taxonomy.names, seed=seed, recipe="frozen", threads=1)
     student = student.tune(texts, labels, seed=seed)
     folds = stratified_folds(labels, 5, seed)
     trial = try_class_list(student, task.train, task.taxonomy, folds)
-    return ClassificationGuide(
-        task, student, NoAsking(), folds=folds, class_list=trial.texts,
+    return ClassificationLearner(
+        task, student, NoPrompts(), folds=folds, class_list=trial.texts,
         labelled_weight=lambda: weight,
     )  # fmt: skip
 
 
-class NoAsking:
+class NoPrompts:
     """Nothing is asked here."""
 
-    def ask(self, number: int, assessment: Any, written: Sequence[Example]) -> tuple[()]:
+    def prompts(self, number: int, assessment: Any, written: Sequence[LabelledText]) -> tuple[()]:
         """No requests."""
         return ()
 

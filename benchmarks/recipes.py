@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
-from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.data.dataset import load_dataset, read_rows, stratified_folds
 from pgkd.tasks.classification.evaluation.baselines import draw_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.class_list import try_class_list
@@ -41,8 +40,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.dataset import Task
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
 HERE = Path(__file__).parent
@@ -98,7 +97,7 @@ class Cell:
 
     data: str
     seed: int
-    task: Task
+    task: Dataset
     judged: Sequence[str]
     gold: Sequence[str]
 
@@ -204,8 +203,8 @@ def student(args: argparse.Namespace, cell: Cell, arm: str) -> tuple[Student, fl
 
 
 def trained(
-    student: Student, task: Task, seed: int, *, class_names: bool = True
-) -> tuple[Example, ...]:
+    student: Student, task: Dataset, seed: int, *, class_names: bool = True
+) -> tuple[LabelledText, ...]:
     """Tune and train a student as round 0 of the loop does.
 
     Returns:
@@ -213,7 +212,7 @@ def trained(
     """
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student.tune(texts, labels, seed=seed)
-    names: tuple[Example, ...] = ()
+    names: tuple[LabelledText, ...] = ()
     if class_names:
         folds = stratified_folds(labels, 5, seed)
         names = try_class_list(student, task.train, task.taxonomy, folds).texts
@@ -222,7 +221,7 @@ def trained(
     return names
 
 
-def undrawn(file: Path, task: Task) -> list[tuple[str, str]]:
+def undrawn(file: Path, task: Dataset) -> list[tuple[str, str]]:
     """Texts and labels of the training file that the task does not hold, in their order."""
     drawn = {row.text for row in (*task.train, *task.validation)}
     pairs = zip(*read_rows(file, "text", "label", classes=task.taxonomy.names), strict=True)

@@ -36,9 +36,9 @@ from pgkd.export.parity import compare
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.data.examples import Taxonomy
-from pgkd.tasks.classification.estimate import estimate
 from pgkd.tasks.classification.prompts.labelling import label_request
 from pgkd.tasks.classification.students.features import mean_pool
+from pgkd.usage.estimate import estimate
 from pgkd.usage.prices import ListedPrices
 
 if TYPE_CHECKING:

@@ -41,8 +41,7 @@ import numpy as np
 from pgkd.apps.bench.sets import DataSet
 from pgkd.config import Config
 from pgkd.distiller import Distiller
-from pgkd.tasks.classification.data.dataset import read_rows
-from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.data.dataset import read_rows, stratified_folds
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.allocation import allocate, error_rate
 from pgkd.tasks.classification.feedback.class_list import class_texts
@@ -55,7 +54,7 @@ from pgkd.teachers.openai import OpenAITeacher
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
 SETS = ("banking77", "trec6", "agnews", "stackoverflow20", "huffpost41_skew", "clinc150",
@@ -158,8 +157,8 @@ def cell(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any]:
         with serving(args.serve, wanted["data"]) if teacher else nobody() as url:
             asked = OpenAITeacher(teacher or "none", base_url=url)
             distiller = Distiller(config, teacher=asked)
-            task = distiller.load_task()
-            distiller.fit_task(task)
+            task = distiller.load()
+            distiller.fit_dataset(task)
         run = distiller.run_
         ours = {row.text for row in (*task.train, *task.validation)}
         students = {"round_0": run.student("first"), "after": run.student("best")}
@@ -173,7 +172,7 @@ def cell(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any]:
         result = run.read_json("result.json")
         with run.ledger() as ledger:
             calls = [call.reply for call in ledger.calls() if call.reply is not None]
-        accepted = len(run.kept())
+        accepted = len(run.synthetic())
         tokens = sum(reply.input_tokens or 0 for reply in calls)
         return {
             **wanted, **found,
@@ -302,8 +301,8 @@ def spending(args: argparse.Namespace) -> None:
 def spending_cell(data: Path, bank: Path, rows: int, seed: int) -> dict[str, Any]:
     """Figures of every way of spending, for one drawing of rows."""
     train = {"train": data / "train.csv.gz", "on_conflict": "drop"}
-    ours = Distiller(Config.parse({"data": {**train, "limit": rows}, "seed": seed})).load_task()
-    every = Distiller(Config.parse({"data": train})).load_task()
+    ours = Distiller(Config.parse({"data": {**train, "limit": rows}, "seed": seed})).load()
+    every = Distiller(Config.parse({"data": train})).load()
     known = {row.text for row in (*ours.train, *ours.validation)}
     others = [row for row in (*every.train, *every.validation) if row.text not in known]
     drawn = np.random.default_rng(12345).permutation(len(others))[:HELD]
@@ -370,10 +369,10 @@ def chosen(
 
 def spent_figures(
     student: EncoderStudent,
-    rows: Sequence[Example],
+    rows: Sequence[LabelledText],
     texts: Sequence[tuple[str, str]],
     counts: Any,
-    judged: Sequence[Example],
+    judged: Sequence[LabelledText],
 ) -> dict[str, float]:
     """Accuracy and macro F1 of a head on rows and texts."""
     weights = np.concatenate([np.ones(len(rows)), np.full(len(texts), WEIGHT)])

@@ -6,33 +6,32 @@ import inspect
 
 import pytest
 
-from pgkd.generation.curator import Curator
-from pgkd.curation import Reason, Sample
-from pgkd.tasks.classification.data.examples import Example
+from pgkd.curation import Curator, Reason
+from pgkd.tasks.classification.data.examples import LabelledText
 
 REAL = [
-    Example("My card has not arrived yet", "card", "train:1"),
-    Example("Where is my refund?", "refund", "train:2"),
+    LabelledText("My card has not arrived yet", "card", "train:1"),
+    LabelledText("Where is my refund?", "refund", "train:2"),
 ]
-VALIDATION = [Example("How do I top up my account", "top_up", "validation:1")]
+VALIDATION = [LabelledText("How do I top up my account", "top_up", "validation:1")]
 
 
 def curator(**settings: float) -> Curator:
     return Curator(REAL, VALIDATION, **settings)  # type: ignore[arg-type]
 
 
-def samples_of(*texts: str) -> list[Sample]:
-    return [Sample(text, "card", i) for i, text in enumerate(texts)]
+def samples_of(*texts: str) -> list[LabelledText]:
+    return [LabelledText(text, "card") for text in texts]
 
 
-def reasons_of(found: Curator, *texts: str, shown: tuple[str, ...] = ()) -> list[Reason]:
-    return [drop.reason for drop in found.curate(samples_of(*texts), shown).dropped]
+def reasons_of(found: Curator, *texts: str, shown: tuple[str, ...] = ()) -> list[str]:
+    return [drop.reason for drop in found.curate(samples_of(*texts), shown)[1]]
 
 
 def test_a_new_text_is_kept() -> None:
     curation = curator().curate(samples_of("The post office lost the letter with my card"))
-    assert len(curation.kept) == 1
-    assert curation.dropped == ()
+    assert len(curation[0]) == 1
+    assert curation[1] == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_duplicates_are_found_in_a_batch_and_across_batches() -> None:
 
 
 def test_the_detail_names_the_twin() -> None:
-    [drop] = curator().curate(samples_of("where is my refund")).dropped
+    [drop] = curator().curate(samples_of("where is my refund"))[1]
     assert "100% like: where is my refund" in drop.detail
 
 
@@ -72,8 +71,8 @@ def test_a_longer_bound_can_be_set_and_real_rows_set_it_otherwise() -> None:
     text = " ".join(f"word{i}" for i in range(40))
     assert reasons_of(curator(), text) == [Reason.TOO_LONG]
     assert reasons_of(curator(max_words=50), text) == []
-    long = [Example(" ".join(f"real{i}" for i in range(100)), "a", "train:1")]
-    assert not Curator(long, []).curate(samples_of(text)).dropped
+    long = [LabelledText(" ".join(f"real{i}" for i in range(100)), "a", "train:1")]
+    assert not Curator(long, []).curate(samples_of(text))[1]
 
 
 def test_what_the_student_thinks_is_no_reason() -> None:

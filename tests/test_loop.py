@@ -11,7 +11,8 @@ from pgkd.errors import TeacherUnavailableError
 from pgkd.events import Hooks, Outcome, Round
 from pgkd.loop import distill
 from pgkd.stopping import StopRule
-from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.examples import LabelledText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,67 +30,68 @@ class FakeRun:
         self.saved.append((number, best))
 
 
-class FakeGuide:
+class FakeLearner:
     """Reports a given loss every round."""
 
     def __init__(self, losses: Sequence[float]) -> None:
         self._losses = list(losses)
         self.trained_on: list[int] = []
 
-    def train(self, written: Sequence[Example]) -> Any:
+    def train(self, written: Sequence[LabelledText]) -> Any:
         self.trained_on.append(len(written))
         return object()
 
-    def assess(self, student: Any, written: Sequence[Example]) -> Any:
-        return FakeAssessment(np.full(ROWS, self._losses[len(self.trained_on) - 1]))
+    def evaluate(self, student: Any, written: Sequence[LabelledText]) -> Any:
+        return FakeEvaluation(np.full(ROWS, self._losses[len(self.trained_on) - 1]))
 
-    def ask(self, number: int, assessment: Any, written: Sequence[Example]) -> tuple[()]:
+    def prompts(self, number: int, evaluation: Any, written: Sequence[LabelledText]) -> tuple[()]:
         return ()
 
 
-class FakeAssessment:
+class FakeEvaluation:
+    margin = 0.0
+
     def __init__(self, losses: Any) -> None:
         self.losses = losses
 
 
-class FakeWriter:
+class FakeSynthesizer:
     """Brings back two texts a round, or does what it is told to do in a round."""
 
-    exhausted = trouble = ""
+    exhausted = last_error = ""
 
     def __init__(self, **instead: Any) -> None:
         self._instead = instead
 
-    def write(self, number: int, asks: Sequence[Any]) -> list[Example]:
+    def synthesize(self, number: int, prompts: Sequence[Any], student: Any) -> list[LabelledText]:
         event = self._instead.get(f"round{number}")
         if isinstance(event, BaseException):
             raise event
         if event is not None:
             return list(event)
-        return [Example(f"{number}/{i}", "a", f"r{number}-{i}", Origin(number, "r")) for i in "12"]
-
-    def verify(self, texts: list[Example], student: Any) -> list[Example]:
-        return texts
+        return [
+            LabelledText(f"{number}/{i}", "a", f"r{number}-{i}", Origin(number, "r")) for i in "12"
+        ]
 
 
 def run_loop(
     losses: Sequence[float], *, rounds: int = 3, patience: int = 5, **instead: Any
-) -> tuple[Outcome, FakeRun, FakeGuide]:
-    run, guide = FakeRun(), FakeGuide(losses)
+) -> tuple[Outcome, FakeRun, FakeLearner]:
+    run, learner = FakeRun(), FakeLearner(losses)
     outcome = distill(
-        guide,
-        cast("Any", FakeWriter(**instead)),
+        learner,
+        cast("Any", FakeSynthesizer(**instead)),
         StopRule(patience),
         cast("Any", run),
         Hooks(),
         rounds=rounds,
     )
-    return outcome, run, guide
+    return outcome, run, learner
 
 
 def test_every_round_trains_on_all_texts_so_far() -> None:
-    outcome, _, guide = run_loop([1.0, 0.9, 0.8, 0.7])
-    assert guide.trained_on == [0, 2, 4, 6]
+    outcome, _, learner = run_loop([1.0, 0.9, 0.8, 0.7])
+    assert learner.trained_on == [0, 2, 4, 6]
     assert outcome.best == 3
     assert outcome.stopped_by == "rounds"
 
@@ -123,12 +125,12 @@ def test_ctrl_c_and_a_failing_teacher_keep_the_best(event: BaseException, reason
 
 
 def test_ctrl_c_before_any_student_is_passed_on() -> None:
-    guide = FakeGuide([1.0])
-    guide.train = lambda written: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
+    learner = FakeLearner([1.0])
+    learner.train = lambda written: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         distill(
-            guide,
-            cast("Any", FakeWriter()),
+            learner,
+            cast("Any", FakeSynthesizer()),
             StopRule(1),
             cast("Any", FakeRun()),
             Hooks(),
@@ -156,8 +158,8 @@ def test_hooks_are_told_in_order() -> None:
             heard.append(outcome.stopped_by)
 
     distill(
-        FakeGuide([1.0, 0.9]),
-        cast("Any", FakeWriter()),
+        FakeLearner([1.0, 0.9]),
+        cast("Any", FakeSynthesizer()),
         StopRule(1),
         cast("Any", FakeRun()),
         Listener(),

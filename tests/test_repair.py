@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pgkd.generation.repair import repair_request
+from pgkd.synthesis import repair_request
 from pgkd.tasks.classification.prompts.asking import samples_schema
 from pgkd.tasks.classification.prompts.parsing import parse_samples
 from pgkd.teachers.base import Message, Reply, Request, Sampling

@@ -28,10 +28,12 @@ class Event(ABC):
     Attributes:
         name: in the journal, such as ``teacher examined``.
         in_result: key of ``result.json`` that holds the last one; empty: it is not there.
+        progress: what is going on while one event a new example comes, for a progress bar.
     """
 
     name: ClassVar[str]
     in_result: ClassVar[str] = ""
+    progress: ClassVar[str] = ""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

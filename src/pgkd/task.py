@@ -216,11 +216,23 @@ class Evaluation(ABC):
     losses: NDArray[np.float64]
     margin: float = field(default=0.0, kw_only=True)
     """Standard errors by which the round may seem worse than an earlier one and still be kept."""
+    synthetic_weight: float | None = field(default=None, kw_only=True)
+    """What a synthetic example weighs, the user's own 1; None where there are none."""
 
     @property
     @abstractmethod
     def figures(self) -> Mapping[str, float]:
         """What users look at, by name, such as accuracy; the most important one first."""
+
+    @property
+    @abstractmethod
+    def n(self) -> int:
+        """How many examples the figures are of."""
+
+    @property
+    @abstractmethod
+    def held_out(self) -> bool:
+        """Whether they were held out from training; else the figures are cross-validated."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

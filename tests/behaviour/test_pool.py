@@ -14,12 +14,14 @@ from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherRequestError
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.assembly import folds_of, guide_of, writer_of
-from pgkd.tasks.classification.estimate import estimate_of
+from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synthesizer
+from pgkd.tasks.classification.data.dataset import Dataset
 from pgkd.tasks.classification.feedback.exam import Exam, Share
 from pgkd.tasks.classification.students.linear import LinearStudent
+from pgkd.tasks.classification.task import with_pool
 from pgkd.teachers.base import Reply
 from pgkd.teachers.fake import FakeTeacher
+from pgkd.usage.estimate import Estimate
 from tests.behaviour.test_resume import CutOff, students
 from tests.conftest import TOPICS, calls_of, make_rows
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.teachers.base import Request
 
 ROWS = make_rows(10)
@@ -74,7 +76,7 @@ def journal(run: RunFolder, event: str) -> list[dict[str, Any]]:
 
 def test_labelled_texts_are_the_users_own_under_the_teachers_label(config: Config) -> None:
     run = distil(labels_only(config), FakeTeacher(knowing))
-    kept = run.kept()
+    kept = run.synthetic()
     assert len(kept) == 12  # two rounds of six
     assert {text.text for text in kept} <= set(pool_texts())
     assert len({text.id for text in kept}) == 12
@@ -83,7 +85,7 @@ def test_labelled_texts_are_the_users_own_under_the_teachers_label(config: Confi
         assert text.origin is not None
         assert text.origin.labelled
         assert text.origin.confidence == pytest.approx(np.exp(-0.1))
-        assert not text.is_written
+        assert not text.is_synthetic
         assert not text.is_real
     calls = calls_of(run)
     assert [call.purpose for call in calls] == ["label"] * 12
@@ -131,7 +133,7 @@ def test_labels_teach_what_no_row_says(config: Config) -> None:
     texts = [f"the zorg {word} number{i}" for i, word in enumerate(sorted(WORDS))]
     teacher = FakeTeacher(lambda request: '{"label": "delivery"}')
     run = distil(labels_only(config, weight=1.0, samples=12), teacher, unlabelled=texts)
-    column = run.taxonomy().index["delivery"]
+    column = run.dataset().taxonomy.index["delivery"]
     shares = [
         run.student(which).predict_proba(["another zorg"])[0, column] for which in ("first", "last")
     ]
@@ -157,7 +159,7 @@ def test_no_text_near_a_validation_row_is_asked_for_or_trained_on(config: Config
         out=str(config.out) + "-2",
     )  # fmt: skip
     assert heard.texts == tuple(own)
-    assert {text.text for text in run.kept()} == set(own)
+    assert {text.text for text in run.synthetic()} == set(own)
     sent = "".join(m.content for request in fake.requests for m in request.messages)
     assert not any(text in sent for text in (*near, *held))
     [read] = journal(run, "pool read")
@@ -205,7 +207,9 @@ def test_without_a_share_both_ways_are_tried(config: Config) -> None:
     run = distil(config, FakeTeacher(knowing), rounds=3)
     kinds = {
         number: {
-            text.is_written for text in run.kept() if text.origin and text.origin.round == number
+            text.is_synthetic
+            for text in run.synthetic()
+            if text.origin and text.origin.round == number
         }
         for number in (1, 2, 3)
     }
@@ -216,9 +220,9 @@ def test_without_a_share_both_ways_are_tried(config: Config) -> None:
 
 def test_an_empty_pool_leaves_the_rounds_to_writing(config: Config) -> None:
     run = distil(labels_only(config), FakeTeacher(knowing), unlabelled=pool_texts(4), rounds=2)
-    assert [text.is_written for text in run.kept()][:4] == [False] * 4
-    assert all(text.is_written for text in run.kept()[4:])
-    assert len(run.kept()) > 4
+    assert [text.is_synthetic for text in run.synthetic()][:4] == [False] * 4
+    assert all(text.is_synthetic for text in run.synthetic()[4:])
+    assert len(run.synthetic()) > 4
 
 
 def test_a_text_that_the_teacher_refuses_or_mislabels_is_dropped_and_not_asked_again(
@@ -233,7 +237,7 @@ def test_a_text_that_the_teacher_refuses_or_mislabels_is_dropped_and_not_asked_a
         return '{"label": "no such class"}' if len(seen) == 3 else knowing(request)
 
     run = distil(labels_only(config, weight=1.0), FakeTeacher(answer))
-    assert len(run.kept()) == 10
+    assert len(run.synthetic()) == 10
     drops = list(run.read_lines("dropped.jsonl"))
     assert [drop["reason"] for drop in drops] == ["the teacher names no class"] * 2
     assert len(set(seen)) == len(seen) == 12
@@ -244,7 +248,7 @@ def test_a_budget_ends_labelling_with_what_it_bought(config: Config) -> None:
     spent = Distiller(config, teacher=FakeTeacher(knowing), budget={"calls": 8})
     outcome = spent.fit(*ROWS, unlabelled=pool_texts()).outcome_
     assert outcome.stopped_by == "budget"
-    assert [done.kept for done in outcome.rounds] == [0, 6, 2]
+    assert [done.accepted for done in outcome.rounds] == [0, 6, 2]
 
 
 class Spy(LinearStudent):
@@ -263,7 +267,7 @@ def test_rows_that_a_question_shows_are_parents_of_its_label(config: Config) -> 
     """The trap: a held-out row judges a label that was given from a look at it."""
     config = labels_only(config, shown=1, weight=1.0)
     run = distil(config, FakeTeacher(knowing))
-    kept, task = run.kept(), run.read_json("task.json")
+    kept, task = run.synthetic(), run.read_json("task.json")
     parents = {p for text in kept if text.origin for p in text.origin.parents}
     assert len(parents) == 4  # one of each class
     labels = {row["id"]: row["label"] for row in task["train"]}
@@ -276,27 +280,29 @@ def test_rows_that_a_question_shows_are_parents_of_its_label(config: Config) -> 
 
 
 def _folds_that_trained_on(
-    config: Config, run: RunFolder, kept: Sequence[Example]
+    config: Config, run: RunFolder, kept: Sequence[LabelledText]
 ) -> list[list[str]]:
     """The training sets of cross-validation in which a labelled text stands."""
-    from pgkd.tasks.classification.data.dataset import Task
-    from pgkd.tasks.classification.data.examples import Example
     from pgkd.tasks.classification.feedback.crossval import out_of_fold
 
-    rows = tuple(Example.from_json(row) for row in run.read_json("task.json")["train"])
-    task = Task(run.taxonomy(), rows, rows[:1])
+    rows = tuple(LabelledText.from_json(row) for row in run.read_json("task.json")["train"])
+    task = Dataset(run.dataset().taxonomy, rows, rows[:1])
     Spy.fitted.clear()
     out_of_fold(Spy(task.taxonomy.names), rows, kept, folds_of(config, task))
     return [fitted for fitted in Spy.fitted if any(text.text in fitted for text in kept)]
 
 
+def estimated(config: Config, dataset: Dataset) -> Estimate:
+    return Distiller(config, teacher=FakeTeacher()).estimate(dataset)
+
+
 def test_the_estimate_knows_of_questions(config: Config) -> None:
-    task = Distiller(config)._with_pool(*_task_and_pool(config))
-    labelling = estimate_of(labels_only(config, weight=1.0), task, FakeTeacher())
+    task = with_pool(config, *_task_and_pool(config))
+    labelling = estimated(labels_only(config, weight=1.0), task)
     assert labelling.calls == 12
     run = distil(labels_only(config, weight=1.0), FakeTeacher(knowing))
     assert len(calls_of(run)) == labelling.calls
-    both = estimate_of(config, task, FakeTeacher())
+    both = estimated(config, task)
     assert 6 < both.calls < 12  # a round of each: six labels, and three requests with the glossary
 
 
@@ -312,11 +318,14 @@ def test_the_estimator_takes_texts_without_labels() -> None:
         FakeTeacher(knowing), student="linear", rounds=1, samples=4, unlabelled=pool_texts()
     )
     made.fit(*ROWS)
-    assert made.outcome_.rounds[-1].assessment.labelled_weight is not None
+    assert made.outcome_.rounds[-1].evaluation.labelled_weight is not None
 
 
 def test_a_guide_of_a_task_without_a_pool_is_the_plain_one(config: Config, tmp_path: Path) -> None:
     task, _ = _task_and_pool(config)
     run = RunFolder(tmp_path)
-    writer = writer_of(config, task, FakeTeacher(), run, Hooks())
-    assert type(guide_of(config, task, writer, run, Hooks())).__name__ == "ClassificationGuide"
+    synthesizer = make_synthesizer(config, task, FakeTeacher(), run, Hooks())
+    assert (
+        type(make_learner(config, task, synthesizer, run, Hooks())).__name__
+        == "ClassificationLearner"
+    )

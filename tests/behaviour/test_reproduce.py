@@ -93,7 +93,7 @@ def test_another_seed_is_another_run(config: Config, tmp_path: Path) -> None:
     assert students[0] != students[1]
 
 
-def test_a_key_in_the_environment_is_written_nowhere(
+def test_a_key_in_the_environment_is_synthetic_nowhere(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-in-the-environment")

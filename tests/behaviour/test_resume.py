@@ -146,7 +146,7 @@ def test_a_budget_ends_the_run_with_what_it_bought(config: Config, tmp_path: Pat
     assert f"the budget of {n - 1} calls is used up" in spent.outcome_.detail
     assert len(fake.requests) == n - 1
     assert spent.outcome_.rounds[-1].number == 2  # the round that it broke trained all the same
-    assert 0 < spent.outcome_.rounds[-1].kept < 6
+    assert 0 < spent.outcome_.rounds[-1].accepted < 6
     run = Distiller(config, teacher=fake, budget={"calls": n}).fit(*ROWS).run_
     assert len(fake.requests) == n
     assert students(run.path) == students(whole.path)

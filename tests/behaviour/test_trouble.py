@@ -75,7 +75,7 @@ def test_a_teacher_that_is_down_ends_the_run_with_what_it_has(config: Config) ->
 def test_one_failed_call_is_passed_over(config: Config) -> None:
     done = distil(config, FakeTeacher([TeacherUnavailableError("hiccup")]))
     assert done.outcome_.stopped_by == "rounds"
-    assert done.outcome_.rounds[-1].written > 0
+    assert done.outcome_.rounds[-1].synthetic > 0
 
 
 def test_a_refused_key_ends_the_run_at_the_first_call(config: Config) -> None:
@@ -114,7 +114,7 @@ def test_hostile_replies_end_the_run_cleanly_and_are_kept_for_reading(
     assert ": '" in done.outcome_.detail  # one example of what it wrote
     assert len(done.outcome_.detail) < 400
     assert done.outcome_.best == 0
-    assert list(done.run_.kept()) == []
+    assert list(done.run_.synthetic()) == []
     calls = calls_of(done.run_)
     assert len(calls) == len(teacher.requests)
     dropped = list(done.run_.read_lines("dropped.jsonl"))
@@ -147,7 +147,7 @@ def test_texts_may_hold_the_masks_that_the_rows_hold(config: Config, masked: boo
     texts = [f"{text} for [NAME]" for text in texts] if masked else texts
     teacher = FakeTeacher(answer)
     done = Distiller(config, teacher=teacher, rounds=1).fit(texts, labels)
-    kept = [text.text for text in done.run_.kept()]
+    kept = [text.text for text in done.run_.synthetic()]
     assert all(text.startswith("[NAME] ") for text in kept)
     assert bool(kept) is masked
     assert any(request.purpose == "repair" for request in teacher.requests) is not masked

@@ -176,7 +176,7 @@ NAMES = ["-1", "+1", "0", "=A", "@b", "'=A", "''-x", "-a", "'plain", "+1.5", "=1
 
 
 @pytest.mark.parametrize("last", ["probability", "confidence"])
-def test_what_is_written_is_read_back_unchanged(tmp_path: Path, last: str) -> None:
+def test_what_is_synthetic_is_read_back_unchanged(tmp_path: Path, last: str) -> None:
     path = tmp_path / "answers.csv"
     write_answers(path, ("text", "label", last), [(f"{name} text", name, 0.5) for name in NAMES])
     assert cells(path) == ([(f"{name} text", name) for name in NAMES], ())

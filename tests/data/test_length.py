@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pgkd.curation import Curator, Reason
 from pgkd.data.length import counts_characters, shortened
-from pgkd.generation.curator import Curator
-from pgkd.curation import Reason, Sample
-from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing, answer_tokens, shorten
 from pgkd.tasks.classification.prompts.labelling import label_prompt
 
@@ -58,9 +57,9 @@ def test_texts_of_words_are_shown_as_before() -> None:
     assert shortened("word " * 100, 80) == " ".join(["word"] * 80)
 
 
-def curate(real: str, text: str) -> tuple[Reason, ...]:
-    rows = [Example(f"{real} {i}", "a", f"train:{i}") for i in range(5)]
-    return tuple(d.reason for d in Curator(rows, []).curate([Sample(text, "a", 0)]).dropped)
+def curate(real: str, text: str) -> tuple[str, ...]:
+    rows = [LabelledText(f"{real} {i}", "a", f"train:{i}") for i in range(5)]
+    return tuple(d.reason for d in Curator(rows, []).curate([LabelledText(text, "a")])[1])
 
 
 def test_a_text_that_is_too_long_is_dropped_in_any_script() -> None:

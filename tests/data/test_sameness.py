@@ -7,8 +7,8 @@ import unicodedata
 import pytest
 
 from pgkd.data.sameness import text_key
-from pgkd.errors import DataError
 from pgkd.data.similarity import letters
+from pgkd.errors import DataError
 from pgkd.quoting import shown
 from pgkd.tasks.classification.data.dataset import dataset_from_arrays
 from pgkd.tasks.classification.data.pool import pool_of

@@ -201,7 +201,7 @@ def test_an_unknown_format_is_refused(run: RunFolder, tmp_path: Path) -> None:
 
 def test_it_is_compared_on_the_rows_of_the_run(run: RunFolder, exports: Path) -> None:
     held = run.read_json("task.json")["train"]  # few rows: every one trains
-    assert [row.id for row in exporting.compared_on(run.task())] == [row["id"] for row in held]
+    assert [row.id for row in exporting.compared_on(run.dataset())] == [row["id"] for row in held]
     parity = json.loads((exports / "onnx/export.json").read_text())["parity"]
     assert parity["n"] == len(held) > 0
 

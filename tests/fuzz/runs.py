@@ -27,8 +27,8 @@ from pgkd.apps.cli import app
 from pgkd.errors import PgkdError
 from pgkd.files import system_error
 from pgkd.printable import printable
-from pgkd.runs.review.journal import Reviews
-from pgkd.runs.review.retraining import retrain
+from pgkd.runs.retraining import retrain
+from pgkd.runs.review import Reviews
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def make_pristine(folder: Path) -> None:
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
     run = _open(place.run)
-    Reviews(run.path, run.task().taxonomy.names).decide(run.kept()[0].id, "accept", "ann")
+    Reviews(run.path, run.dataset().taxonomy.names).decide(run.synthetic()[0].id, "accept", "ann")
     retrain(run)
     run.write_json("control.json", {"signal": "go", "by": "ann", "time": ""})
     shutil.copytree(place.run, folder / "runs" / "good")

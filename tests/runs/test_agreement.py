@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.events import Round
-    from pgkd.tasks.classification.prompts.asking import Ask
+    from pgkd.task import Prompt
 
 ROWS = make_rows(10)
 FILES = (
@@ -207,7 +207,7 @@ def test_a_stop_while_it_is_repeated_leaves_the_run_as_it_was(
     shutil.copytree(finished, run)
 
     class Stopped(Hooks):
-        def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+        def on_round_start(self, number: int, asks: Sequence[Prompt]) -> None:
             raise KeyboardInterrupt("ann stopped it")
 
     with pytest.raises(RunError, match=r"(?s)ann stopped it.*It is as it was"):

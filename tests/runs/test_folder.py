@@ -93,7 +93,7 @@ def test_pretrained_weights_are_not_kept_twice(tmp_path: Path) -> None:
             student.save(folder)
             (folder / "model.safetensors").hardlink_to(pretrained)
 
-    run.save_student(WithEncoder(), 0, best=True)  # type: ignore[arg-type]
+    run.save_student(WithEncoder(), 0, best=True)
     assert (run.path / "students/best/model.safetensors").samefile(pretrained)
 
 

@@ -12,12 +12,13 @@ import pytest
 from pgkd.distiller import Distiller
 from pgkd.events import Hooks, Round
 from pgkd.runs.folder import RunFolder
-from pgkd.runs.review.journal import Decision, Reviews
-from pgkd.runs.review.applying import applied, dropped_texts
-from pgkd.runs.review.retraining import retrain
+from pgkd.runs.review import Decision, Reviews
+from pgkd.runs.review import applied, dropped_texts
+from pgkd.runs.retraining import retrain
 from pgkd.errors import RunError
 from pgkd.tasks.classification.feedback.weighting import row_weights
-from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.teachers.base import Reply, Request, Teacher
 from tests.behaviour.test_resume import students
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 ROWS = make_rows(10)
 WRITTEN = [
-    Example(f"written {i}", "billing", f"r1-0001-{i}", Origin(1, "r1-0001", ("train:1",)))
+    LabelledText(f"written {i}", "billing", f"r1-0001-{i}", Origin(1, "r1-0001", ("train:1",)))
     for i in range(5)
 ]
 
@@ -60,7 +61,7 @@ def test_rejected_texts_go_and_the_others_are_as_people_left_them() -> None:
 
 
 def test_a_person_vouches_with_the_weight_of_a_row() -> None:
-    real = Example("mine", "billing", "train:1")
+    real = LabelledText("mine", "billing", "train:1")
     human_verified = applied(WRITTEN[:1], decisions(_0={"kind": "accept"}))
     assert row_weights([real, *human_verified, WRITTEN[1]], 0.05).tolist() == [1.0, 1.0, 0.05]
 
@@ -79,7 +80,7 @@ class Reviewer(Hooks):
     def on_round_end(self, finished: Round) -> None:
         if 1 <= finished.number <= self.until:
             reviews = Reviews(self.run, TOPICS)
-            kept = [row for row in RunFolder(self.run).kept() if row.origin]
+            kept = [row for row in RunFolder(self.run).synthetic() if row.origin]
             mine = [row for row in kept if row.origin and row.origin.round == finished.number]
             reviews.decide(mine[0].id, "reject", "ann")
             reviews.decide(mine[1].id, "relabel", "ann", label="product")
@@ -142,7 +143,7 @@ def test_decisions_on_a_run_of_an_older_pgkd_do_not_change_its_rounds(config: Co
     run = Distiller(config, teacher=FakeTeacher()).fit(*ROWS).run_
     before, calls = students(run.path), len(calls_of(run))
     (run.path / "reviews.jsonl").unlink()  # an older pgkd pinned nothing
-    for row in run.kept():
+    for row in run.synthetic():
         Reviews(run.path).decide(row.id, "reject", "ann")
     again = Distiller(config, teacher=FakeTeacher()).fit(*ROWS).run_
     assert students(again.path) == before
@@ -161,7 +162,7 @@ def test_retraining_needs_a_decision(config: Config) -> None:
 def test_retraining_takes_all_decisions_and_leaves_the_old_student(config: Config) -> None:
     run = Distiller(config, teacher=FakeTeacher()).fit(*ROWS).run_
     before = students(run.path)
-    task, kept = run.task(), run.kept()
+    task, kept = run.dataset(), run.synthetic()
     reviews = Reviews(run.path, task.taxonomy.names)
     reviews.decide(task.train[0].id, "reject", "ann")
     wrong = next(row for row in task.train[1:] if row.label == "billing")
@@ -206,12 +207,12 @@ def test_a_run_of_good_labels_gains_by_having_wrong_ones_put_right(
     ).fit(*ROWS).run_  # fmt: skip
     right = dict(zip(texts, labels, strict=True))
     reviews = Reviews(run.path, TOPICS)
-    for row in run.kept():
+    for row in run.synthetic():
         reviews.decide(row.id, "relabel", "ann", label=right[row.text])
-    assert run.kept()
+    assert run.synthetic()
     found = retrain(run)
     assert found.verdict.keep
-    assert found.after.log_loss < found.before.log_loss
+    assert found.after.figures["log_loss"] < found.before.figures["log_loss"]
 
 
 def test_dropped_texts_near_the_bound_can_be_taken_in(config: Config) -> None:
@@ -233,4 +234,4 @@ def test_dropped_texts_near_the_bound_can_be_taken_in(config: Config) -> None:
     assert found.origin.parents
     reviews = Reviews(run.path, TOPICS)
     reviews.decide(found.id, "accept", "ann")
-    assert retrain(run).written == len(run.kept()) + 1
+    assert retrain(run).written == len(run.synthetic()) + 1

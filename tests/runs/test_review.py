@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review import Reviews
 from pgkd.errors import ConflictError, DataError, RunError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
-from pgkd.data.formulas import armed, is_written
+from pgkd.data.formulas import armed, is_synthetic
 from pgkd.data.lines import LONGEST_ROW, Lines, RowTooLongError
 from pgkd.data.table import Records, Table
 
@@ -72,7 +72,7 @@ class _Reading:
 
     def records(self, rows: Iterator[list[str]], header: list[str]) -> Records:
         """Rows as long as the header; the others are noted, as are rows that look misread."""
-        written = is_written(header)
+        written = is_synthetic(header)
         doubtful: list[tuple[str, set[tuple[int, str]]]] = []
         for number, fields in enumerate(rows, start=1):
             physical = self._lines.row

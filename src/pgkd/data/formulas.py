@@ -23,7 +23,7 @@ def armed(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
-def is_written(header: list[str]) -> bool:
+def is_synthetic(header: list[str]) -> bool:
     """Whether a header is that of a file of answers, whose cells pgkd has disarmed.
 
     Elsewhere an apostrophe is the user's own.

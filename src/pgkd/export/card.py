@@ -96,7 +96,7 @@ class Card:
             rows={
                 "training": len(task["train"]),
                 "validation": len(task["validation"]),
-                "written": len(run.kept()),
+                "written": len(run.synthetic()),
             },
             calls=calls,
             before=before,

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.dataset import Task
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
 Choice = Literal["auto", "all"] | Format
@@ -105,7 +105,7 @@ def export(
     wanted = _formats(student, choice)
     for name in wanted:
         _check_free(out / name)
-    task = run.task()
+    task = run.dataset()
     answers = student.predict_proba([row.text for row in compared_on(task)])
     workshop = _Workshop(run, task, student, answers, which)
     done: list[Exported] = []
@@ -154,7 +154,7 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def compared_on(task: Task) -> Sequence[Example]:
+def compared_on(task: Dataset) -> Sequence[LabelledText]:
     """Rows to compare on: of validation where there are any.
 
     Of a row that it was trained on, a student is surer. Where every row trains, those have to do.
@@ -167,7 +167,7 @@ class _Workshop:
     """Makes exports of one student, and compares them with it."""
 
     run: RunFolder
-    task: Task
+    task: Dataset
     student: Student
     answers: NDArray[np.float64]
     which: str

@@ -11,8 +11,7 @@ from pgkd.apps.bench.labeller import LabellerTeacher
 from pgkd.apps.bench.oracle import OracleTeacher
 from pgkd.apps.bench.sharing import SharedReplies
 from pgkd.errors import TeacherRequestError
-from pgkd.tasks.classification.data.examples import Example
-from pgkd.tasks.classification.data.examples import Taxonomy
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.tasks.classification.students.registry import make_student
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
     from pgkd.teachers.base import Reply, Request
 
 TEXTS, LABELS = make_rows(20)
-ROWS = [Example(t, c, f"train:{i}") for i, (t, c) in enumerate(zip(TEXTS, LABELS, strict=True))]
+ROWS = [
+    LabelledText(t, c, f"train:{i}") for i, (t, c) in enumerate(zip(TEXTS, LABELS, strict=True))
+]
 TRUE = dict(zip(TEXTS, LABELS, strict=True))
 CLASSES = tuple(sorted(set(LABELS)))
 WRITING = Writing(LengthTarget(4, 8, 12))
@@ -87,7 +88,7 @@ def test_left_to_choose_the_oracle_writes_for_the_mistakes_that_it_is_shown() ->
 
 def test_the_oracle_labels_the_rows_that_it_knows_and_no_other() -> None:
     held, held_labels = make_rows(2, start=80)
-    known = [Example(t, c, t) for t, c in zip(held, held_labels, strict=True)]
+    known = [LabelledText(t, c, t) for t, c in zip(held, held_labels, strict=True)]
     oracle, taxonomy = OracleTeacher(ROWS, known), Taxonomy.from_names(CLASSES)
     found = label_texts(oracle, [*TEXTS[:9], *held], taxonomy)
     assert [answer.label for answer in found] == [*LABELS[:9], *held_labels]

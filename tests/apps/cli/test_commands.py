@@ -24,7 +24,7 @@ from pgkd.errors import (
     WeightsError,
 )
 from pgkd.runs.folder import RunFolder
-from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review import Reviews
 from pgkd.teachers.base import Reply, Request
 from pgkd.usage.ledger import Ledger
 from tests.conftest import calls_of, make_rows
@@ -153,11 +153,11 @@ def test_distill_labels_texts_of_a_pool(data: Path, tmp_path: Path) -> None:
     lines = [f"{word} {other} number {i}" for i, word in enumerate(words) for other in words[:3]]
     pool.write_text("\n".join(lines) + "\n", encoding="utf-8")
     distil(data, tmp_path / "run", "--unlabelled", pool, "--pool-share", "0.5")
-    kept = RunFolder.open(tmp_path / "run").kept()
-    labelled = [text for text in kept if not text.is_written]
+    kept = RunFolder.open(tmp_path / "run").synthetic()
+    labelled = [text for text in kept if not text.is_synthetic]
     assert len(labelled) == len(lines)  # a round asks for 32
     assert {text.text for text in labelled} <= set(lines)
-    assert any(text.is_written for text in kept)
+    assert any(text.is_synthetic for text in kept)
     shown = run("show", tmp_path / "run")
     assert "labelled 1" in shown  # nobody was examined
     costs = json.loads(run("cost", tmp_path / "run", "--json"))
@@ -520,12 +520,12 @@ def test_retrain_keeps_both_students_and_other_commands_take_the_new_one(
         run("retrain", folder.path)
     with pytest.raises(RunError, match="run pgkd retrain"):
         run("predict", folder.path, "a late parcel", "--which", "reviewed")
-    Reviews(folder.path).decide(folder.kept()[0].id, "reject", "ann")
+    Reviews(folder.path).decide(folder.synthetic()[0].id, "reject", "ann")
     printed = run("retrain", folder.path)
     assert "Decisions: 1 reject" in printed
     assert "students/best and students/reviewed" in printed
     told = json.loads(run("retrain", folder.path, "--json"))
-    assert told["written"] == len(folder.kept()) - 1
+    assert told["written"] == len(folder.synthetic()) - 1
     assert run("predict", folder.path, "a late parcel", "--which", "reviewed")
     judged = json.loads(run("evaluate", folder.path, "--data", data / "test.csv", "--json"))
     assert {"after", "reviewed"} <= judged["students"].keys()

@@ -275,7 +275,7 @@ def test_prompts_show_each_purpose_and_why(run: RunFolder) -> None:
     assert [role for role, _ in written.messages] == ["system", "user"]
 
 
-def test_the_map_is_the_same_twice_and_knows_what_is_written(run: RunFolder) -> None:
+def test_the_map_is_the_same_twice_and_knows_what_is_synthetic(run: RunFolder) -> None:
     records = read_records(run)
     first, again = map_of(run, records), map_of(run, records)
     assert first is not None

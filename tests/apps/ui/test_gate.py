@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pgkd.apps.cli import app
 from pgkd.errors import ConfigError
-from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review import Reviews
 from tests.apps.ui.conftest import WebUI, opened, run_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def ui(made: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[We
 
 
 def decision(ui: WebUI) -> str:
-    return f"id={run_of(ui).kept()[0].id}&decision=accept"
+    return f"id={run_of(ui).synthetic()[0].id}&decision=accept"
 
 
 def nothing(answer: tuple[int, dict[str, str], bytes]) -> bool:

@@ -9,8 +9,9 @@ import pytest
 from pgkd.apps.report.records import read_records
 from pgkd.apps.ui.queue import Candidate, Filter, Why, candidates_of, page_of, sorted_queue
 from pgkd.apps.ui.reading import Opinion, Reader
-from pgkd.runs.review.journal import Decision
-from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.runs.review import Decision
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.examples import LabelledText
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def written(i: int, label: str = "billing", number: int = 1) -> Candidate:
-    row = Example(f"text {i}", label, f"r{number}-0001-{i}", Origin(number, f"r{number}-0001"))
+    row = LabelledText(f"text {i}", label, f"r{number}-0001-{i}", Origin(number, f"r{number}-0001"))
     return Candidate(row, number)
 
 
@@ -29,7 +30,7 @@ def decided(id_: str, kind: str = "accept", **fields: str) -> Decision:
 
 def test_what_is_likelier_wrong_comes_first_and_says_why() -> None:
     texts = [written(i) for i in range(4)]
-    doubted = Candidate(Example("mine", "billing", "train:1"), 0, (Why.SUSPECT,))
+    doubted = Candidate(LabelledText("mine", "billing", "train:1"), 0, (Why.SUSPECT,))
     opinions = {
         "text 0": Opinion("billing", 0.95),
         "text 1": Opinion("delivery", 0.9),
@@ -90,7 +91,7 @@ def test_ten_thousand_texts_are_paged() -> None:
 
 
 def test_candidates_are_kept_near_and_doubted_texts_and_no_validation_row(run: RunFolder) -> None:
-    task, request = run.task(), run.kept()[0].origin
+    task, request = run.dataset(), run.synthetic()[0].origin
     assert request is not None
     run.append("dropped.jsonl", [
         {"request": request.request, "reason": "near an earlier text", "detail": "91% like: x",
@@ -112,7 +113,7 @@ def test_candidates_are_kept_near_and_doubted_texts_and_no_validation_row(run: R
     assert near.row.text == "nearly the same"
     held = {row.text for row in task.validation}
     assert not [c for c in found.values() if c.row.text in held]
-    assert {row.id for row in run.kept()} <= found.keys()
+    assert {row.id for row in run.synthetic()} <= found.keys()
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def read(reader: Reader, texts: list[str]) -> dict[str, Opinion]:
 
 
 def test_the_student_reads_in_the_background_and_anew_when_it_is_another(run: RunFolder) -> None:
-    texts = [row.text for row in run.kept()]
+    texts = [row.text for row in run.synthetic()]
     reader = Reader(run)
     opinions = read(reader, texts)
     student = run.student("best")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review import Reviews
 from tests.apps.ui.conftest import HOSTILE, WebUI, add_texts, opened, run_of
 from tests.conftest import until
 
@@ -153,7 +153,7 @@ def test_filters_make_addresses_that_can_be_kept(page: Page, ui: WebUI) -> None:
     page.locator("select[name=round]").select_option("1")
     page.get_by_role("button", name="Show").click()
     page.wait_for_url("**class=delivery**")
-    kept = [row for row in run_of(ui).kept() if row.label == "delivery"]
+    kept = [row for row in run_of(ui).synthetic() if row.label == "delivery"]
     wanted = {row.id for row in kept if row.origin and row.origin.round == 1}
     assert {id_ for id_ in ids(page) if id_.startswith("r")} == wanted
     page.reload()
@@ -276,7 +276,7 @@ def test_a_long_text_is_whole_in_the_editor_and_stays_so(page: Page, ui: WebUI) 
 
 
 def test_an_edit_that_nears_a_validation_row_is_refused_and_not_lost(page: Page, ui: WebUI) -> None:
-    held = run_of(ui).task().validation[0].text
+    held = run_of(ui).dataset().validation[0].text
     review(page, ui)
     page.keyboard.press("e")
     page.locator("#edit-words:focus").wait_for()

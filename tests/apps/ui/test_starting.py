@@ -70,7 +70,7 @@ def test_a_dropped_file_becomes_a_run(page: Page, tmp_path: Path) -> None:
     config = Config.from_yaml(run.path / "config.yaml")
     assert (config.rounds, config.samples, config.budget.calls) == (1, 6, 20)
     assert config.guidance.instructions == "customers of a shop"
-    assert run.taxonomy()[IMAGE].description == "who paid too much"
+    assert run.dataset().taxonomy[IMAGE].description == "who paid too much"
     assert run.read_json("result.json")["stopped_by"] in ("rounds", "budget")
 
 

@@ -10,7 +10,7 @@ import pytest
 from pgkd.config import Config
 from pgkd.distiller import Distiller
 from pgkd.runs.folder import RunFolder
-from pgkd.runs.review.journal import Reviews
+from pgkd.runs.review import Reviews
 from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import TOPICS, make_rows
 
@@ -51,7 +51,7 @@ def run(made: RunFolder, tmp_path: Path) -> RunFolder:
 def reviewed(run: RunFolder) -> RunFolder:
     """The same, where somebody has rejected a text, relabelled one and edited one."""
     reviews = Reviews(run.path, tuple(TOPICS))
-    first, second, third, *_ = run.kept()
+    first, second, third, *_ = run.synthetic()
     reviews.decide(first.id, "reject", "ann")
     other = next(name for name in TOPICS if name != second.label)
     reviews.decide(second.id, "relabel", "ann", label=other)

@@ -29,7 +29,7 @@ def test_settings_ask_for_one_of_the_classes(reviewed: RunFolder, tmp_path: Path
     assert (field["name"], field["settings"]["use_markdown"]) == ("text", False)
     assert question["settings"]["type"] == "label_selection"
     options = [option["value"] for option in question["settings"]["options"]]
-    assert options == list(reviewed.taxonomy().names)
+    assert options == list(reviewed.dataset().taxonomy.names)
     names = [part["name"] for part in (field, question, *settings["metadata"])]
     assert len(set(names)) == len(names)
     assert all(NAMES.fullmatch(name) for name in names)

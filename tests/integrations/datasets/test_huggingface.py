@@ -84,7 +84,7 @@ def test_names_that_mean_harm_stay_names(run: RunFolder, tmp_path: Path, dataset
         key = "name" if "name" in row else "label"
         row[key] = names.get(row[key], row[key])
     run.write_json("task.json", task)
-    kept = [row.to_json() for row in run.kept()]
+    kept = [row.to_json() for row in run.synthetic()]
     (run.path / "examples.jsonl").unlink()
     run.append(
         "examples.jsonl", [{**row, "label": names.get(row["label"], row["label"])} for row in kept]
@@ -100,7 +100,7 @@ def test_names_that_mean_harm_stay_names(run: RunFolder, tmp_path: Path, dataset
 
 
 def test_lone_surrogates_do_not_stop_the_writing(run: RunFolder, tmp_path: Path) -> None:
-    row = run.kept()[0].to_json()
+    row = run.synthetic()[0].to_json()
     path = run.path / "examples.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join([json.dumps({**row, "text": "half \ud800"}), *lines[1:]]) + "\n")

@@ -30,7 +30,7 @@ def by_id(data: FinalData) -> dict[str, Any]:
 
 
 def test_rows_and_kept_texts_with_where_they_come_from(run: RunFolder) -> None:
-    data, task, kept = final_data(run), run.task(), run.kept()
+    data, task, kept = final_data(run), run.dataset(), run.synthetic()
     rows = by_id(data)
     assert list(rows) == [example.id for example in (*task.train, *kept)]
     assert [row.id for row in data.validation] == [example.id for example in task.validation]
@@ -51,7 +51,7 @@ def test_rows_and_kept_texts_with_where_they_come_from(run: RunFolder) -> None:
 def test_texts_after_the_best_round_are_left_out_unless_wanted(run: RunFolder) -> None:
     result = run.read_json("result.json")
     run.write_json("result.json", {**result, "best": 1})
-    kept = run.kept()
+    kept = run.synthetic()
     later = [text.id for text in kept if text.origin and text.origin.round > 1]
     assert later
     data = final_data(run)
@@ -64,11 +64,11 @@ def test_a_run_whose_teacher_did_not_help_ends_with_its_rows(run: RunFolder) -> 
     run.write_json("result.json", {**run.read_json("result.json"), "best": 0})
     data = final_data(run)
     assert {row.source for row in data.train} == {"row"}
-    assert data.left_out == len(run.kept())
+    assert data.left_out == len(run.synthetic())
 
 
 def test_what_people_decided_counts(reviewed: RunFolder) -> None:
-    first, second, third, fourth, *_ = reviewed.kept()
+    first, second, third, fourth, *_ = reviewed.synthetic()
     data = final_data(reviewed)
     rows = by_id(data)
     assert first.id not in rows
@@ -80,12 +80,12 @@ def test_what_people_decided_counts(reviewed: RunFolder) -> None:
 
 
 def test_doubted_rows_are_marked(run: RunFolder) -> None:
-    row = run.task().train[3]
+    row = run.dataset().train[3]
     run.append(
         "suspects.jsonl", [{"id": row.id, "label": row.label, "by": "teacher", "text": row.text}]
     )
     assert by_id(final_data(run))[row.id].doubted
-    assert not by_id(final_data(run))[run.task().train[4].id].doubted
+    assert not by_id(final_data(run))[run.dataset().train[4].id].doubted
 
 
 def test_labels_of_a_pool_are_told_apart(config: Config) -> None:
@@ -108,7 +108,7 @@ def test_a_run_that_has_not_ended_has_no_final_data(run: RunFolder) -> None:
         final_data(run)
 
 
-def test_only_a_folder_of_its_own_is_written_over(run: RunFolder, tmp_path: Path) -> None:
+def test_only_a_folder_of_its_own_is_synthetic_over(run: RunFolder, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("years of work")

@@ -279,4 +279,4 @@ def test_the_state_of_trackers_is_readable(private: Config) -> None:
     assert json.loads((run.path / "tracking.json").read_text()) == {
         "notes": {"id": "first", "rounds": 3}
     }
-    assert RunFolder.open(run.path).kept()
+    assert RunFolder.open(run.path).synthetic()

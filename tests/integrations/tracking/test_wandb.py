@@ -43,7 +43,7 @@ def items(update: Any) -> dict[str, Any]:
     return {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in update}
 
 
-def test_a_run_is_written_to_files_and_nothing_leaves(private: Config) -> None:
+def test_a_run_is_synthetic_to_files_and_nothing_leaves(private: Config) -> None:
     heard = Heard()
     run = distil(private, track=["wandb"], hooks=[heard]).run_
     assert heard.untracked == []

@@ -13,7 +13,7 @@ from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.estimate import Estimate
+    from pgkd.usage.estimate import Estimate
 
 TASK = dataset_from_arrays(*make_rows(10), seed=0)
 
@@ -40,7 +40,7 @@ def test_an_unknown_price_stays_unknown(config: Config) -> None:
 
 def test_calls_and_tokens_are_those_of_the_run(config: Config) -> None:
     found = Distiller(config, teacher=FakeTeacher()).estimate(TASK)
-    run = Distiller(config, teacher=FakeTeacher()).fit_task(TASK).run_
+    run = Distiller(config, teacher=FakeTeacher()).fit_dataset(TASK).run_
     asked = [call for call in calls_of(run) if call.purpose in ("write", "glossary")]
     assert found.calls == len(asked)
     sent = sum(len(m["content"]) for call in asked for m in call.request["messages"])
@@ -51,7 +51,7 @@ def test_calls_and_tokens_are_those_of_the_run(config: Config) -> None:
 def test_self_verification_is_foreseen(config: Config) -> None:
     config = merged(config, curation={"self_verification": True})
     found = Distiller(config, teacher=FakeTeacher()).estimate(TASK)
-    run = Distiller(config, teacher=FakeTeacher()).fit_task(TASK).run_
+    run = Distiller(config, teacher=FakeTeacher()).fit_dataset(TASK).run_
     asked = [call for call in calls_of(run) if call.purpose in ("write", "glossary", "label")]
     assert found.calls == len(asked)
     sent = sum(len(m["content"]) for call in asked for m in call.request["messages"])
@@ -74,20 +74,20 @@ def test_a_run_tells_it_before_it_asks_a_teacher_that_bills(config: Config) -> N
     teacher = FakeTeacher(model="gpt-4o-mini")
     teacher.biller = "openai"
     hook = Told(teacher)
-    run = Distiller(config, teacher=teacher, hooks=[hook]).fit_task(TASK).run_
+    run = Distiller(config, teacher=teacher, hooks=[hook]).fit_dataset(TASK).run_
     expected = Distiller(config, teacher=teacher).estimate(TASK)
     assert hook.told == [(expected, 0)]
     assert expected.usd is not None
     assert expected.usd > 0
     [noted] = [line for line in run.read_lines("journal.jsonl") if line["event"] == "estimated"]
     assert noted["calls"] == expected.calls
-    Distiller(config, teacher=teacher, hooks=[hook]).fit_task(TASK)  # again: all is paid
+    Distiller(config, teacher=teacher, hooks=[hook]).fit_dataset(TASK)  # again: all is paid
     assert len(hook.told) == 1
 
 
 def test_what_costs_nothing_needs_no_estimate(config: Config) -> None:
     hook = Told(FakeTeacher())
-    Distiller(config, teacher=hook.teacher, hooks=[hook]).fit_task(TASK)
+    Distiller(config, teacher=hook.teacher, hooks=[hook]).fit_dataset(TASK)
     assert hook.told == []
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.tasks.classification.data.dataset import Task
-from pgkd.tasks.classification.data.examples import Example, Origin
-from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.data.examples import Taxonomy
-from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.description import description_request
 from pgkd.tasks.classification.students.registry import make_student
 from tests.conftest import make_rows
@@ -23,38 +22,38 @@ NAMES = ("account", "billing", "delivery", "product", "unheard of")
 TAXONOMY = Taxonomy.from_names(NAMES)
 
 
-def rows(part: str, per_class: int, start: int) -> tuple[Example, ...]:
+def rows(part: str, per_class: int, start: int) -> tuple[LabelledText, ...]:
     texts, labels = make_rows(per_class, start=start)
     pairs = zip(texts, labels, strict=True)
-    return tuple(Example(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs, start=1))
+    return tuple(LabelledText(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs, start=1))
 
 
-TASK = Task(TAXONOMY, rows("train", 9, 0), rows("validation", 2, 40))
+TASK = Dataset(TAXONOMY, rows("train", 9, 0), rows("validation", 2, 40))
 
 
-def written(n: int, label: str, *parents: str) -> list[Example]:
+def written(n: int, label: str, *parents: str) -> list[LabelledText]:
     return [
-        Example(f"{label} words number {i}", label, f"r1-{i}", Origin(1, "r1-0001", parents))
+        LabelledText(f"{label} words number {i}", label, f"r1-{i}", Origin(1, "r1-0001", parents))
         for i in range(n)
     ]
 
 
-def guide(task: Task = TASK, **settings: Any) -> ClassificationGuide:
+def guide(task: Dataset = TASK, **settings: Any) -> ClassificationLearner:
     labels = [row.label for row in task.train]
     student = make_student("linear", task.taxonomy.names)
-    return ClassificationGuide(
-        task, student, NoAsking(), folds=stratified_folds(labels, 3, 0), **settings
+    return ClassificationLearner(
+        task, student, NoPrompts(), folds=stratified_folds(labels, 3, 0), **settings
     )
 
 
-class NoAsking:
-    def ask(self, number: int, assessment: Any, written: Sequence[Example]) -> tuple[()]:
+class NoPrompts:
+    def prompts(self, number: int, assessment: Any, written: Sequence[LabelledText]) -> tuple[()]:
         return ()
 
 
 def test_a_round_is_judged_on_validation_and_out_of_fold_rows() -> None:
     made = guide()
-    assessment = made.assess(made.train([]), [])
+    assessment = made.evaluate(made.train([]), [])
     assert assessment.losses.shape == (len(TASK.validation) + len(TASK.train),)
     assert np.isfinite(assessment.losses).all()
     assert assessment.validation.n == len(TASK.validation)
@@ -63,7 +62,7 @@ def test_a_round_is_judged_on_validation_and_out_of_fold_rows() -> None:
 
 def test_without_validation_rows_cross_validation_judges_alone() -> None:
     made = guide(replace(TASK, validation=()))
-    assessment = made.assess(made.train([]), [])
+    assessment = made.evaluate(made.train([]), [])
     assert assessment.losses.shape == (len(TASK.train),)
     assert assessment.validation == assessment.out_of_fold
 
@@ -79,17 +78,17 @@ def test_the_student_is_tuned_again_when_its_texts_have_doubled() -> None:
 
 def test_a_thousand_validation_rows_judge_alone() -> None:
     repeated = tuple(
-        Example(row.text, row.label, f"validation:{i}")
+        LabelledText(row.text, row.label, f"validation:{i}")
         for i, row in enumerate(TASK.validation * 125)
     )
-    made = guide(Task(TAXONOMY, TASK.train, repeated))
-    assert made.assess(made.train([]), []).losses.shape == (1000,)
+    made = guide(Dataset(TAXONOMY, TASK.train, repeated))
+    assert made.evaluate(made.train([]), []).losses.shape == (1000,)
 
 
 def test_texts_of_a_class_that_nobody_can_judge_do_not_seem_to_harm() -> None:
     made, texts = guide(), written(30, "unheard of")
     student = made.train(texts)
-    taught = made.assess(student, texts).losses[: len(TASK.validation)]
+    taught = made.evaluate(student, texts).losses[: len(TASK.validation)]
     probabilities = student.predict_proba([row.text for row in TASK.validation])
     gold = [TAXONOMY.index[row.label] for row in TASK.validation]
     plain = -np.log(probabilities[np.arange(len(gold)), gold])
@@ -102,7 +101,7 @@ def test_a_row_whose_class_lost_its_texts_is_left_out_of_the_judgement() -> None
     parents = [row.id for row, fold in zip(TASK.train, folds, strict=True) if fold == 0]
     texts = written(3, "account", *parents)
     made = guide()
-    losses = made.assess(made.train(texts), texts).losses[len(TASK.validation) :]
+    losses = made.evaluate(made.train(texts), texts).losses[len(TASK.validation) :]
     lost = [
         fold == 0 and row.label == "account" for row, fold in zip(TASK.train, folds, strict=True)
     ]
@@ -120,8 +119,8 @@ def test_written_texts_weigh_as_the_setting_says() -> None:
 
 
 def test_the_description_shows_rows_of_all_classes_alike_and_no_label() -> None:
-    many = [Example(f"large {i}", "account", f"train:{i}") for i in range(500)]
-    few = [Example(f"small {name}", name, f"train:{name}") for name in NAMES[1:]]
+    many = [LabelledText(f"large {i}", "account", f"train:{i}") for i in range(500)]
+    few = [LabelledText(f"small {name}", name, f"train:{name}") for name in NAMES[1:]]
     request = description_request(TAXONOMY, [*many, *few], seed=0)
     prompt = request.messages[-1].content
     assert all(f"- small {name}" in prompt for name in NAMES[1:])
@@ -135,9 +134,9 @@ def test_mistakes_are_mined_on_where_prompts_show_rows_of_all_folds() -> None:
     parents = [row.id for row in TASK.train]
     texts = [text for name in NAMES for text in written(6, name, *parents)]
     aware = guide()
-    assert not aware.assess(aware.train(texts), texts).mined.correct
+    assert not aware.evaluate(aware.train(texts), texts).mined.correct
     made = guide(large_prompts=True)
-    assessment = made.assess(made.train(texts), texts)
+    assessment = made.evaluate(made.train(texts), texts)
     mined = assessment.mined
     assert len(mined.correct) + len(mined.mistakes) + len(mined.suspects) == len(TASK.train)
     assert np.isnan(assessment.losses[len(TASK.validation) :]).all()  # they judge nothing

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pgkd.apps.bench.sets import DataSet
     from pgkd.apps.bench.teachers import Teachers
     from pgkd.events import Hooks
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.usage.ledger import Call
 
 
@@ -72,7 +72,7 @@ def _distil(
     hooks: Sequence[Hooks],
 ) -> dict[str, Any]:
     config = cell.config(data.train, folder.run)
-    task = Distiller(config).load_task()
+    task = Distiller(config).load()
     pool = () if cell.arm.asks == "nobody" else data.pool(config, task)
     teacher = teachers.writer(cell, config, data, pool, folder.run / "ledger.sqlite")
     if cell.arm.pool:
@@ -80,7 +80,7 @@ def _distil(
         unlabelled = Pool(tuple(PoolText(row.text, row.id) for row in drawn))
         near = config.curation.near_duplicate
         task = replace(task, pool=without_rows(unlabelled, task, near_duplicate=near))
-    outcome = Distiller(config, teacher=teacher, hooks=hooks).fit_task(task).outcome_
+    outcome = Distiller(config, teacher=teacher, hooks=hooks).fit_dataset(task).outcome_
     if outcome.stopped_by == "interrupted":
         raise KeyboardInterrupt
     if outcome.stopped_by == "teacher failed":
@@ -109,9 +109,9 @@ def _told(cell: Cell, run: RunFolder) -> dict[str, Any]:
     }
 
 
-def texts_by(run: RunFolder, round_: int) -> list[Example]:
+def texts_by(run: RunFolder, round_: int) -> list[LabelledText]:
     """The texts that the student of a round was trained on."""
-    return [text for text in run.kept() if text.origin and text.origin.round <= round_]
+    return [text for text in run.synthetic() if text.origin and text.origin.round <= round_]
 
 
 def cost_of(calls: Sequence[Call]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _labelled(
 ) -> tuple[NDArray[np.int64], dict[str, Any]]:
     """What the teacher alone says of some rows; an answer off the list is none of the classes."""
     start = time.perf_counter()
-    task = Distiller(config).load_task()
+    task = Distiller(config).load()
     shown = limit_rows(task.train, cell.arm.shots, cell.seed) if cell.arm.shots else ()
     with Ledger(folder.ledger) as ledger:
         found = label_texts(

@@ -23,7 +23,7 @@ from pgkd.teachers.base import Reply, Request, Teacher
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
 
 _MISTAKE = re.compile(r"=> (.+?) \(student says ")
 """How a prompt shows a row that the student gets wrong, with its class."""
@@ -55,8 +55,8 @@ class OracleTeacher(Teacher):
 
     def __init__(
         self,
-        rows: Sequence[Example],
-        known: Sequence[Example] = (),
+        rows: Sequence[LabelledText],
+        known: Sequence[LabelledText] = (),
         *,
         error_share: float = 0.0,
         seed: int = 0,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.dataset import OnConflict, Task
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.dataset import Dataset, OnConflict
+    from pgkd.tasks.classification.data.examples import LabelledText
 
 THIRDS = ("head", "middle", "tail")
 
@@ -52,12 +52,12 @@ class DataSet:
         """The test file."""
         return self.folder / "test.csv.gz"
 
-    def all_rows(self, config: Config) -> tuple[Example, ...]:
+    def all_rows(self, config: Config) -> tuple[LabelledText, ...]:
         """Every usable row of the training file, with the ids that runs give them."""
         data = config.data
         return _all_rows(self.train, data.text_column, data.label_column, data.on_conflict)
 
-    def pool(self, config: Config, task: Task) -> tuple[Example, ...]:
+    def pool(self, config: Config, task: Dataset) -> tuple[LabelledText, ...]:
         """The rows of the training file that a run does not have.
 
         Rows that would be refused from a writer are left out: those with placeholders too, even
@@ -69,12 +69,14 @@ class DataSet:
 
 
 @lru_cache(maxsize=2)
-def _all_rows(train: Path, text: str, label: str, on_conflict: OnConflict) -> tuple[Example, ...]:
+def _all_rows(
+    train: Path, text: str, label: str, on_conflict: OnConflict
+) -> tuple[LabelledText, ...]:
     task = load_dataset(train=train, text_column=text, label_column=label, on_conflict=on_conflict)
     return (*task.train, *task.validation)
 
 
-def _writable(row: Example) -> bool:
+def _writable(row: LabelledText) -> bool:
     reply = json.dumps({"samples": [{"label": row.label, "text": row.text}]})
     return bool(parse_samples(reply, [row.label]).samples)
 

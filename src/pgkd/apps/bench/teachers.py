@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pgkd.apps.bench.plan import Cell
     from pgkd.apps.bench.sets import DataSet
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.teachers.base import Teacher
     from pgkd.usage.cache import ReplyCache
 
@@ -36,7 +36,7 @@ class Teachers:
         self._labellers: dict[str, LabellerTeacher] = {}
 
     def writer(
-        self, cell: Cell, config: Config, data: DataSet, pool: Sequence[Example], ledger: Path
+        self, cell: Cell, config: Config, data: DataSet, pool: Sequence[LabelledText], ledger: Path
     ) -> Teacher:
         """Who answers the requests of a run.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.data.dataset import Task
+    from pgkd.tasks.classification.data.dataset import Dataset
 
 Option = typer.Option
 _STATUS = {"teacher failed": 1, "nothing usable": 1, "interrupted": 130}
@@ -94,7 +94,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
     out = console(stderr=True)
     display = RunDisplay(out)
     distiller = Distiller(settings, hooks=[display])
-    task = distiller.load_task()
+    task = distiller.load()
     for warning in task.warnings:
         out.print(f"warning: {warning}")
     out.print(
@@ -109,7 +109,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
             console().print(estimate_line(found))
         return
     with display:
-        distiller.fit_task(task)
+        distiller.fit_dataset(task)
     if as_json:
         print_json({"run": str(distiller.run_.path), **distiller.run_.read_json("result.json")})
     else:
@@ -122,7 +122,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
         raise typer.Exit(code)
 
 
-def _rows(task: Task) -> str:
+def _rows(task: Dataset) -> str:
     if task.validation:
         return f"{len(task.train)} training and {len(task.validation)} validation rows"
     return f"{len(task.train)} labelled rows, cross-validated"

@@ -144,7 +144,7 @@ def _teacher(
             employed(config, teacher, ledger),
             [texts[i] for i in drawn],
             [labels[i] for i in drawn],
-            run.taxonomy(),
+            run.dataset().taxonomy,
             seed=seed,
             on_reply=lambda _: progress.advance(bar),
         )

@@ -11,7 +11,7 @@ import typer
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.data.dataset import Task
+    from pgkd.tasks.classification.data.dataset import Dataset
 
 Option = typer.Option
 
@@ -107,7 +107,7 @@ def init(
     )
 
 
-def _classes_yaml(task: Task) -> str:
+def _classes_yaml(task: Dataset) -> str:
     """The class list, each with its number of rows as a comment and an empty description."""
     from pgkd.yamls import quoted
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.examples import Example, Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.prompts.labelling import Labelled
 
 Option = typer.Option
@@ -93,10 +93,10 @@ def _task(
     columns: tuple[str, str],
     shots: int,
     seed: int,
-) -> tuple[Taxonomy, list[Example]]:
+) -> tuple[Taxonomy, list[LabelledText]]:
     """The classes, and the rows that every request shows."""
     from pgkd.tasks.classification.data.dataset import draw_per_class, read_rows
-    from pgkd.tasks.classification.data.examples import Example, Taxonomy, read_taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy, read_taxonomy
 
     taxonomy = read_taxonomy(classes) if classes else None
     if examples is None:
@@ -106,7 +106,7 @@ def _task(
     known = taxonomy.names if taxonomy else None
     texts, labels = read_rows(examples, *columns, classes=known)
     drawn = draw_per_class(labels, shots, seed)
-    shown = [Example(texts[i], labels[i], f"{examples.name} row {i + 1}") for i in drawn]
+    shown = [LabelledText(texts[i], labels[i], f"{examples.name} row {i + 1}") for i in drawn]
     return taxonomy or Taxonomy.from_names(sorted(set(labels))), shown
 
 

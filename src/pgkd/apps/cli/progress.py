@@ -15,18 +15,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from pgkd.events import Outcome, Round
+    from pgkd.events import Event, Outcome, Round
     from pgkd.runs.resume import Resumed
-    from pgkd.task import Assessment
-    from pgkd.tasks.classification.data.pool import Pool
-    from pgkd.tasks.classification.estimate import Estimate
-    from pgkd.tasks.classification.feedback.class_list import ClassListTrial
-    from pgkd.tasks.classification.feedback.exam import Exam
-    from pgkd.tasks.classification.feedback.self_verification import Verified
-    from pgkd.tasks.classification.prompts.asking import Ask
-    from pgkd.tasks.classification.prompts.glossary import Glossary
+    from pgkd.task import Evaluation, Prompt
     from pgkd.usage.batches import BatchProgress
+    from pgkd.usage.estimate import Estimate
 
+_FIGURES = 3  # that are shown of an evaluation
 _WHY = {
     "rounds": "all rounds were run",
     "patience": "the loss stopped improving",
@@ -80,65 +75,33 @@ class RunDisplay(Hooks):
                 f"{resumed.waiting} requests are out in a batch: it is waited for, not paid again"
             )
 
-    def on_pool(self, pool: Pool) -> None:
-        """Say how many texts there are to choose from."""
-        left_out = ", ".join(f"{n} {why}" for why, n in pool.dropped.items())
-        line = f"pool of {len(pool.texts)} unlabelled texts"
-        self._console.print(line + (f"; left out: {left_out}" if left_out else ""))
-
-    def on_tuned(self, tuning: str) -> None:
-        """Say what was chosen."""
-        self._console.print(f"student: {tuning}")
-
-    def on_class_list(self, trial: ClassListTrial) -> None:
-        """Say whether the class list is used."""
-        self._console.print(
-            f"class list as training texts: cross-validated log loss {trial.change:+.3f} "
-            f"± {trial.standard_error:.3f}, {'used' if trial.texts else 'not used'}"
-        )
+    def on_event(self, event: Event) -> None:
+        """Print what a task reports, or count it."""
+        if event.progress:
+            if not self._read:
+                self._progress.reset(self._bar, total=self._kept, description=event.progress)
+            self._read += 1
+            self._progress.advance(self._bar)
+        elif line := event.describe():
+            self._console.print(clean(line, 1000))
 
     def on_training(self, number: int) -> None:
         """Say that the student trains."""
         self._progress.update(self._bar, description=f"round {number}: training", total=None)
 
-    def on_described(self, description: str) -> None:
-        """Show what the teacher takes the task for: the user may know better."""
-        if description:
-            told = clean(description)
-            self._console.print("the teacher on the task: ", told, " (or --instructions)", sep="")
-
     def on_estimate(self, estimate: Estimate) -> None:
         """Say what it will cost."""
         self._console.print(estimate_line(estimate))
 
-    def on_exam(self, exam: Exam) -> None:
-        """Say how well the teacher knows the classes."""
-        part, what = (exam.rows, "labelled rows") if exam.own is None else (exam.own, "own texts")
-        if not part.asked:
-            return
-        low, high = part.interval
-        self._console.print(
-            f"teacher: right on {part.right} of {part.asked} {what} "
-            f"({part.value:.0%}, 95% interval {low:.0%} to {high:.0%}). {exam.verdict}"
-        )
-
-    def on_glossary(self, glossary: Glossary) -> None:
-        """Show what the teacher takes the task for: the user may know better."""
-        self._console.print(
-            f"glossary of {len(glossary.classes)} classes by the teacher: glossary.yaml in the run "
-            "folder; edit a copy and give it as guidance.glossary. About the texts: ",
-            clean(glossary.about), sep="",
-        )  # fmt: skip
-
-    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+    def on_round_start(self, number: int, prompts: Sequence[Prompt]) -> None:
         """Begin to count requests."""
-        self._requests = len(asks)
+        self._requests = len(prompts)
         self._kept = self._read = 0
         self._progress.reset(
-            self._bar, total=len(asks), description=f"round {number}: the teacher writes"
+            self._bar, total=len(prompts), description=f"round {number}: the teacher writes"
         )
         if not self._console.is_terminal:
-            self._console.print(f"round {number}: {len(asks)} requests to the teacher")
+            self._console.print(f"round {number}: {len(prompts)} requests to the teacher")
 
     def on_batch(self, progress: BatchProgress) -> None:
         """Say once that batches are out, and once what goes wrong; show how far they are."""
@@ -161,18 +124,9 @@ class RunDisplay(Hooks):
         else:
             self._progress.reset(self._bar, total=self._requests, description="the teacher writes")
 
-    def on_curated(self, ask: Ask, kept: int, dropped: int) -> None:
+    def on_curated(self, prompt: Prompt, accepted: int, rejected: int) -> None:
         """Count a request, and the texts that may be read once more."""
-        self._kept += kept
-        self._progress.advance(self._bar)
-
-    def on_verified(self, verified: Verified) -> None:
-        """Count a text that was read once more."""
-        if not self._read:
-            self._progress.reset(
-                self._bar, total=self._kept, description="the teacher reads its texts blind"
-            )
-        self._read += 1
+        self._kept += accepted
         self._progress.advance(self._bar)
 
     def on_round_end(self, finished: Round) -> None:
@@ -201,30 +155,28 @@ class RunDisplay(Hooks):
             f"best (round {outcome.best})": rounds[outcome.best],
             f"last (round {rounds[-1].number})": rounds[-1],
         }
+        first = rounds[0].evaluation
         print_rows(
-            judged_on(
-                rounds[0].assessment.validation.n, held_out=not rounds[0].assessment.cross_validated
-            ),
-            ("", "texts", "accuracy", "macro F1", "log loss"),
-            [(name, *_figures(finished)) for name, finished in shown.items()],
+            judged_on(first.n, held_out=first.held_out),
+            ("", "texts", *map(figure_name, list(first.figures)[:_FIGURES])),
+            [(name, str(r.synthetic), *_figures(r.evaluation)) for name, r in shown.items()],
         )
-        suspects = len(rounds[-1].assessment.mined.suspects)
-        if suspects:
+        issues = len(list(rounds[-1].evaluation.label_issues()))
+        if issues:
             self._console.print(
-                f"{suspects} training rows have a doubtful label: see {path / 'suspects.jsonl'}"
+                f"{issues} training rows may be mislabelled: see {path / 'suspects.jsonl'}"
             )
         self._console.print(f"Run folder: {path}\nNext: pgkd show {path}")
         self._console.print(f"      pgkd evaluate {path} --data TEST_FILE")
 
 
-def _figures(finished: Round) -> tuple[str, ...]:
-    metrics = finished.assessment.validation
-    return (
-        str(finished.written),
-        f"{metrics.accuracy:.3f}",
-        f"{metrics.macro_f1:.3f}",
-        f"{metrics.log_loss:.3f}",
-    )
+def _figures(evaluation: Evaluation) -> list[str]:
+    return [f"{value:.3f}" for value in list(evaluation.figures.values())[:_FIGURES]]
+
+
+def figure_name(name: str) -> str:
+    """The name of a figure as people write it: ``macro_f1`` is "macro F1"."""
+    return name.replace("_", " ").replace("f1", "F1")
 
 
 def judged_on(n: int, *, held_out: bool) -> str:
@@ -242,26 +194,13 @@ def estimate_line(estimate: Estimate) -> str:
     )
 
 
-def _weights(assessment: Assessment) -> str:
-    """What the texts weigh, as far as there are any."""
-    weights = {
-        "texts": assessment.written_weight,
-        "labelled texts of the pool": assessment.labelled_weight,
-    }
-    return "".join(f"{what} weigh {w:.2g}; " for what, w in weights.items() if w is not None)
-
-
 def round_line(finished: Round) -> str:
     """A round in one line."""
-    _, accuracy, macro_f1, log_loss = _figures(finished)
-    line = f"round {finished.number}: "
+    evaluation, line = finished.evaluation, f"round {finished.number}: "
     if finished.number:
-        line += f"kept {finished.kept} of {finished.asked} texts; "
-        line += _weights(finished.assessment)
-    judged = "cross-validated" if finished.assessment.cross_validated else "validation"
-    line += f"{judged} accuracy {accuracy}, macro F1 {macro_f1}, log loss {log_loss}"
-    if finished.number:
-        verdict = finished.verdict
-        line += f"; loss {verdict.change:+.3f} ± {verdict.standard_error:.3f}"
-        line += ", kept as best" if verdict.keep else ", not kept"
-    return line
+        line += f"kept {finished.accepted} of {finished.asked} texts; "
+    if (weight := evaluation.synthetic_weight) is not None:
+        line += f"each synthetic text counts {weight:.0%} of a labelled row; "
+    line += "validation " if evaluation.held_out else "cross-validated "
+    named = zip(map(figure_name, evaluation.figures), _figures(evaluation), strict=False)
+    return line + ", ".join(f"{name} {value}" for name, value in named)

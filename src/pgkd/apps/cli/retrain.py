@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pgkd.runs.review.retraining import Retrained
+    from pgkd.runs.retraining import Retrained
 
 Option = typer.Option
 
@@ -24,7 +24,7 @@ def retrain(
     from pgkd.apps.cli.console import console, print_json
     from pgkd.apps.cli.options import check_writable
     from pgkd.runs.folder import RunFolder
-    from pgkd.runs.review.retraining import retrain as train
+    from pgkd.runs.retraining import retrain as train
 
     folder = RunFolder.open(run)
     check_writable(run / "students")
@@ -38,24 +38,25 @@ def retrain(
 
 def _print(run: Path, found: Retrained) -> None:
     from pgkd.apps.cli.console import console, print_rows
-    from pgkd.apps.cli.progress import judged_on
-    from pgkd.runs.folder import RunFolder
+    from pgkd.apps.cli.progress import figure_name, judged_on
 
     shell = console()
     told = ", ".join(f"{count} {kind}" for kind, count in found.decisions.items())
+    weight = found.after.synthetic_weight
+    others = "" if weight is None else f", the others {weight:.0%}"
     shell.print(
-        f"Decisions: {told}. Trained on {found.rows} labelled rows and {found.written} written "
-        f"texts, of which {found.human_verified} weigh as much as a row and the others "
-        f"{found.written_weight:g}."
+        f"Decisions: {told}. Trained on {found.rows} labelled rows and {found.written} synthetic "
+        f"texts; {found.human_verified} of them count as much as a row{others}."
     )
-    figures = [
-        (name, f"{m.accuracy:.3f}", f"{m.macro_f1:.3f}", f"{m.log_loss:.3f}")
-        for name, m in (("the run's best student", found.before), ("trained again", found.after))
-    ]
+    students = {"the run's best student": found.before, "trained again": found.after}
     print_rows(
-        judged_on(found.after.n, held_out=bool(RunFolder.open(run).task().validation)),
-        ("", "accuracy", "macro F1", "log loss"), figures,
-    )  # fmt: skip
+        judged_on(found.after.n, held_out=found.after.held_out),
+        ("", *map(figure_name, list(found.after.figures)[:3])),
+        [
+            (name, *(f"{v:.3f}" for v in list(e.figures.values())[:3]))
+            for name, e in students.items()
+        ],
+    )
     change, error = found.verdict.change, found.verdict.standard_error
     says = "would keep it" if found.verdict.keep else "would not keep it: it is worse"
     shell.print(f"Loss {change:+.3f} ± {error:.3f}; the rule that compares rounds {says}.")

@@ -45,10 +45,10 @@ def map_of(run: RunFolder, records: Records, *, seed: int = 0) -> Map | None:
     features, source = _features(run, [row["text"] for row in rows], seed)
     if features is None:
         return None
-    is_written = np.arange(len(rows)) >= len(real)
+    is_synthetic = np.arange(len(rows)) >= len(real)
     points = [
         Point(float(x), float(y), row["label"], bool(late), Snippet.of(row["text"], _TEXT))
-        for (x, y), row, late in zip(_placed(features, seed), rows, is_written, strict=True)
+        for (x, y), row, late in zip(_placed(features, seed), rows, is_synthetic, strict=True)
     ]
     labels = [row["label"] for row in rows]
     return Map(
@@ -56,7 +56,7 @@ def map_of(run: RunFolder, records: Records, *, seed: int = 0) -> Map | None:
         points=tuple(points),
         real=len(records.task["train"]),
         written=len(records.kept),
-        neighbours=_neighbours(features, labels, is_written),
+        neighbours=_neighbours(features, labels, is_synthetic),
     )
 
 
@@ -116,13 +116,13 @@ def _placed(features: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 
 
 def _neighbours(
-    features: NDArray[np.float64], labels: Sequence[str], is_written: NDArray[np.bool_]
+    features: NDArray[np.float64], labels: Sequence[str], is_synthetic: NDArray[np.bool_]
 ) -> tuple[Neighbours, ...]:
     """For every class, how many of its texts have a labelled row of it as their nearest."""
     names = np.array(labels, dtype=object)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     unit = features / np.maximum(lengths, 1e-12)
-    real, late = np.flatnonzero(~is_written), np.flatnonzero(is_written)
+    real, late = np.flatnonzero(~is_synthetic), np.flatnonzero(is_synthetic)
     at_home = np.zeros(len(names), dtype=bool)
     if len(real) and len(late):
         nearest = real[(unit[late] @ unit[real].T).argmax(axis=1)]
@@ -130,8 +130,8 @@ def _neighbours(
     return tuple(
         Neighbours(
             label=name,
-            real=int((~is_written & (names == name)).sum()),
-            written=int((is_written & (names == name)).sum()),
+            real=int((~is_synthetic & (names == name)).sum()),
+            written=int((is_synthetic & (names == name)).sum()),
             at_home=int(at_home[names == name].sum()),
         )
         for name in sorted(set(labels))

@@ -157,7 +157,7 @@ def cascade_of(
             )
         ledger = path / "cascade.sqlite"
     if is_run:
-        taxonomy = RunFolder.open(path).taxonomy()
+        taxonomy = RunFolder.open(path).dataset().taxonomy
     elif config.data.classes:
         taxonomy = read_taxonomy(config.data.classes)
     else:

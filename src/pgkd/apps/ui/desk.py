@@ -22,14 +22,14 @@ from pgkd.apps.ui.reading import Progress, Reader
 from pgkd.data.similarity import letters, nearest
 from pgkd.errors import DataError, RunError
 from pgkd.runs.files import fitting_together
-from pgkd.runs.review.journal import DECISIONS, Reviews
+from pgkd.runs.review import DECISIONS, Reviews
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pgkd.apps.ui.runs import Seen
-    from pgkd.runs.review.journal import Decision, Kind
-    from pgkd.tasks.classification.data.examples import Example
+    from pgkd.runs.review import Decision, Kind
+    from pgkd.tasks.classification.data.examples import LabelledText
 
 _FIRST_WAIT = 2.0  # seconds that a page waits for the student: most runs are read by then
 _LONGEST = 100_000  # characters of an edited text
@@ -52,7 +52,7 @@ class Card:
     item: Item
     rank: int
     key: str
-    row: Example
+    row: LabelledText
     decision: Decision | None
     seen: int
     written: bool
@@ -104,7 +104,7 @@ class Desk:
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
         self._reader = Reader(seen.run)
-        task = seen.run.task()
+        task = seen.run.dataset()
         self.classes = task.taxonomy.names
         self.reviews = Reviews(seen.run.path, self.classes)
         self._held = [letters(row.text) for row in task.validation]

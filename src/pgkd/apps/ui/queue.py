@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from pgkd.runs.review.applying import as_decided, dropped_texts
-from pgkd.tasks.classification.data.examples import Example
+from pgkd.runs.review import as_decided, dropped_texts
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.usage.ledger import round_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pgkd.apps.report.records import Records
     from pgkd.apps.ui.reading import Opinion
     from pgkd.runs.folder import RunFolder
-    from pgkd.runs.review.journal import Decision
+    from pgkd.runs.review import Decision
 
 Decided = Literal["open", "decided", "all"]
 
@@ -46,7 +46,7 @@ class Candidate:
         detail: more about that.
     """
 
-    row: Example
+    row: LabelledText
     round: int
     reasons: tuple[Why, ...] = ()
     detail: str = ""
@@ -130,7 +130,7 @@ def candidates_of(run: RunFolder, records: Records) -> list[Candidate]:
     another one, and labelled rows whose label the students or the teacher doubt. Validation rows
     are none of them: they judge.
     """
-    written = [Example.from_json(line) for line in records.kept]
+    written = [LabelledText.from_json(line) for line in records.kept]
     found = [Candidate(row, row.origin.round if row.origin else 0) for row in written]
     details = {f"dropped:{n}": str(line.get("detail", "")) for n, line in _numbered(records)}
     found += [
@@ -160,7 +160,7 @@ def _doubted(records: Records) -> list[Candidate]:
         number = int(line.get("round") or round_of(str(line.get("request", ""))))
         known = found.get(line["id"])
         if known is None:
-            found[line["id"]] = Candidate(Example.from_json(row), number, (why,), rather)
+            found[line["id"]] = Candidate(LabelledText.from_json(row), number, (why,), rather)
         elif why not in known.reasons:
             found[line["id"]] = replace(
                 known, reasons=(*known.reasons, why), detail=known.detail or rather
@@ -246,6 +246,6 @@ def counted(queue: Sequence[Item]) -> tuple[Counter[str], Counter[int], Counter[
     )
 
 
-def as_it_stands(item: Item, decision: Decision | None) -> Example:
+def as_it_stands(item: Item, decision: Decision | None) -> LabelledText:
     """The text as it stands after the decision on it; a rejected one as it was."""
     return as_decided(item.candidate.row, decision) or item.candidate.row

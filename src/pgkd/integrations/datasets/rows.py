@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pgkd.errors import RunError
 from pgkd.runs.files import fitting_together
-from pgkd.runs.review.applying import applied, dropped_texts
-from pgkd.runs.review.journal import Decision, Reviews
+from pgkd.runs.review import Decision, Reviews, applied, dropped_texts
 from pgkd.tasks.classification.feedback.weighting import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.examples import Example, Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 
 Source = Literal["row", "written", "labelled"]
 
@@ -100,11 +99,11 @@ def final_data(run: RunFolder, *, all_rounds: bool = False) -> FinalData:
 
 
 def _gather(run: RunFolder, *, all_rounds: bool) -> FinalData:
-    result, task = run.read_json("result.json"), run.task()
+    result, task = run.read_json("result.json"), run.dataset()
     if not result["rounds"]:
         raise RunError(f"{run.path} ended before its first student: there is nothing to tell.")
     best, last = int(result["best"]), result["rounds"][-1]
-    kept = run.kept()
+    kept = run.synthetic()
     texts = [text for text in kept if all_rounds or _round(text) <= best]
     decisions = Reviews(run.path).latest()
     taken_in = [
@@ -149,7 +148,7 @@ class _Maker:
         self._reasons = reasons
         self._doubted = doubted
 
-    def make(self, example: Example, weight: float) -> FinalRow:
+    def make(self, example: LabelledText, weight: float) -> FinalRow:
         origin = example.origin
         decision = self._decisions.get(example.id)
         source: Source = "row"
@@ -171,11 +170,11 @@ class _Maker:
         )
 
 
-def _round(text: Example) -> int:
+def _round(text: LabelledText) -> int:
     return text.origin.round if text.origin else 0
 
 
-def _weights(examples: Sequence[Example], record: Mapping[str, Any]) -> Iterable[float]:
+def _weights(examples: Sequence[LabelledText], record: Mapping[str, Any]) -> Iterable[float]:
     """What each weighed in the training of a round, as its record tells."""
     written, labelled = record["written_weight"], record.get("labelled_weight")
     found = row_weights(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pgkd.config import Config
     from pgkd.integrations.tracking.base import Tracker
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.prompts.asking import Ask
+    from pgkd.task import Prompt
     from pgkd.teachers.base import Teacher
 
 FILE = "tracking.json"
@@ -103,7 +103,7 @@ class Tracking(Hooks):
                 teacher = follower.tracker.traced(teacher)
         return teacher
 
-    def on_round_start(self, number: int, asks: Sequence[Ask]) -> None:
+    def on_round_start(self, number: int, asks: Sequence[Prompt]) -> None:
         """A round begins with its asks."""
         self._begin_round(number)
 
@@ -186,19 +186,16 @@ class _Follower:
 
 def figures_of(finished: Round, run: RunFolder) -> dict[str, float]:
     """What trackers are told of a round; tokens and dollars are those of all rounds so far."""
-    metrics = finished.assessment.validation
+    evaluation = finished.evaluation
     with run.ledger() as ledger:
         sums = summed(call for call in ledger.calls() if call.round <= finished.number)
     usd = known_usd(sums)
     found = {
-        "validation/accuracy": metrics.accuracy,
-        "validation/macro_f1": metrics.macro_f1,
-        "validation/log_loss": metrics.log_loss,
-        "validation/ece": metrics.ece,
+        **{f"validation/{name}": value for name, value in evaluation.figures.items()},
         "texts/asked": finished.asked,
-        "texts/kept": finished.kept,
-        "texts/written": finished.written,
-        "texts/weight": finished.assessment.written_weight,
+        "texts/kept": finished.accepted,
+        "texts/written": finished.synthetic,
+        "texts/weight": evaluation.synthetic_weight,
         "teacher/calls": sums["calls"],
         "teacher/failed": sums["failed"],
         "teacher/input_tokens": sums["input_tokens"],

@@ -26,6 +26,12 @@ class PoolRead(Event):
         """See `Event.to_json`."""
         return {"texts": self.texts, "dropped": dict(self.dropped)}
 
+    def describe(self) -> str:
+        """See `Event.describe`."""
+        left_out = ", ".join(f"{n} {why}" for why, n in self.dropped.items())
+        line = f"pool of {self.texts} unlabelled texts"
+        return line + (f"; left out: {left_out}" if left_out else "")
+
 
 @dataclass(frozen=True)
 class StudentTuned(Event):
@@ -37,6 +43,10 @@ class StudentTuned(Event):
     def to_json(self) -> dict[str, Any]:
         """See `Event.to_json`."""
         return {"tuning": self.tuning}
+
+    def describe(self) -> str:
+        """See `Event.describe`."""
+        return f"student: {self.tuning}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,12 @@ class LabelNamesTried(Event):
             "loss_change_standard_error": finite(self.trial.standard_error),
         }
 
+    def describe(self) -> str:
+        """See `Event.describe`."""
+        change, error = self.trial.change, self.trial.standard_error
+        used = "used" if self.trial.texts else "not used"
+        return f"label names as training data: {used} (log loss {change:+.3f} ± {error:.3f})"
+
 
 @dataclass(frozen=True)
 class DataDescribed(Event):
@@ -65,6 +81,11 @@ class DataDescribed(Event):
     def to_json(self) -> dict[str, Any]:
         """See `Event.to_json`."""
         return {"description": self.description}
+
+    def describe(self) -> str:
+        """See `Event.describe`."""
+        about = self.description
+        return f'LLM\'s summary of your data: "{about}" Wrong? Set --instructions.' if about else ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +100,18 @@ class TeacherExamined(Event):
         """See `Event.to_json`."""
         return self.exam.to_json()
 
+    def describe(self) -> str:
+        """See `Event.describe`."""
+        rows, own = self.exam.rows, self.exam.own
+        part, what = (rows, "labelled rows") if own is None else (own, "own texts")
+        if not part.asked:
+            return ""
+        low, high = part.interval
+        return (
+            f"teacher: right on {part.right} of {part.asked} {what} "
+            f"({part.value:.0%}, 95% interval {low:.0%} to {high:.0%}). {self.exam.verdict}"
+        )
+
 
 @dataclass(frozen=True)
 class GlossaryWritten(Event):
@@ -91,12 +124,21 @@ class GlossaryWritten(Event):
         """See `Event.to_json`."""
         return {"about": self.glossary.about, "classes": len(self.glossary.classes)}
 
+    def describe(self) -> str:
+        """See `Event.describe`."""
+        return (
+            f"glossary of {len(self.glossary.classes)} classes by the teacher: glossary.yaml in "
+            "the run folder; edit a copy and set guidance.glossary to it. About the texts: "
+            f"{self.glossary.about}"
+        )
+
 
 @dataclass(frozen=True)
 class TextVerified(Event):
     """The teacher has read one of its texts without the label."""
 
     name: ClassVar[str] = "read blind"
+    progress: ClassVar[str] = "the teacher reads its texts blind"
     verified: Verified
 
     def to_json(self) -> dict[str, Any]:

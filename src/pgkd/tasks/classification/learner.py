@@ -192,7 +192,7 @@ class ClassificationLearner:
             out_of_fold=out_of_fold,
             mined=mine(dataset.train, mined.probabilities, classes, trusted=mined.testable),
             losses=losses,
-            written_weight=self._weight if any(text.is_synthetic for text in written) else None,
+            synthetic_weight=self._weight if any(text.is_synthetic for text in written) else None,
             labelled_weight=self._weight_of_labelled(written),
             margin=self._margin(),
         )

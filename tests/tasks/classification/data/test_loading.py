@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.errors import DataError
-from pgkd.tasks.classification.data.examples import read_taxonomy
-from pgkd.tasks.classification.data.dataset import load_dataset, read_rows, dataset_from_arrays
-from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.dataset import dataset_from_arrays, load_dataset, read_rows
+from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy, read_taxonomy
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:

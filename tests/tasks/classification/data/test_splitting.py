@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.tasks.classification.data.examples import Example
 from pgkd.tasks.classification.data.dataset import limit_rows, stratified_folds, stratified_split
+from pgkd.tasks.classification.data.examples import LabelledText
 
 some_labels = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=200)
 seeds = st.integers(0, 99)
@@ -66,7 +66,7 @@ def test_folds_are_even_over_all_and_within_each_class(
 @given(st.integers(2, 60), st.integers(2, 80), seeds)
 @settings(max_examples=60, deadline=None)
 def test_a_limit_draws_distinct_rows_in_their_order(n_rows: int, limit: int, seed: int) -> None:
-    rows = [Example(f"text {i}", "a", f"train:{i}") for i in range(n_rows)]
+    rows = [LabelledText(f"text {i}", "a", f"train:{i}") for i in range(n_rows)]
     drawn = limit_rows(rows, limit, seed)
     kept = set(drawn)
     assert len(drawn) == min(limit, n_rows)
@@ -75,11 +75,11 @@ def test_a_limit_draws_distinct_rows_in_their_order(n_rows: int, limit: int, see
 
 
 def test_a_limit_draws_every_row_equally_often() -> None:
-    rows = [Example(f"text {i}", "a" if i else "rare", f"train:{i}") for i in range(10)]
+    rows = [LabelledText(f"text {i}", "a" if i else "rare", f"train:{i}") for i in range(10)]
     drawn = Counter(row.id for seed in range(600) for row in limit_rows(rows, 5, seed))
     assert all(240 < drawn[row.id] < 360 for row in rows)  # 300 expected, 12 standard deviation
 
 
 def test_no_limit_keeps_all_rows() -> None:
-    rows = [Example(f"text {i}", "a", f"train:{i}") for i in range(3)]
+    rows = [LabelledText(f"text {i}", "a", f"train:{i}") for i in range(3)]
     assert limit_rows(rows, None, 0) == tuple(rows)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pgkd.curation import Reason
-from pgkd.tasks.classification.data.dataset import Task
-from pgkd.tasks.classification.data.examples import Example
-from pgkd.tasks.classification.data.pool import pool_of
-from pgkd.tasks.classification.data.examples import Taxonomy
-from pgkd.tasks.classification.data.pool import without_rows
+from pgkd.tasks.classification.data.dataset import Dataset
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+from pgkd.tasks.classification.data.pool import pool_of, without_rows
 
-TASK = Task(
+TASK = Dataset(
     Taxonomy.from_names(["a", "b"]),
-    (Example("my card has not arrived yet", "a", "train:1"),),
-    (Example("why was I charged a fee for this payment", "b", "validation:1"),),
+    (LabelledText("my card has not arrived yet", "a", "train:1"),),
+    (LabelledText("why was I charged a fee for this payment", "b", "validation:1"),),
 )
 
 

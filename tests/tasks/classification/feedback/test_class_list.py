@@ -9,9 +9,8 @@ import pytest
 
 from pgkd.config import Config
 from pgkd.distiller import Distiller
-from pgkd.tasks.classification.data.examples import Example
 from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.class_list import class_texts, try_class_list
 from pgkd.tasks.classification.feedback.crossval import out_of_fold
 from pgkd.tasks.classification.students.registry import make_student
@@ -27,14 +26,14 @@ WORDS = (
 )  # fmt: skip
 
 
-def few_rows(names: tuple[str, ...]) -> list[Example]:
+def few_rows(names: tuple[str, ...]) -> list[LabelledText]:
     """Two rows a class that share no word but those of a telling name."""
     texts = [
         (f"{(first, second)[i]} {'xyz'[i] * 3}{k}", names[k])
         for k, (first, second) in enumerate(WORDS)
         for i in range(2)
     ]
-    return [Example(text, label, f"train:{i}") for i, (text, label) in enumerate(texts)]
+    return [LabelledText(text, label, f"train:{i}") for i, (text, label) in enumerate(texts)]
 
 
 def trial_of(names: tuple[str, ...]) -> tuple[int, float]:

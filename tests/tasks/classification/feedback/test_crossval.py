@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.data.examples import Example, Origin
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.feedback.crossval import echoes, out_of_fold
 from pgkd.tasks.classification.students.base import Student
 
@@ -58,13 +59,15 @@ class Spy(Student):
         raise NotImplementedError
 
 
-REAL = [Example(f"real {i}", "ab"[i % 2], f"train:{i}") for i in range(6)]
+REAL = [LabelledText(f"real {i}", "ab"[i % 2], f"train:{i}") for i in range(6)]
 FOLDS = np.array([0, 0, 1, 1, 2, 2])
 
 
-def written(number: int, label: str, *parents: int) -> Example:
+def written(number: int, label: str, *parents: int) -> LabelledText:
     shown = tuple(f"train:{i}" for i in parents)
-    return Example(f"written {number}", label, f"r1-{number}", Origin(1, f"r1-{number}", shown))
+    return LabelledText(
+        f"written {number}", label, f"r1-{number}", Origin(1, f"r1-{number}", shown)
+    )
 
 
 def test_a_row_is_never_predicted_by_who_saw_it_or_a_text_written_from_it() -> None:
@@ -92,7 +95,7 @@ def test_written_texts_bring_their_weight() -> None:
 
 def test_a_row_whose_class_has_lost_its_texts_cannot_judge() -> None:
     """A rare class's texts were all written from its one row: its fold sees only their harm."""
-    real = [*REAL, Example("only c", "c", "train:6")]
+    real = [*REAL, LabelledText("only c", "c", "train:6")]
     folds = np.array([*FOLDS, 0])
     texts = [written(1, "c", 6), written(2, "c", 6)]
     found = out_of_fold(Spy("abc", []), real, texts, folds)
@@ -101,7 +104,7 @@ def test_a_row_whose_class_has_lost_its_texts_cannot_judge() -> None:
 
 @pytest.mark.parametrize(("parents", "testable"), [((), True), ((6,), False)])
 def test_half_of_the_texts_have_to_survive(parents: tuple[int, ...], testable: bool) -> None:
-    real = [*REAL, Example("a c", "c", "train:6"), Example("another c", "c", "train:7")]
+    real = [*REAL, LabelledText("a c", "c", "train:6"), LabelledText("another c", "c", "train:7")]
     folds = np.array([*FOLDS, 0, 1])
     found = out_of_fold(Spy("abc", []), real, [written(1, "c", *parents)], folds)
     assert bool(found.testable[6]) is testable
@@ -116,12 +119,12 @@ class Placed(Spy):
 
 
 def test_a_text_echoes_a_row_only_if_it_saw_it_and_is_nearer_than_texts_usually_are() -> None:
-    real = [Example(f"row at {i / 10}", "a", f"train:{i}") for i in range(12)]
+    real = [LabelledText(f"row at {i / 10}", "a", f"train:{i}") for i in range(12)]
     shown = Origin(1, "r1-1", ("train:0",))
     texts = [
-        Example("a copy of the first at 0.001", "a", "r1-1-1", shown),
-        Example("something else at 0.6", "a", "r1-1-2", shown),
-        Example("by chance at 0.1001", "a", "r1-2-1", Origin(1, "r1-2")),
+        LabelledText("a copy of the first at 0.001", "a", "r1-1-1", shown),
+        LabelledText("something else at 0.6", "a", "r1-1-2", shown),
+        LabelledText("by chance at 0.1001", "a", "r1-2-1", Origin(1, "r1-2")),
     ]
     found = echoes(Placed("ab", []), real, texts)
     assert found[0].tolist() == [True, False, False]

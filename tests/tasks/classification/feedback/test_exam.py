@@ -144,7 +144,7 @@ def test_own_texts_are_read_once_after_the_first_round(config: Config) -> None:
     assert heard.order[:4] == ["exam", "training 0", "exam", "training 1"]
     assert [exam.own is None for exam in heard.exams] == [True, False]
     own = [request for request in teacher.requests if (request.id or "").startswith("r1-exam")]
-    first = [text for text in run.kept() if text.origin and text.origin.round == 1]
+    first = [text for text in run.synthetic() if text.origin and text.origin.round == 1]
     assert [NUMBERED.findall(r.messages[-1].content) for r in own] == [[t.text for t in first]]
 
 

@@ -7,14 +7,16 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.data.examples import Example
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.feedback.mining import mine, rotate, suspect_labels
 
 CLASSES = ("a", "b", "c")
 
 
-def rows_of(labels: str) -> list[Example]:
-    return [Example(f"text {i}", label, f"train:{i}") for i, label in enumerate(labels, start=1)]
+def rows_of(labels: str) -> list[LabelledText]:
+    return [
+        LabelledText(f"text {i}", label, f"train:{i}") for i, label in enumerate(labels, start=1)
+    ]
 
 
 def sure_of(predictions: str, confidence: float = 0.8) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pgkd.errors import BudgetExhaustedError
-from pgkd.tasks.classification.data.examples import Example, Origin
-from pgkd.tasks.classification.data.examples import Taxonomy
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.self_verification import SelfVerification, Verified
 from pgkd.tasks.classification.feedback.weighting import row_weights
 from pgkd.teachers.base import Reply, Request
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 NAMES = ("card", "refund", "top up", "limit", "fee", "pin")
 TAXONOMY = Taxonomy.from_names(NAMES)
-REAL = [Example(f"a real text on {name}", name, f"train:{i}") for i, name in enumerate(NAMES[:4])]
+REAL = [
+    LabelledText(f"a real text on {name}", name, f"train:{i}") for i, name in enumerate(NAMES[:4])
+]
 
 
 class Student:
@@ -38,9 +40,9 @@ class Student:
         return np.tile(self._row / self._row.sum(), (len(texts), 1))
 
 
-def texts_of(*labels: str) -> list[Example]:
+def texts_of(*labels: str) -> list[LabelledText]:
     return [
-        Example(f"text {i} about {label}", label, f"r1-0001-{i}", Origin(1, "r1-0001"))
+        LabelledText(f"text {i} about {label}", label, f"r1-0001-{i}", Origin(1, "r1-0001"))
         for i, label in enumerate(labels)
     ]
 
@@ -49,7 +51,9 @@ def saying(answer: Callable[[Request], str]) -> FakeTeacher:
     return FakeTeacher(lambda request: json.dumps({"label": answer(request)}))
 
 
-def verified(teacher: FakeTeacher, texts: Sequence[Example], *likeliest: str) -> list[Verified]:
+def verified(
+    teacher: FakeTeacher, texts: Sequence[LabelledText], *likeliest: str
+) -> list[Verified]:
     student = cast("Any", Student(*likeliest))
     return list(SelfVerification(teacher, TAXONOMY, REAL, seed=0).verify(texts, student))
 
@@ -106,7 +110,7 @@ def test_probabilities_are_those_of_the_classes_offered() -> None:
 def test_a_text_weighs_by_its_confirmation_from_then_on() -> None:
     [text] = texts_of("card")
     confirmed = Verified(text, "card", 0.75).weighed
-    read = Example.from_json(json.loads(json.dumps(confirmed.to_json())))
+    read = LabelledText.from_json(json.loads(json.dumps(confirmed.to_json())))
     assert read == confirmed
     assert row_weights([*REAL[:1], text, read], 0.3, 1.0).tolist() == [1.0, 0.3, 0.3 * 0.75]
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.tasks.classification.data.dataset import Task
-from pgkd.tasks.classification.data.examples import Example, Origin
-from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.data.examples import Taxonomy
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.weighting import label_agreement, row_weights
-from pgkd.tasks.classification.guide import ClassificationGuide
+from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students.registry import make_student
 from tests.conftest import TOPICS, make_rows
 
@@ -24,33 +23,35 @@ NAMES = tuple(TOPICS)
 TAXONOMY = Taxonomy.from_names(NAMES)
 
 
-def rows_of(part: str, per_class: int, start: int) -> tuple[Example, ...]:
+def rows_of(part: str, per_class: int, start: int) -> tuple[LabelledText, ...]:
     pairs = zip(*make_rows(per_class, start=start), strict=True)
-    return tuple(Example(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs))
+    return tuple(LabelledText(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs))
 
 
-TASK = Task(TAXONOMY, rows_of("train", 6, 0), rows_of("validation", 13, 20))
+TASK = Dataset(TAXONOMY, rows_of("train", 6, 0), rows_of("validation", 13, 20))
 
 
-def written(*, shift: int = 0) -> list[Example]:
+def written(*, shift: int = 0) -> list[LabelledText]:
     """Forty good texts, or the same ones under the label of another class."""
     return [
-        Example(row.text, NAMES[(NAMES.index(row.label) + shift) % 4], row.id, Origin(1, "r1-0001"))
+        LabelledText(
+            row.text, NAMES[(NAMES.index(row.label) + shift) % 4], row.id, Origin(1, "r1-0001")
+        )
         for row in rows_of("written", 10, 60)
     ]
 
 
-class NoAsking:
-    def ask(self, number: int, assessment: Any, written: Sequence[Example]) -> tuple[()]:
+class NoPrompts:
+    def prompts(self, number: int, assessment: Any, written: Sequence[LabelledText]) -> tuple[()]:
         return ()
 
 
-def weight_of(texts: list[Example], task: Task = TASK, **settings: Any) -> float | None:
+def weight_of(texts: list[LabelledText], task: Dataset = TASK, **settings: Any) -> float | None:
     folds = stratified_folds([row.label for row in task.train], 2, 0)
-    guide = ClassificationGuide(
-        task, make_student("linear", NAMES), NoAsking(), folds=folds, **settings
+    guide = ClassificationLearner(
+        task, make_student("linear", NAMES), NoPrompts(), folds=folds, **settings
     )
-    return guide.assess(guide.train(texts), texts).written_weight
+    return guide.evaluate(guide.train(texts), texts).synthetic_weight
 
 
 def test_texts_that_teach_weigh_much() -> None:
@@ -101,7 +102,7 @@ def test_rows_texts_and_labels_weigh_by_where_they_come_from() -> None:
         Origin(1, "r1-0001", labelled=True, confidence=0.5),
         Origin(1, "r1-0001", labelled=True, confidence=0.0),
     )
-    rows = [Example("text", "billing", "id", origin) for origin in origins]
+    rows = [LabelledText("text", "billing", "id", origin) for origin in origins]
     weights = row_weights(rows, 0.05, 0.8)
     assert weights == pytest.approx([1.0, 0.05, 0.8, 0.4, 0.008])
     assert (weights > 0).all()  # a class of such labels alone is still one that has rows

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.task import Assessment
-from pgkd.tasks.classification.data.examples import Example, Origin
-from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
+from pgkd.task import Origin
+from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
 from pgkd.tasks.classification.evaluation.metrics import evaluate
-from pgkd.tasks.classification.feedback.mining import mine
+from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
 from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing, answer_tokens, shorten
 from pgkd.tasks.classification.prompts.glossary import Glossary
-from pgkd.tasks.classification.prompts.paper import PaperAsking
+from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.relatedness import nearest_classes
-from pgkd.tasks.classification.prompts.targeted import TargetedAsking
+from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.tasks.classification.prompts.asking import Ask
+    from pgkd.tasks.classification.prompts.asking import WritePrompt
 
 CLASSES = ("card_arrival", "card_payment", "top_up", "card_lost")
 TAXONOMY = Taxonomy(
@@ -34,14 +33,16 @@ TAXONOMY = Taxonomy(
 )
 # Six rows of each class but the last, which no row has.
 REAL = [
-    Example(f"{name} real {i}", name, f"train:{name}:{i}") for name in CLASSES[:3] for i in range(6)
+    LabelledText(f"{name} real {i}", name, f"train:{name}:{i}")
+    for name in CLASSES[:3]
+    for i in range(6)
 ]
 FOLDS = np.array([i % 3 for i in range(len(REAL))])
 WRITING = Writing(LengthTarget(4, 8, 12))
 ABOUT = "Questions to a bank."
 
 
-def assessment_of(mistaken: dict[str, str]) -> Assessment:
+def assessment_of(mistaken: dict[str, str]) -> ClassifierEvaluation:
     """The student is right except on these row ids, which it takes for another class.
 
     It is not sure enough of its mistakes for their labels to be suspected.
@@ -57,7 +58,7 @@ def assessment_of(mistaken: dict[str, str]) -> Assessment:
     gold = [row.label for row in REAL]
     metrics = evaluate(probabilities, gold, CLASSES)
     mined = mine(REAL, probabilities, CLASSES)
-    return Assessment(metrics, metrics, mined, -np.log(probabilities.max(axis=1)))
+    return ClassifierEvaluation(-np.log(probabilities.max(axis=1)), metrics, metrics, mined)
 
 
 RIGHT = assessment_of({})
@@ -67,26 +68,26 @@ def no_features(texts: Sequence[str]) -> None:
     """A student without features: classes are compared by their words."""
 
 
-def targeted(*, packs: bool = False, **settings: Any) -> TargetedAsking:
+def targeted(*, packs: bool = False, **settings: Any) -> TargetedPrompts:
     given: dict[str, Any] = {"samples": 12, "rounds": 2, "n_shots": 3, **settings}
     glossary = Glossary(ABOUT, {"card_lost": "A card that is gone."})
-    return TargetedAsking(
+    return TargetedPrompts(
         TAXONOMY, REAL, FOLDS, WRITING, embed=no_features, glossary=lambda: glossary,
         packs=lambda: packs, budget=lambda packed: 24, **given,
     )  # fmt: skip
 
 
-def prompt(ask: Ask) -> str:
+def prompt(ask: WritePrompt) -> str:
     return ask.request.messages[-1].content
 
 
-def ask_for(label: str, asks: Sequence[Ask]) -> Ask:
+def ask_for(label: str, asks: Sequence[WritePrompt]) -> WritePrompt:
     return next(ask for ask in asks if label in ask.labels)
 
 
 @pytest.mark.parametrize("packs", [True, False])
 def test_a_round_asks_for_exactly_its_budget_and_says_why(packs: bool) -> None:
-    asks = targeted(packs=packs).ask(1, RIGHT, [])
+    asks = targeted(packs=packs).prompts(1, RIGHT, [])
     assert sum(ask.count for ask in asks) == 12
     assert all(sum(ask.wanted) == ask.count for ask in asks)
     assert [ask.id for ask in asks] == [f"r1-{i:04d}" for i in range(1, len(asks) + 1)]
@@ -94,12 +95,12 @@ def test_a_round_asks_for_exactly_its_budget_and_says_why(packs: bool) -> None:
 
 
 def test_a_small_teacher_is_asked_for_one_class_at_a_time() -> None:
-    asks = targeted(samples=40).ask(1, RIGHT, [])
+    asks = targeted(samples=40).prompts(1, RIGHT, [])
     assert all(len(ask.labels) == 1 and ask.count <= 4 for ask in asks)
 
 
 def test_a_teacher_that_can_read_is_asked_for_related_classes_together() -> None:
-    asks = targeted(packs=True, allocation="even").ask(1, RIGHT, [])
+    asks = targeted(packs=True, allocation="even").prompts(1, RIGHT, [])
     (ask,) = asks
     assert ask.count == 12
     assert set(ask.labels) == set(CLASSES)
@@ -108,7 +109,7 @@ def test_a_teacher_that_can_read_is_asked_for_related_classes_together() -> None
 
 
 def test_the_answer_can_only_have_the_classes_asked_for_and_their_counts() -> None:
-    ask = targeted(packs=True).ask(1, RIGHT, [])[0]
+    ask = targeted(packs=True).prompts(1, RIGHT, [])[0]
     schema = ask.request.schema
     assert schema is not None
     for number, (label, count) in enumerate(zip(ask.labels, ask.wanted, strict=True), start=1):
@@ -118,14 +119,20 @@ def test_the_answer_can_only_have_the_classes_asked_for_and_their_counts() -> No
 
 
 def test_more_texts_than_were_asked_for_are_cut_off() -> None:
-    ask = targeted(packs=True).ask(1, RIGHT, [])[0]
+    ask = targeted(packs=True).prompts(1, RIGHT, [])[0]
     many = [label for label in ask.labels for _ in range(30)]
-    taken = [label for label, fits in zip(many, ask.within(many), strict=True) if fits]
+    taken = [
+        label
+        for label, fits in zip(
+            many, ask.select([LabelledText("", label) for label in many]), strict=True
+        )
+        if fits
+    ]
     assert tuple(taken.count(label) for label in ask.labels) == ask.wanted
 
 
 def test_a_class_with_rows_shows_its_own_numbered_as_doubtful_answers_them() -> None:
-    ask = ask_for("card_arrival", targeted(samples=40).ask(1, RIGHT, []))
+    ask = ask_for("card_arrival", targeted(samples=40).prompts(1, RIGHT, []))
     assert [row.label for row in ask.shown] == ["card_arrival"] * 3
     for number, row in enumerate(ask.shown, start=1):
         assert f"{number}. {row.text}" in prompt(ask)
@@ -134,7 +141,7 @@ def test_a_class_with_rows_shows_its_own_numbered_as_doubtful_answers_them() -> 
 
 
 def test_a_never_seen_class_shows_its_glossary_line_and_rows_of_its_nearest_classes() -> None:
-    ask = ask_for("card_lost", targeted(samples=40).ask(1, RIGHT, []))
+    ask = ask_for("card_lost", targeted(samples=40).prompts(1, RIGHT, []))
     assert "A card that is gone." in prompt(ask)
     assert "of about 8 words (from 4 to 12)" in prompt(ask)
     labels = [row.label for row in ask.shown]
@@ -144,7 +151,7 @@ def test_a_never_seen_class_shows_its_glossary_line_and_rows_of_its_nearest_clas
 
 
 def test_a_text_has_the_rows_of_its_own_class_as_parents() -> None:
-    ask = targeted(packs=True).ask(1, RIGHT, [])[0]
+    ask = targeted(packs=True).prompts(1, RIGHT, [])[0]
     parents = ask.parents("top_up")
     assert parents
     assert all(name.startswith("train:top_up") for name in parents)
@@ -152,30 +159,30 @@ def test_a_text_has_the_rows_of_its_own_class_as_parents() -> None:
 
 def test_rows_of_one_class_in_a_prompt_come_from_few_folds() -> None:
     fold_of = {row.id: int(fold) for row, fold in zip(REAL, FOLDS, strict=True)}
-    for ask in targeted(n_shots=2).ask(1, RIGHT, []):
+    for ask in targeted(n_shots=2).prompts(1, RIGHT, []):
         for label in CLASSES:
             assert len({fold_of[row.id] for row in ask.shown if row.label == label}) <= 1
 
 
 def test_weak_classes_get_more_texts() -> None:
     wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
-    asks = targeted(samples=40).ask(1, assessment_of(wrong), [])
+    asks = targeted(samples=40).prompts(1, assessment_of(wrong), [])
     counts = {name: sum(a.count for a in asks if name in a.labels) for name in CLASSES}
     assert counts["card_lost"] > counts["top_up"] > counts["card_arrival"]
 
 
 def test_a_class_of_which_the_teacher_repeats_itself_is_not_asked_for_again() -> None:
     asking = targeted(allocation="even", samples=16)
-    first = asking.ask(1, RIGHT, [])
+    first = asking.prompts(1, RIGHT, [])
     new = [
-        Example(f"new {name} {i}", name, f"r1-{name}-{i}", Origin(1, "r1-0001"))
+        LabelledText(f"new {name} {i}", name, f"r1-{name}-{i}", Origin(1, "r1-0001"))
         for name in CLASSES[1:] for i in range(4)
     ]  # fmt: skip
     assert {name for ask in first for name in ask.labels} == set(CLASSES)
-    again = asking.ask(2, RIGHT, new)
+    again = asking.prompts(2, RIGHT, new)
     assert {name for ask in again for name in ask.labels} == set(CLASSES[1:])
     assert sum(ask.count for ask in again) == 12
-    assert asking.ask(3, RIGHT, new) == ()
+    assert asking.prompts(3, RIGHT, new) == ()
 
 
 def test_rows_take_turns_in_prompts() -> None:
@@ -183,29 +190,29 @@ def test_rows_take_turns_in_prompts() -> None:
     seen: list[str] = []
     for number in range(1, 5):
         written = [
-            Example(f"{name} {number}", name, f"r{number}-{name}", Origin(number - 1, "r"))
+            LabelledText(f"{name} {number}", name, f"r{number}-{name}", Origin(number - 1, "r"))
             for name in CLASSES
         ]
-        asks = asking.ask(number, RIGHT, written)
+        asks = asking.prompts(number, RIGHT, written)
         seen += [row.id for ask in asks for row in ask.shown if row.label == "top_up"]
     assert len(set(seen[:6])) == 6
 
 
 EARLIER = [
-    Example(f"text {i} begins so and ends", "top_up", f"r1-0001-{i}", Origin(1, "r1-0001", ()))
+    LabelledText(f"text {i} begins so and ends", "top_up", f"r1-0001-{i}", Origin(1, "r1-0001", ()))
     for i in range(9)
 ]
 
 
 def test_a_small_teacher_sees_how_earlier_texts_begin_and_no_more_of_them() -> None:
-    shown = prompt(ask_for("top_up", targeted(samples=40).ask(2, RIGHT, EARLIER)))
+    shown = prompt(ask_for("top_up", targeted(samples=40).prompts(2, RIGHT, EARLIER)))
     assert '"text 8 begins so …"' in shown
     assert "and ends" not in shown  # it would write it again, word for word
     assert "text 2" not in shown  # only the last six: prompts stay small
 
 
 def test_a_teacher_that_can_read_sees_the_last_texts_of_the_class() -> None:
-    shown = prompt(ask_for("top_up", targeted(packs=True, samples=40).ask(2, RIGHT, EARLIER)))
+    shown = prompt(ask_for("top_up", targeted(packs=True, samples=40).prompts(2, RIGHT, EARLIER)))
     assert "- text 8 begins so and ends" in shown
     assert "text 4" not in shown
 
@@ -213,17 +220,17 @@ def test_a_teacher_that_can_read_sees_the_last_texts_of_the_class() -> None:
 def test_suspected_rows_are_shown_last() -> None:
     row = next(row for row in RIGHT.mined.correct if row.example.id == "train:top_up:0")
     mined = mine(REAL, np.eye(4)[[CLASSES.index(r.label) for r in REAL]], CLASSES)
-    doubted = Assessment(
-        RIGHT.validation, RIGHT.out_of_fold,
-        type(mined)(mined.correct, mined.mistakes, (row,), mined.pairs), RIGHT.losses,
+    doubted = ClassifierEvaluation(
+        RIGHT.losses, RIGHT.validation, RIGHT.out_of_fold,
+        type(mined)(mined.correct, mined.mistakes, (row,), mined.pairs),
     )  # fmt: skip
-    ask = ask_for("top_up", targeted(samples=40, n_shots=5).ask(1, doubted, []))
+    ask = ask_for("top_up", targeted(samples=40, n_shots=5).prompts(1, doubted, []))
     assert "train:top_up:0" not in {shown.id for shown in ask.shown}
 
 
 def test_instructions_reach_the_system_prompt_which_is_the_same_in_every_request() -> None:
     for asking in (targeted(), paper()):
-        asks = [ask for number in (1, 2) for ask in asking.ask(number, RIGHT, [])]
+        asks = [ask for number in (1, 2) for ask in asking.prompts(number, RIGHT, [])]
         systems = {ask.request.messages[0].content for ask in asks}
         assert len(systems) == 1  # static parts first: prefix caches hit
         assert ABOUT in systems.pop()
@@ -232,18 +239,18 @@ def test_instructions_reach_the_system_prompt_which_is_the_same_in_every_request
 @pytest.mark.parametrize("mode", ["targeted", "paper"])
 def test_the_same_seed_asks_the_same(mode: str) -> None:
     make = targeted if mode == "targeted" else paper
-    assert make().ask(1, RIGHT, []) == make().ask(1, RIGHT, [])
+    assert make().prompts(1, RIGHT, []) == make().prompts(1, RIGHT, [])
 
 
-def paper(**settings: Any) -> PaperAsking:
+def paper(**settings: Any) -> PaperPrompts:
     given = {"samples": 8, "few_shot": 5, "mined": 4, **settings}
-    return PaperAsking(TAXONOMY, REAL, WRITING, instructions=ABOUT, **given)
+    return PaperPrompts(TAXONOMY, REAL, WRITING, instructions=ABOUT, **given)
 
 
 def test_the_papers_prompt_holds_taxonomy_report_and_the_three_kinds_of_samples() -> None:
     wrong = {f"train:top_up:{i}": "card_payment" for i in range(6)}
     assessment = assessment_of(wrong)
-    (ask,) = paper().ask(1, assessment, [])
+    (ask,) = paper().prompts(1, assessment, [])
     system = ask.request.messages[0].content
     assert all(name in system for name in CLASSES)
     text = prompt(ask)
@@ -258,8 +265,8 @@ def test_the_papers_prompt_holds_taxonomy_report_and_the_three_kinds_of_samples(
 
 def test_an_even_allocation_looks_at_nothing_that_the_student_does() -> None:
     wrong = {f"train:top_up:{i}": "card_payment" for i in (1, 3, 4, 5)}
-    asks = targeted(allocation="even").ask(1, assessment_of(wrong), [])
-    assert asks == targeted(allocation="even").ask(1, RIGHT, [])
+    asks = targeted(allocation="even").prompts(1, assessment_of(wrong), [])
+    assert asks == targeted(allocation="even").prompts(1, RIGHT, [])
     assert [ask.count for ask in asks] == [3, 3, 3, 3]
 
 
@@ -268,7 +275,7 @@ def test_hard_negatives_take_turns_before_any_is_repeated() -> None:
     assessment, asking = assessment_of(wrong), paper()
 
     def hard(number: int) -> list[str]:
-        text = prompt(asking.ask(number, assessment, [])[0]).partition("Hard negatives")[2]
+        text = prompt(asking.prompts(number, assessment, [])[0]).partition("Hard negatives")[2]
         return [row.id for row in REAL if f"{row.text} =>" in text]
 
     first, second, third = hard(1), hard(2), hard(3)
@@ -282,7 +289,10 @@ def test_nearest_classes_go_by_name_parent_description_and_rows() -> None:
     assert set(nearest["card_lost"]) == set(CLASSES) - {"card_lost"}
     assert nearest["card_lost"][-1] == "top_up"
     described = Taxonomy((LabelClass("a", "refund now"), LabelClass("b"), LabelClass("c")))
-    rows = [Example("a refund please", "c", "train:1"), Example("wifi down", "b", "train:2")]
+    rows = [
+        LabelledText("a refund please", "c", "train:1"),
+        LabelledText("wifi down", "b", "train:2"),
+    ]
     assert nearest_classes(described, rows, no_features)["a"] == ("c", "b")
 
 

@@ -9,8 +9,7 @@ import yaml
 
 from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError
-from pgkd.tasks.classification.data.examples import Example
-from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.glossary import (
     Glossary,
     glossary_from,
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
 TAXONOMY = Taxonomy.from_names(TOPICS)
 
 
-def rows(per_class: int = 5) -> list[Example]:
+def rows(per_class: int = 5) -> list[LabelledText]:
     texts, labels = make_rows(per_class)
     pairs = zip(texts, labels, strict=True)
-    return [Example(text, label, f"train:{i}") for i, (text, label) in enumerate(pairs)]
+    return [LabelledText(text, label, f"train:{i}") for i, (text, label) in enumerate(pairs)]
 
 
 def answer(**lines: Any) -> dict[str, Any]:

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from pgkd.errors import ConfigError, TeacherDownError, TeacherRequestError, TeacherUnavailableError
-from pgkd.tasks.classification.data.examples import Example
-from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
+from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import (
     Labelled,
     label_request,
@@ -55,7 +54,10 @@ def test_the_classes_are_an_enum_and_come_before_the_text() -> None:
 
 def test_examples_come_before_the_text_with_their_labels_as_they_are_spelt() -> None:
     taxonomy = Taxonomy((LabelClass("Home & Garden"), LabelClass("d'été")))
-    rows = [Example("a <rake>", "Home & Garden", "t1"), Example("la plage", "d'été", "t2")]
+    rows = [
+        LabelledText("a <rake>", "Home & Garden", "t1"),
+        LabelledText("la plage", "d'été", "t2"),
+    ]
     system = label_request("where is it", taxonomy, examples=rows).messages[0].content
     assert '- a <rake>\n  {"label": "Home & Garden"}\n- la plage\n  {"label": "d\'été"}' in system
     assert "is known" not in label_request("where is it", taxonomy).messages[0].content
@@ -63,7 +65,7 @@ def test_examples_come_before_the_text_with_their_labels_as_they_are_spelt() -> 
 
 def test_all_requests_share_their_beginning_and_carry_the_seed() -> None:
     teacher = FakeTeacher()
-    rows = [Example("my card", "card", "t1")]
+    rows = [LabelledText("my card", "card", "t1")]
     label_texts(teacher, ["one", "two"], TAXONOMY, examples=rows, seed=7)
     first, second = teacher.requests
     assert first.messages[0] == second.messages[0]
@@ -103,7 +105,7 @@ def test_what_the_model_prefers_whatever_the_text_is_taken_off() -> None:
 
 
 def test_scored_requests_ask_for_the_name_alone() -> None:
-    rows = [Example("my card", "card", "t1")]
+    rows = [LabelledText("my card", "card", "t1")]
     request = label_request("where is it", TAXONOMY, examples=rows, scored=True)
     assert request.choices == TAXONOMY.names
     assert request.schema is None

@@ -187,20 +187,24 @@ class ClassifierEvaluation(Evaluation):
         validation: metrics on the validation rows; where there are none, those out of fold.
         out_of_fold: metrics on the training rows, from students that did not see them.
         mined: the training rows, sorted by what those students predict for them.
-        written_weight: what a synthetic text weighs in the student; None where there are none.
-        labelled_weight: what a text of the pool weighs that the teacher labelled; likewise.
+        labelled_weight: what a text of the pool weighs that the teacher labelled; None where there
+            is none.
     """
 
     validation: Metrics
     out_of_fold: Metrics
     mined: Mined
-    written_weight: float | None = None
     labelled_weight: float | None = None
 
     @property
-    def cross_validated(self) -> bool:
-        """Whether no rows are held out for validation."""
-        return self.validation is self.out_of_fold
+    def n(self) -> int:
+        """See `Evaluation.n`."""
+        return self.validation.n
+
+    @property
+    def held_out(self) -> bool:
+        """See `Evaluation.held_out`."""
+        return self.validation is not self.out_of_fold
 
     @property
     def figures(self) -> dict[str, float]:
@@ -213,7 +217,7 @@ class ClassifierEvaluation(Evaluation):
     def to_json(self) -> dict[str, Any]:
         """See `Evaluation.to_json`."""
         return {
-            "written_weight": self.written_weight,
+            "written_weight": self.synthetic_weight,
             "labelled_weight": self.labelled_weight,
             "mined": {
                 "correct": len(self.mined.correct),
