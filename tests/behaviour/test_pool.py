@@ -12,10 +12,11 @@ from pgkd import PGKDClassifier
 from pgkd.config import Config, merge
 from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherRequestError
-from pgkd.events import Hooks
+from pgkd.events import Event, Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synthesizer
 from pgkd.tasks.classification.data.dataset import Dataset
+from pgkd.tasks.classification.events import PoolRead
 from pgkd.tasks.classification.feedback.exam import Exam, Share
 from pgkd.tasks.classification.students.linear import LinearStudent
 from pgkd.tasks.classification.task import with_pool
@@ -143,8 +144,9 @@ def test_labels_teach_what_no_row_says(config: Config) -> None:
 class Heard(Hooks):
     texts: tuple[str, ...] = ()
 
-    def on_pool(self, pool: Any) -> None:
-        self.texts = tuple(text.text for text in pool.texts)
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, PoolRead):
+            self.texts = tuple(text.text for text in event.pool.texts)
 
 
 def test_no_text_near_a_validation_row_is_asked_for_or_trained_on(config: Config) -> None:
@@ -318,7 +320,7 @@ def test_the_estimator_takes_texts_without_labels() -> None:
         FakeTeacher(knowing), student="linear", rounds=1, samples=4, unlabelled=pool_texts()
     )
     made.fit(*ROWS)
-    assert made.outcome_.rounds[-1].evaluation.labelled_weight is not None
+    assert made.outcome_.rounds[-1].evaluation.to_json()["labelled_weight"] is not None
 
 
 def test_a_guide_of_a_task_without_a_pool_is_the_plain_one(config: Config, tmp_path: Path) -> None:

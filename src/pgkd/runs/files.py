@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pgkd import readers
@@ -52,18 +51,23 @@ class RunFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._staged: Path | None = None
+        self._task: Task | None = None
 
-    @cached_property
+    @property
     def task(self) -> Task:
-        """The kind of task of the run.
+        """The kind of task of the run; the default one before there are settings.
 
         Raises:
             RunError: config.yaml is damaged, or this pgkd does not know the kind.
         """
-        try:
-            return make_task(self.settings().get("task") or DEFAULT)
-        except ConfigError as error:
-            raise RunError(f"{self.path / CONFIG}: {error}") from None
+        if self._task is None:
+            if not os.path.lexists(self.path / CONFIG):
+                return make_task(DEFAULT)
+            try:
+                self._task = make_task(self.settings().get("task") or DEFAULT)
+            except ConfigError as error:
+                raise RunError(f"{self.path / CONFIG}: {error}") from None
+        return self._task
 
     @property
     def _records(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from pgkd.apps.cli.progress import RunDisplay
+from pgkd.tasks.classification.data.pool import Pool, PoolText
 from pgkd.tasks.classification.events import PoolRead, TeacherExamined
 from pgkd.tasks.classification.feedback.exam import Exam, Share
 from pgkd.usage.batches import BatchProgress
@@ -53,7 +54,7 @@ def test_a_batch_is_told_once_and_so_is_its_trouble(display: RunDisplay, shown: 
 def test_a_pool_and_what_its_labels_are_worth_are_told(
     display: RunDisplay, shown: StringIO
 ) -> None:
-    display.on_event(PoolRead(1, {"near a training row": 3}))
+    display.on_event(PoolRead(Pool((PoolText("one", "pool:1"),), {"near a training row": 3})))
     display.on_event(TeacherExamined(Exam(Share(24, 32), None, packs=True, n_classes=4)))
     pool, agreement = shown.getvalue().splitlines()
     assert pool == "pool of 1 unlabelled texts; left out: 3 near a training row"

@@ -218,7 +218,7 @@ def make_learner(
     )
     if not dataset.pool.texts:
         return learner
-    hooks.on_event(PoolRead(len(dataset.pool.texts), dataset.pool.dropped))
+    hooks.on_event(PoolRead(dataset.pool))
     share = config.pool.share
     return PoolLearner(
         learner, dataset, questions,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pgkd.events import Event
 from pgkd.runs.journal import finite
+from pgkd.tasks.classification.data.pool import Pool
 from pgkd.tasks.classification.feedback.class_list import ClassListTrial
 from pgkd.tasks.classification.feedback.exam import Exam
 from pgkd.tasks.classification.feedback.self_verification import Verified
@@ -19,17 +19,16 @@ class PoolRead(Event):
     """The unlabelled texts are read, without those that cannot be asked for."""
 
     name: ClassVar[str] = "pool read"
-    texts: int
-    dropped: Mapping[str, int]
+    pool: Pool
 
     def to_json(self) -> dict[str, Any]:
         """See `Event.to_json`."""
-        return {"texts": self.texts, "dropped": dict(self.dropped)}
+        return {"texts": len(self.pool.texts), "dropped": dict(self.pool.dropped)}
 
     def describe(self) -> str:
         """See `Event.describe`."""
-        left_out = ", ".join(f"{n} {why}" for why, n in self.dropped.items())
-        line = f"pool of {self.texts} unlabelled texts"
+        left_out = ", ".join(f"{n} {why}" for why, n in self.pool.dropped.items())
+        line = f"pool of {len(self.pool.texts)} unlabelled texts"
         return line + (f"; left out: {left_out}" if left_out else "")
 
 

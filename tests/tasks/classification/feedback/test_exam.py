@@ -13,7 +13,8 @@ import yaml
 
 from pgkd.distiller import Distiller
 from pgkd.errors import TeacherAuthError
-from pgkd.events import Hooks
+from pgkd.events import Event, Hooks
+from pgkd.tasks.classification.events import TeacherExamined
 from pgkd.tasks.classification.feedback.exam import Exam, Share
 from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import TOPICS, make_rows
@@ -86,9 +87,10 @@ class Heard(Hooks):
         self.exams: list[Exam] = []
         self.order: list[str] = []
 
-    def on_exam(self, exam: Exam) -> None:
-        self.exams.append(exam)
-        self.order.append("exam")
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, TeacherExamined):
+            self.exams.append(event.exam)
+            self.order.append("exam")
 
     def on_training(self, number: int) -> None:
         self.order.append(f"training {number}")

@@ -152,7 +152,7 @@ def test_a_never_seen_class_shows_its_glossary_line_and_rows_of_its_nearest_clas
 
 def test_a_text_has_the_rows_of_its_own_class_as_parents() -> None:
     ask = targeted(packs=True).prompts(1, RIGHT, [])[0]
-    parents = ask.parents("top_up")
+    parents = ask.parents(LabelledText("", "top_up"))
     assert parents
     assert all(name.startswith("train:top_up") for name in parents)
 
