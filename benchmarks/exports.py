@@ -82,7 +82,7 @@ DIFFERENT = 1_000  # texts of a file: they come again and again, for exports rem
 COMMAND = """
 import json, os, re, sys, time
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-from pgkd.cli import app
+from pgkd.apps.cli import app
 app(standalone_mode=False)
 with open("/proc/self/status") as file:
     peak = int(re.search(r"VmHWM:\\s+(\\d+)", file.read())[1]) * 1024 / 1e6

@@ -509,7 +509,7 @@ def change_pgkd(which: str) -> None:
     from pgkd.apps.server.batching import Batcher
 
     if which == "apart":
-        setattr(pgkd.server.app, "Batcher", Apart)  # noqa: B010  (mypy knows it for a class)
+        setattr(pgkd.apps.server.app, "Batcher", Apart)  # noqa: B010  (mypy knows it for a class)
     elif which.startswith("budget="):
         settings = Batcher.__init__.__kwdefaults__
         assert settings is not None

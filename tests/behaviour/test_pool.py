@@ -16,6 +16,7 @@ from pgkd.events import Event, Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synthesizer
 from pgkd.tasks.classification.data.dataset import Dataset
+from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.events import PoolRead
 from pgkd.tasks.classification.feedback.exam import Exam, Share
 from pgkd.tasks.classification.students.linear import LinearStudent

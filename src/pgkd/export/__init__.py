@@ -1,7 +1,7 @@
 """Students taken out of the workshop: exported, checked, and served without torch.
 
 To predict, an export needs numpy and, where it holds an encoder, onnxruntime and tokenizers. What
-makes exports is imported by `pgkd.serving.export` alone.
+makes exports is imported by `pgkd.export.export` alone.
 """
 
 from pgkd.export.predictor import Predictor, load

@@ -11,7 +11,7 @@ answer then depends on the texts beside it, and one outlier coarsens them all. H
 
 Weights have a scale for each column, and 7 bits. CPUs without VNNI add two products of 8 bits in 16
 bits, which overflow; with weights of at most 63 they cannot, and where a graph will run is not
-known when it is made. `pgkd.serving.rounding` tells how they are rounded.
+known when it is made. `pgkd.export.rounding` tells how they are rounded.
 """
 
 from __future__ import annotations

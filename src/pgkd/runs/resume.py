@@ -174,7 +174,8 @@ def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
     )
     then, now = run.read_json("task.json"), json.loads(files["task.json"])
     return lines + [
-        f"{part}: {_count(then.get(part))} then, {_count(now[part])} now, and not the same"
+        f"{_PARTS.get(part, part)}: {_count(then.get(part))} then, {_count(now[part])} now"
+        + (", and not the same" if isinstance(now[part], list) else "")
         for part in now
         if part != "warnings" and then.get(part) != now[part]
     ]
@@ -184,6 +185,9 @@ def _place(environment: Mapping[str, Any]) -> dict[str, str]:
     """The kind of device that the student was trained on, and the precision."""
     device = environment.get("device", "cpu").partition(":")[0]
     return {"device": device, "precision": environment.get("precision", "fp32")}
+
+
+_PARTS = {"pool": "unlabelled"}
 
 
 def _count(part: Any) -> str:

@@ -35,7 +35,7 @@ class AnthropicTeacher(SdkTeacher):
     A request's schema goes out as ``output_config.format``, the structured output that is generally
     available; the newest models refuse a forced tool call. What it cannot say, such as the number
     of items, the SDK moves into the schema's descriptions. Where a model refuses it, the prompt
-    asks for JSON instead, from then on (`pgkd.teacher.refusals`).
+    asks for JSON instead, from then on (`pgkd.teachers.refusals`).
 
     No temperature, top_p or seed is sent: the API version that the SDK speaks from 2.0 on refuses
     the first two at any value, and never knew the third.

@@ -37,7 +37,7 @@ class BedrockTeacher(AdaptingTeacher):
 
     A request's schema goes out as the one tool that the model has to call, and the tool's input
     comes back as the reply. A model that cannot be made to call a tool is asked for JSON in words,
-    and what else it refuses is left out, once that is known (`pgkd.teacher.refusals`). Temperature
+    and what else it refuses is left out, once that is known (`pgkd.teachers.refusals`). Temperature
     and top_p go out unless the model is a Claude, or an application inference profile that may be
     one; there is no seed.
 

@@ -69,7 +69,7 @@ class LocalTeacher(Teacher):
         """Answer one request; Ctrl-C is heard while the model writes.
 
         A request with choices gets the likeliest of them, and the scores of them all
-        (`pgkd.teacher.scoring`).
+        (`pgkd.teachers.scoring`).
 
         Raises:
             TeacherRequestError: the request does not fit into the context.

@@ -27,7 +27,7 @@ class OpenAITeacher(SdkTeacher):
 
     A request's schema goes out as a strict ``json_schema`` response format. What an endpoint
     refuses of a request is learnt from its error, left out or expressed otherwise from then on,
-    and logged once (`pgkd.teacher.refusals`). The reader of a reply checks it in any case.
+    and logged once (`pgkd.teachers.refusals`). The reader of a reply checks it in any case.
 
     Args:
         model: the model's name at the endpoint.

@@ -11,7 +11,7 @@ import pytest
 
 from pgkd.tasks.classification.data.dataset import read_rows
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TREC_TRAIN = "DESC:def What is an atom ?\nHUM:ind Who killed Gandhi ?\nNUM:date When did it end ?\n"
 TREC_TEST = "DESC:def What is an atom ?\nLOC:city Where is Milan ?\n"
 BANKING_TRAIN = 'text,category\n"I wait, still",card_arrival\nWhere from?,country_support\n'

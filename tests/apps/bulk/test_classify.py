@@ -266,7 +266,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 LIVES = """
 import os, random, signal, sys, time
 from pathlib import Path
-from pgkd.bulk import Job, Source, classify_file, source
+from pgkd.apps.bulk import Job, Source, classify_file, source
 source.CHUNK_ROWS = 40
 model, data, folder = map(Path, sys.argv[1:])
 job = Job(Source(data), model, ".csv")
@@ -322,7 +322,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np
-from pgkd.bulk import Job, Source, classify, classify_file
+from pgkd.apps.bulk import Job, Source, classify, classify_file
 from pgkd.errors import DataError
 
 class Model:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-from pgkd.cli import main
+from pgkd.apps.cli import main
 main()
 """
 

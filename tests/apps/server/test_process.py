@@ -40,12 +40,12 @@ TRAINERS = ("torch", "transformers", "sklearn", "scipy", "pandas")
 LIMITED = """
 import sys
 from pathlib import Path
-from pgkd.server import Limits, serve
+from pgkd.apps.server import Limits, serve
 serve(Path(sys.argv[2]), port=0, workers=1, limits=Limits({}))
 """
 GATED = """
 import os, time
-from pgkd.serving import Predictor
+from pgkd.export import Predictor
 predict = Predictor.predict_proba
 def gated(self, texts):
     while os.path.exists({!r}):
@@ -282,7 +282,7 @@ def test_overload_is_told_at_once_and_passes(export_folder: Path, tmp_path: Path
 
 def test_a_failure_of_the_model_is_told_and_logged(export_folder: Path) -> None:
     before = """
-from pgkd.serving import Predictor
+from pgkd.export import Predictor
 predict = Predictor.predict_proba
 def failing(self, texts):
     if "secret" in texts:
@@ -489,8 +489,8 @@ def test_an_address_that_is_taken_meanwhile_is_told(export_folder: Path, workers
     code = """
 import socket, sys
 from pathlib import Path
-from pgkd.server import process, serve
-from pgkd.serving import load
+from pgkd.apps.server import process, serve
+from pgkd.export import load
 bound = process.bound
 def bound_twice(host, port):
     listener = bound(host, port)

@@ -1,8 +1,8 @@
 """What a synthetic text weighs, against a labelled row's 1.
 
 Two things decide. One weight for all texts, chosen by cross-validation on the labelled rows
-(`pgkd.student.head.tune_head`): a strong teacher's texts are worth nearly as much as rows, of a
-small one's a fifth and more miss their class. And for each text whether the others agree with it:
+(`tune_head`): a strong teacher's texts are worth nearly as much as rows, of a small one's a fifth
+and more miss their class. And for each text whether the others agree with it:
 a head that was trained without it tells how likely its class is, against the likeliest one. That
 takes most of the harm out of wrong texts and costs right ones nothing (docs/results.md); it is the
 self-confidence of confident learning (Northcutt et al., JAIR 2021), used as a weight.
