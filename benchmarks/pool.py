@@ -38,16 +38,16 @@ from pgkd.tasks.classification.data.dataset import (
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.data.pool import Pool, PoolText, without_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
-from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
-from pgkd.tasks.classification.feedback.class_list import try_class_list
-from pgkd.tasks.classification.feedback.exam import Exam, Share
+from pgkd.tasks.classification.feedback.acquisition import GuidedChoice, RandomChoice
+from pgkd.tasks.classification.feedback.cross_validation import try_class_list
+from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students.registry import make_student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pgkd.tasks.classification.feedback.choosing import Choice
+    from pgkd.tasks.classification.feedback.acquisition import Choice
 
 SETS = ("trec6", "banking77", "huffpost41_skew", "stackoverflow20", "clinc150", "goemotions")
 USED = 5500  # rows of a training file

@@ -30,7 +30,7 @@ import numpy as np
 from pgkd.tasks.classification.data.dataset import load_dataset, read_rows, stratified_folds
 from pgkd.tasks.classification.evaluation.baselines import draw_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
-from pgkd.tasks.classification.feedback.class_list import try_class_list
+from pgkd.tasks.classification.feedback.cross_validation import try_class_list
 from pgkd.tasks.classification.students.encoders import load_encoder
 from pgkd.tasks.classification.students.registry import load_student, make_student
 from pgkd.weights.fetch import ensure

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pgkd.synthesis import repair_request
-from pgkd.tasks.classification.prompts.asking import samples_schema
 from pgkd.tasks.classification.prompts.parsing import parse_samples
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 
 ORIGINAL = Request(

@@ -18,7 +18,7 @@ from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synt
 from pgkd.tasks.classification.data.dataset import Dataset
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.events import PoolRead
-from pgkd.tasks.classification.feedback.exam import Exam, Share
+from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.tasks.classification.students.linear import LinearStudent
 from pgkd.tasks.classification.task import with_pool
 from pgkd.teachers.base import Reply
@@ -286,7 +286,7 @@ def _folds_that_trained_on(
     config: Config, run: RunFolder, kept: Sequence[LabelledText]
 ) -> list[list[str]]:
     """The training sets of cross-validation in which a labelled text stands."""
-    from pgkd.tasks.classification.feedback.crossval import out_of_fold
+    from pgkd.tasks.classification.feedback.cross_validation import out_of_fold
 
     rows = tuple(LabelledText.from_json(row) for row in run.read_json("task.json")["train"])
     task = Dataset(run.dataset().taxonomy, rows, rows[:1])

@@ -16,7 +16,7 @@ from pgkd.runs.review import Decision, Reviews
 from pgkd.runs.review import applied, dropped_texts
 from pgkd.runs.retraining import retrain
 from pgkd.errors import RunError
-from pgkd.tasks.classification.feedback.weighting import row_weights
+from pgkd.tasks.classification.feedback.cross_validation import row_weights
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.teachers.fake import FakeTeacher

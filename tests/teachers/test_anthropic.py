@@ -9,7 +9,7 @@ import pytest
 from pgkd.config import Config
 from pgkd.errors import TeacherAuthError, TeacherError, TeacherRequestError, TeacherUnavailableError
 from pgkd.tasks.classification.assembly import teacher_of
-from pgkd.tasks.classification.prompts.asking import samples_schema
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.anthropic import AnthropicTeacher
 from pgkd.teachers.base import Message, Request, Sampling
 from tests.teachers.server import Server

@@ -9,8 +9,8 @@ import pytest
 
 from pgkd.errors import RunError, TeacherRequestError, TeacherUnavailableError
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.prompts.asking import samples_schema
 from pgkd.tasks.classification.prompts.parsing import parse_samples
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.teachers.recorded import RecordedTeacher

@@ -20,7 +20,7 @@ from pgkd.errors import (
     TeacherRequestError,
     TeacherUnavailableError,
 )
-from pgkd.tasks.classification.prompts.asking import samples_schema
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.anthropic import AnthropicTeacher
 from pgkd.teachers.base import Message, Request, Teacher
 from pgkd.teachers.bedrock import BedrockTeacher

@@ -14,8 +14,8 @@ import pytest
 
 from pgkd.errors import ConfigError, TeacherRequestError
 from pgkd.tasks.classification.data.examples import Taxonomy
-from pgkd.tasks.classification.prompts.asking import samples_schema
 from pgkd.tasks.classification.prompts.labelling import label_request
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.local import LocalTeacher, _payload
 from pgkd.usage.cache import ReplyCache

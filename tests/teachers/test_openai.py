@@ -16,7 +16,7 @@ from pgkd.errors import (
     TeacherRequestError,
     TeacherUnavailableError,
 )
-from pgkd.tasks.classification.prompts.asking import samples_schema
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.base import Message, Request, Sampling
 from pgkd.teachers.openai import OpenAITeacher
 from tests.teachers.server import Server

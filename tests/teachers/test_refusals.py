@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.errors import TeacherRequestError
-from pgkd.tasks.classification.prompts.asking import samples_schema
+from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.anthropic import AnthropicTeacher
 from pgkd.teachers.base import Message, Request, Sampling
 from pgkd.teachers.bedrock import BedrockTeacher

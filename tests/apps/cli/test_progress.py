@@ -11,7 +11,7 @@ from rich.console import Console
 from pgkd.apps.cli.progress import RunDisplay
 from pgkd.tasks.classification.data.pool import Pool, PoolText
 from pgkd.tasks.classification.events import PoolRead, TeacherExamined
-from pgkd.tasks.classification.feedback.exam import Exam, Share
+from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.usage.batches import BatchProgress
 from pgkd.usage.estimate import Estimate
 

@@ -11,7 +11,7 @@ from pgkd.task import Origin
 from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.learner import ClassificationLearner
-from pgkd.tasks.classification.prompts.description import description_request
+from pgkd.tasks.classification.prompts.glossary import description_request
 from pgkd.tasks.classification.students.registry import make_student
 from tests.conftest import make_rows
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from pgkd.apps.cli import app
 from pgkd.distiller import Distiller
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.repeating import repeated
+from pgkd.tasks.classification.assembly import repeated
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:

@@ -91,7 +91,7 @@ def _repeated(path: Path, times: int, texts: Sequence[str]) -> dict[str, list[An
 
     from pgkd.apps.cli.console import console
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.repeating import repeated
+    from pgkd.tasks.classification.assembly import repeated
 
     run, shell = RunFolder.open(path), console(stderr=True)
     found: dict[str, list[Any]] = {}

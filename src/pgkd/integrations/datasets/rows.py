@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pgkd.errors import RunError
 from pgkd.runs.files import fitting_together
 from pgkd.runs.review import Decision, Reviews, applied, dropped_texts
-from pgkd.tasks.classification.feedback.weighting import row_weights
+from pgkd.tasks.classification.feedback.cross_validation import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

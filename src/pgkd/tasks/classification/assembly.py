@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.curation import Curator
+from pgkd.runs.review import Reviews, applied
 from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.events import (
     DataDescribed,
@@ -19,17 +20,20 @@ from pgkd.tasks.classification.events import (
     StudentTuned,
     TeacherExamined,
 )
-from pgkd.tasks.classification.feedback.choosing import GuidedChoice, RandomChoice
-from pgkd.tasks.classification.feedback.class_list import try_class_list
-from pgkd.tasks.classification.feedback.exam import Examiner
-from pgkd.tasks.classification.feedback.pool import LabelPrompts, PoolLearner
-from pgkd.tasks.classification.feedback.self_verification import SelfVerification
-from pgkd.tasks.classification.feedback.turns import Spent, Turns
+from pgkd.tasks.classification.feedback.acquisition import (
+    GuidedChoice,
+    LabelPrompts,
+    PoolLearner,
+    RandomChoice,
+    Spent,
+    Turns,
+)
+from pgkd.tasks.classification.feedback.cross_validation import class_texts, try_class_list
+from pgkd.tasks.classification.feedback.examination import Examiner, SelfVerification
 from pgkd.tasks.classification.learner import ClassificationLearner
-from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing
-from pgkd.tasks.classification.prompts.description import description_request
 from pgkd.tasks.classification.prompts.glossary import (
     Glossary,
+    description_request,
     glossary_from,
     glossary_requests,
     read_glossary,
@@ -37,6 +41,7 @@ from pgkd.tasks.classification.prompts.glossary import (
 from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.parsing import masks_in, read_description, read_json
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
+from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing
 from pgkd.tasks.classification.students.registry import make_student, student_class
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 from pgkd.teachers.registry import make_teacher, teacher_maker
@@ -48,7 +53,7 @@ from pgkd.usage.patient import PatientTeacher
 from pgkd.usage.prices import prices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,7 +63,7 @@ if TYPE_CHECKING:
     from pgkd.task import Learner
     from pgkd.tasks.classification.data.dataset import Dataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
-    from pgkd.tasks.classification.feedback.choosing import Choice
+    from pgkd.tasks.classification.feedback.acquisition import Choice
     from pgkd.tasks.classification.learner import PromptStrategy
     from pgkd.tasks.classification.students.base import Student
     from pgkd.teachers.base import Teacher
@@ -66,7 +71,6 @@ if TYPE_CHECKING:
     from pgkd.usage.breaker import Breaker
     from pgkd.usage.ledger import Ledger
     from pgkd.usage.prices import Prices
-
 
 _TEXTS_A_CLASS = 20
 _TEXTS = 640  # of a run at least; half of it for a teacher that writes four in a request
@@ -382,3 +386,61 @@ def _known(
         return found
 
     return Known(glossary, packs)
+
+
+def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
+    """Train a student of a run again, on the same rows and texts with other seeds.
+
+    Two such students differ as much as the run's own would have by chance. Nothing is yielded where
+    training does not depend on a seed, as that of a head on frozen features.
+
+    Args:
+        run: a finished run.
+        which: ``"first"`` or ``"best"``.
+        times: students.
+    """
+    student, config, dataset = run.student(which), run.config(), run.dataset()
+    number = run.read_json("result.json")["best"] if which == "best" else 0
+    texts = [text for text in run.synthetic() if text.origin and text.origin.round <= number]
+    texts = applied(texts, Reviews(run.path).pinned(number))
+    for seed in range(config.seed + 1, config.seed + 1 + times):
+        again = student.reseeded(seed)
+        if again is None:
+            return
+        yield learner_again(run, config, dataset, again, retunes=False).train(texts)
+
+
+def learner_again(
+    run: RunFolder, config: Config, dataset: Dataset, student: Student, *, retunes: bool = True
+) -> ClassificationLearner:
+    """The learner of the run's rounds, on other rows. What was chosen before round 0 stays."""
+    folds = folds_of(config, dataset)
+    used = _class_list_was_used(run)
+    return ClassificationLearner(
+        dataset,
+        student.clone(),
+        strategy_of(config, dataset, folds, Known(Glossary, lambda: False)),  # nobody is asked
+        folds=folds,
+        seed=config.seed,
+        weights=lambda: (_written_weight(run),),
+        labelled_weight=lambda: _labelled_weight(run),
+        class_list=class_texts(described(config, dataset.taxonomy)) if used else (),
+        retunes=retunes,
+    )
+
+
+def _class_list_was_used(run: RunFolder) -> bool:
+    tried = list(run.events("class list tried"))
+    return bool(tried) and bool(tried[-1]["used"])
+
+
+def _written_weight(run: RunFolder) -> float:
+    """What synthetic texts weighed in the run's best student."""
+    told = [line.get("written_weight") for line in run.events("round ended") if line["keep"]]
+    return next((weight for weight in reversed(told) if weight is not None), 1.0)
+
+
+def _labelled_weight(run: RunFolder) -> float:
+    """What texts of the pool weighed in the run, by how often the teacher agreed with rows."""
+    told = [line.get("labelled_weight") for line in run.events("round ended")]
+    return next((weight for weight in reversed(told) if weight is not None), 1.0)

@@ -18,11 +18,11 @@ from pgkd.tasks.classification.assembly import (
 )
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.evaluation.metrics import evaluate
-from pgkd.tasks.classification.feedback.exam import exam_calls
+from pgkd.tasks.classification.feedback.examination import exam_calls
 from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, Mined
-from pgkd.tasks.classification.prompts.asking import WritePrompt
 from pgkd.tasks.classification.prompts.glossary import Glossary, glossary_requests
 from pgkd.tasks.classification.prompts.labelling import label_many_request, label_request
+from pgkd.tasks.classification.prompts.writing import WritePrompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

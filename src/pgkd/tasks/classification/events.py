@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 from pgkd.events import Event
 from pgkd.runs.journal import finite
 from pgkd.tasks.classification.data.pool import Pool
-from pgkd.tasks.classification.feedback.class_list import ClassListTrial
-from pgkd.tasks.classification.feedback.exam import Exam
-from pgkd.tasks.classification.feedback.self_verification import Verified
+from pgkd.tasks.classification.feedback.cross_validation import ClassListTrial
+from pgkd.tasks.classification.feedback.examination import Exam, Verified
 from pgkd.tasks.classification.prompts.glossary import Glossary
 
 

@@ -11,10 +11,15 @@ from pgkd.task import Prompt
 from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.evaluation.metrics import evaluate, row_log_losses
 from pgkd.tasks.classification.events import StudentTuned
-from pgkd.tasks.classification.feedback.crossval import OutOfFold, echoes, out_of_fold
+from pgkd.tasks.classification.feedback.cross_validation import (
+    OutOfFold,
+    echoes,
+    label_agreement,
+    out_of_fold,
+    row_weights,
+)
 from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
-from pgkd.tasks.classification.feedback.weighting import label_agreement, row_weights
-from pgkd.tasks.classification.prompts.asking import WritePrompt
+from pgkd.tasks.classification.prompts.writing import WritePrompt
 from pgkd.tasks.classification.students.head import Synthetic
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from pgkd.synthesis import Synthesizer
 from pgkd.task import Origin, Prompt, Rejected
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.events import TextVerified
-from pgkd.tasks.classification.feedback.exam import Examiner
-from pgkd.tasks.classification.feedback.pool import Question
-from pgkd.tasks.classification.feedback.self_verification import SelfVerification, Verified
+from pgkd.tasks.classification.feedback.acquisition import Question
+from pgkd.tasks.classification.feedback.examination import Examiner, SelfVerification, Verified
 from pgkd.tasks.classification.prompts.labelling import Labelled, read_labels, read_many_labels
 from pgkd.tasks.classification.prompts.parsing import NO_LABEL
 from pgkd.tasks.classification.students.base import Student

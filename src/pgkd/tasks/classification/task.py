@@ -15,13 +15,12 @@ from pgkd.errors import ConfigError
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.task import Learner, Task
-from pgkd.tasks.classification.assembly import make_learner, make_synthesizer
+from pgkd.tasks.classification.assembly import learner_again, make_learner, make_synthesizer
 from pgkd.tasks.classification.data.dataset import Dataset, dataset_from_arrays, load_dataset
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.data.pool import Pool, pool_of, read_pool, without_rows
 from pgkd.tasks.classification.estimate import requests_of
 from pgkd.tasks.classification.forms import FORMS
-from pgkd.tasks.classification.repeating import learner_again
 from pgkd.tasks.classification.students.base import Student
 from pgkd.tasks.classification.students.devices import described, place_of
 from pgkd.tasks.classification.students.registry import load_student

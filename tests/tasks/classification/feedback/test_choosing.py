@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.feedback.choosing import (
+from pgkd.tasks.classification.feedback.acquisition import (
     GuidedChoice,
     RandomChoice,
     doubts,
@@ -71,8 +71,8 @@ def test_more_are_wanted_than_there_are() -> None:
 
 
 def test_a_large_pool_is_stood_for_by_texts_drawn_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgkd.tasks.classification.feedback.choosing._SUBSAMPLE", 8)
-    monkeypatch.setattr("pgkd.tasks.classification.feedback.choosing._CANDIDATES", 5)
+    monkeypatch.setattr("pgkd.tasks.classification.feedback.acquisition._SUBSAMPLE", 8)
+    monkeypatch.setattr("pgkd.tasks.classification.feedback.acquisition._CANDIDATES", 5)
     features = unit(*np.random.default_rng(0).normal(size=(50, 4)))
     doubt = np.linspace(0, 1, 50)
     seen: list[int] = []

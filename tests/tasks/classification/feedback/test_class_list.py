@@ -11,8 +11,11 @@ from pgkd.config import Config
 from pgkd.distiller import Distiller
 from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
-from pgkd.tasks.classification.feedback.class_list import class_texts, try_class_list
-from pgkd.tasks.classification.feedback.crossval import out_of_fold
+from pgkd.tasks.classification.feedback.cross_validation import (
+    class_texts,
+    out_of_fold,
+    try_class_list,
+)
 from pgkd.tasks.classification.students.registry import make_student
 from pgkd.teachers.fake import FakeTeacher
 

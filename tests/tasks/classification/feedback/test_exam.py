@@ -15,7 +15,7 @@ from pgkd.distiller import Distiller
 from pgkd.errors import TeacherAuthError
 from pgkd.events import Event, Hooks
 from pgkd.tasks.classification.events import TeacherExamined
-from pgkd.tasks.classification.feedback.exam import Exam, Share
+from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import TOPICS, make_rows
 

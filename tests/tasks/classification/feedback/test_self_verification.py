@@ -11,8 +11,8 @@ import pytest
 from pgkd.errors import BudgetExhaustedError
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
-from pgkd.tasks.classification.feedback.self_verification import SelfVerification, Verified
-from pgkd.tasks.classification.feedback.weighting import row_weights
+from pgkd.tasks.classification.feedback.cross_validation import row_weights
+from pgkd.tasks.classification.feedback.examination import SelfVerification, Verified
 from pgkd.teachers.base import Reply, Request
 from pgkd.teachers.fake import FakeTeacher
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.feedback.turns import Gain, Spent, Turns, compared
+from pgkd.tasks.classification.feedback.acquisition import Gain, Spent, Turns, compared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

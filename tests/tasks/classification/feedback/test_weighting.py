@@ -10,7 +10,7 @@ import pytest
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
-from pgkd.tasks.classification.feedback.weighting import label_agreement, row_weights
+from pgkd.tasks.classification.feedback.cross_validation import label_agreement, row_weights
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students.registry import make_student
 from tests.conftest import TOPICS, make_rows

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
 from pgkd.errors import ConfigError
-from pgkd.tasks.classification.prompts.asking import closed, shorten
-from pgkd.tasks.classification.prompts.render import render
+from pgkd.tasks.classification.prompts.writing import closed, render, shorten
 from pgkd.teachers.base import Message, Request, Sampling
 
 if TYPE_CHECKING:
@@ -123,3 +123,37 @@ def _line(text: str) -> str:
 def _entry(name: str) -> dict[str, Any]:
     label = {"type": "string", "enum": [name]}
     return closed({"label": label, "description": {"type": "string"}})
+
+
+_EXAMPLES = 12
+_NAMES = 60  # names in the prompt; of more, so many are drawn
+_MAX_TOKENS = 120
+
+
+def description_request(taxonomy: Taxonomy, real: Sequence[LabelledText], *, seed: int) -> Request:
+    """Ask for one sentence about the texts of a task.
+
+    Args:
+        taxonomy: the classes, whose names are shown.
+        real: training rows, some of which are shown without their labels, of all classes alike.
+        seed: of the drawing.
+    """
+    rng = np.random.default_rng(seed)
+    # One row a class: in a long tail, rows drawn at random would all be of the largest classes.
+    of_class = {real[i].label: real[i] for i in rng.permutation(len(real)).tolist()}
+    rows = list(of_class.values())[:_EXAMPLES]
+    classes = rng.choice(len(taxonomy), size=min(_NAMES, len(taxonomy)), replace=False)
+    user = render(
+        "describe_user",
+        classes=[taxonomy.classes[i].readable for i in sorted(classes)],
+        texts=[shorten(row.text) for row in rows],
+    )
+    schema = {
+        "type": "object",
+        "properties": {"description": {"type": "string"}},
+        "required": ["description"],
+        "additionalProperties": False,
+    }
+    messages = (Message("system", render("describe_system")), Message("user", user))
+    sampling = Sampling(temperature=0.0, max_tokens=_MAX_TOKENS, seed=seed)
+    return Request(messages, schema, sampling, purpose="describe")

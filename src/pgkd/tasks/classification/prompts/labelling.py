@@ -25,7 +25,7 @@ import numpy as np
 
 from pgkd.data.length import shortened
 from pgkd.errors import ConfigError, TeacherError, TeacherRequestError
-from pgkd.tasks.classification.prompts.render import render
+from pgkd.tasks.classification.prompts.writing import render
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.replies import objects
 from pgkd.usage.concurrency import in_order

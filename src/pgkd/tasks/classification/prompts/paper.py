@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.tasks.classification.feedback.mining import MinedRow, rotate
-from pgkd.tasks.classification.prompts.asking import WritePrompt, shorten
-from pgkd.tasks.classification.prompts.render import render
-from pgkd.tasks.classification.prompts.report import report_text
+from pgkd.tasks.classification.prompts.writing import WritePrompt, render, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+    from pgkd.tasks.classification.evaluation.metrics import Metrics
     from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
-    from pgkd.tasks.classification.prompts.asking import Writing
+    from pgkd.tasks.classification.prompts.writing import Writing
 
 
 class PaperPrompts:
@@ -110,3 +109,21 @@ def _shown(row: LabelledText) -> dict[str, Any]:
 def _judged(row: MinedRow) -> dict[str, Any]:
     predicted = row.predicted if row.is_mistake else None
     return {**_shown(row.example), "predicted": predicted, "confidence": row.confidence}
+
+
+def report_text(metrics: Metrics) -> str:
+    """The classification report as the plain table that LLMs know from scikit-learn.
+
+    Args:
+        metrics: the student's, on the validation rows.
+    """
+    width = max(len("class"), *(len(c.name) for c in metrics.per_class))
+    lines = [f"{'class':<{width}}  precision  recall  f1-score  support"]
+    lines += [
+        f"{c.name:<{width}}  {c.precision:9.2f}  {c.recall:6.2f}  {c.f1:8.2f}  {c.support:7d}"
+        for c in metrics.per_class
+    ]
+    lines.append(
+        f"accuracy {metrics.accuracy:.3f}, macro F1 {metrics.macro_f1:.3f}, {metrics.n} samples"
+    )
+    return "\n".join(lines)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pgkd.tasks.classification.feedback.allocation import allocate, error_rate, portions, scheduled
-from pgkd.tasks.classification.prompts.asking import (
+import numpy as np
+
+from pgkd.tasks.classification.prompts.writing import (
     LengthTarget,
     WritePrompt,
+    render,
     shorten,
     texts_schema,
 )
-from pgkd.tasks.classification.prompts.relatedness import nearest_classes
-from pgkd.tasks.classification.prompts.render import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import numpy as np
     from numpy.typing import NDArray
 
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
-    from pgkd.tasks.classification.prompts.asking import Writing
     from pgkd.tasks.classification.prompts.glossary import Glossary
-
-    Portion = tuple[str, int]
-    Embed = Callable[[Sequence[str]], NDArray[np.float64] | None]
+    from pgkd.tasks.classification.prompts.writing import Writing
 
 _NEAR = 3  # similar classes that a request names
 _EARLIER = 4  # texts of the class, written before, that a packed request shows
@@ -38,6 +34,9 @@ _OPENING = 4  # words of a beginning
 _RELATED = 4  # rows of other classes that a request shows, where a class has none
 _MOSTLY = 0.6  # of the texts that a round asks for of a class
 _OWN_LENGTH = 5  # rows of a class from which on its texts are as long as they are
+
+Portion = tuple[str, int]
+Embed = Callable[[Sequence[str]], "NDArray[np.float64] | None"]
 
 
 class TargetedPrompts:
@@ -277,3 +276,105 @@ def _openings(texts: Sequence[str]) -> list[str]:
     """
     begun = (" ".join(text.split()[:_OPENING]) for text in texts[-_OPENINGS:])
     return list(dict.fromkeys(begun))
+
+
+def error_rate(rows: int, mistakes: float) -> float:
+    """Share of a class's rows that the student gets wrong, with one more row that it does.
+
+    The added row makes a class without rows the weakest, and no class perfect.
+    """
+    return (mistakes + 1) / (rows + 1)
+
+
+def allocate(errors: Mapping[str, float], asked: Mapping[str, int], budget: int) -> dict[str, int]:
+    """Divide a round's budget over classes.
+
+    Texts go one by one to the class that has been asked for least, against its error rate. Equal
+    rates spread them evenly.
+
+    Args:
+        errors: error rate of every class, above 0.
+        asked: texts asked for so far, by class.
+        budget: texts of this round, all of which are handed out.
+
+    Returns:
+        Texts of each class that gets any, in the order of `errors`.
+    """
+    given = dict.fromkeys(errors, 0)
+    queue = [
+        ((asked.get(name, 0) + 1) / rate, i, name) for i, (name, rate) in enumerate(errors.items())
+    ]
+    heapq.heapify(queue)
+    for _ in range(budget):
+        _, i, name = queue[0]
+        given[name] += 1
+        count = asked.get(name, 0) + given[name]
+        heapq.heapreplace(queue, ((count + 1) / errors[name], i, name))
+    return {name: count for name, count in given.items() if count}
+
+
+def portions(counts: Iterable[tuple[str, int]], most: int) -> list[tuple[str, int]]:
+    """Cut counts into portions of at most `most`, as even as can be."""
+    cut = []
+    for name, count in counts:
+        parts = -(-count // most)
+        cut += [(name, count // parts + (i < count % parts)) for i in range(parts)]
+    return cut
+
+
+def scheduled(budget: int, rounds: int, number: int) -> int:
+    """Texts of one round, where the texts so far double from round to round.
+
+    Args:
+        budget: texts of all rounds.
+        rounds: how many there are.
+        number: of the round, from 1.
+    """
+    until = math.ceil(budget / 2 ** (rounds - number))
+    before = math.ceil(budget / 2 ** (rounds - number + 1)) if number > 1 else 0
+    return int(until - before)
+
+
+_ROWS = 8  # of a class that are looked at
+
+
+def nearest_classes(
+    taxonomy: Taxonomy,
+    real: Sequence[LabelledText],
+    embed: Callable[[Sequence[str]], NDArray[np.float64] | None],
+    glossary: Mapping[str, str] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """For every class all others, the most similar first.
+
+    A class stands where the mean of its name, its description and up to eight of its rows lies.
+    Names alone mislead: by their letters "change pin" is next to "exchange rate".
+
+    Args:
+        taxonomy: the classes.
+        real: rows of the user.
+        embed: gives features of unit length, shape (n, width), or None where the student has none;
+            then words are compared.
+        glossary: what each class covers, as far as it is known.
+    """
+    texts, owner = [], []
+    rows: dict[str, list[str]] = {name: [] for name in taxonomy.names}
+    for row in real:
+        rows[row.label].append(row.text)
+    for i, c in enumerate(taxonomy):
+        about = (glossary or {}).get(c.name) or c.description
+        mine = [f"{c.readable} {c.parent or ''} {about}".strip(), *rows[c.name][:_ROWS]]
+        texts += mine
+        owner += [i] * len(mine)
+    features = embed(texts)
+    if features is None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        features = TfidfVectorizer(sublinear_tf=True).fit_transform(texts).toarray()
+    sums = np.zeros((len(taxonomy), features.shape[1]))
+    np.add.at(sums, owner, features)
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    similar = sums @ sums.T
+    np.fill_diagonal(similar, -np.inf)  # a class is not its own neighbour
+    names = taxonomy.names
+    order = np.argsort(-similar, axis=1, kind="stable")[:, :-1]
+    return {name: tuple(names[j] for j in order[i]) for i, name in enumerate(names)}

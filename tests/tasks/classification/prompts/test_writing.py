@@ -11,16 +11,15 @@ from pgkd.task import Origin
 from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
-from pgkd.tasks.classification.prompts.asking import LengthTarget, Writing, answer_tokens, shorten
 from pgkd.tasks.classification.prompts.glossary import Glossary
 from pgkd.tasks.classification.prompts.paper import PaperPrompts
-from pgkd.tasks.classification.prompts.relatedness import nearest_classes
-from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
+from pgkd.tasks.classification.prompts.targeted import TargetedPrompts, nearest_classes
+from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing, answer_tokens, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.tasks.classification.prompts.asking import WritePrompt
+    from pgkd.tasks.classification.prompts.writing import WritePrompt
 
 CLASSES = ("card_arrival", "card_payment", "top_up", "card_lost")
 TAXONOMY = Taxonomy(

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -18,9 +19,7 @@ from pgkd.tasks.classification.prompts.parsing import parse_samples
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pgkd.tasks.classification.data.examples import LabelledText
+    from jinja2 import Environment
 
 _SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
 _LONGEST_ASKED = 1_000  # characters of a text that a teacher is asked for
@@ -218,3 +217,26 @@ def shorten(text: str, most: int = _SHOWN_WORDS) -> str:
     """A text as a prompt shows it: one line, and its beginning where it is long."""
     kept = shortened(text, most)
     return kept + (" …" if len(kept) < len(" ".join(text.split())) else "")
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Prompts are plain text for a model; HTML escaping would put entities into them.
+    return Environment(
+        loader=PackageLoader("pgkd.tasks.classification.prompts", "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        autoescape=False,  # noqa: S701
+    )
+
+
+def render(template: str, /, **values: Any) -> str:
+    """Fill a template.
+
+    Args:
+        template: name of a ``.j2`` file, without the suffix.
+        values: every hole of the template; a missing one raises.
+    """
+    return _environment().get_template(f"{template}.j2").render(**values).strip()

@@ -9,7 +9,7 @@ import pytest
 
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.examples import LabelledText
-from pgkd.tasks.classification.feedback.crossval import echoes, out_of_fold
+from pgkd.tasks.classification.feedback.cross_validation import echoes, out_of_fold
 from pgkd.tasks.classification.students.base import Student
 
 if TYPE_CHECKING:
