@@ -6,13 +6,12 @@ reads, `Config.to_yaml` writes the file that a run folder keeps.
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pgkd.errors import ConfigError
 from pgkd.quoting import shown
@@ -26,14 +25,7 @@ class DataConfig(Section):
     train: Path | None = Field(default=None, description="labelled rows, any readable format")
     validation: Path | None = Field(default=None, description="validation rows, used as they are")
     unlabelled: Path | None = Field(
-        default=None, description="texts without labels, which the teacher may be asked to label"
-    )
-    text_column: str = Field(default="text", min_length=1, description="column that holds the text")
-    label_column: str = Field(
-        default="label", min_length=1, description="column that holds the class"
-    )
-    classes: Path | None = Field(
-        default=None, description="YAML list of classes; default: from the rows"
+        default=None, description="inputs without outputs, which the teacher may be asked for"
     )
     validation_fraction: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)] = Field(
         default="auto",
@@ -43,45 +35,8 @@ class DataConfig(Section):
     limit: int | None = Field(default=None, ge=2, description="use this many rows, drawn at random")
     on_conflict: Literal["error", "drop"] = Field(
         default="error",
-        description="a text with two labels, or in both files: refuse, or drop the row",
+        description="an input with two outputs, or in both files: refuse, or drop the row",
     )
-
-
-class StudentConfig(Section):
-    """The classifier that is trained."""
-
-    kind: Literal["encoder", "static", "linear"] = Field(
-        default="encoder", description="which student"
-    )
-    encoder: str = Field(
-        default="all-minilm-l6-v2", description="weights by name, hub name, or a folder"
-    )
-    recipe: Literal["auto", "frozen", "finetune"] = Field(
-        default="auto",
-        description="encoder only: train a head on frozen features, or all of it; auto tries both",
-    )
-    embeddings: str = Field(
-        default="wordllama-256", description="static only: token vectors by name, or a folder"
-    )
-    max_length: int = Field(
-        default=128, ge=8, le=8192, description="tokens of a text that are read"
-    )
-    threads: int | None = Field(default=None, ge=1, description="CPU threads; default: all cores")
-    device: str = Field(
-        default="auto",
-        description="encoder only: cpu, cuda, cuda:N or mps; auto takes a GPU where there is one",
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto",
-        description="encoder only: of fine-tuning; auto is bf16 on a CUDA device that has it",
-    )
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, name: str) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-            raise ValueError(f"there is no device '{name}': give auto, cpu, cuda, cuda:N or mps")
-        return name
 
 
 class TeacherConfig(Section):
@@ -170,70 +125,6 @@ class BudgetConfig(Section):
     calls: int | None = Field(default=None, ge=0, description="calls, also failed ones")
 
 
-class GuidanceConfig(Section):
-    """What the teacher is told, and who decides what it writes."""
-
-    mode: Literal["targeted", "paper"] = Field(
-        default="targeted",
-        description="pgkd allocates small requests, or the paper's one prompt a round",
-    )
-    folds: int = Field(default=5, ge=2, le=50, description="folds of the out-of-fold predictions")
-    allocation: Literal["guided", "even"] = Field(
-        default="guided",
-        description="targeted: more texts for classes that the student gets wrong, or the same for "
-        "all",
-    )
-    texts_per_request: Literal["auto"] | Annotated[int, Field(ge=1, le=50)] = Field(
-        default="auto",
-        description="targeted: texts of one request; auto: 12, of several related classes, or 4 of "
-        "one class for a teacher that cannot do many at once",
-    )
-    shown_examples: int = Field(
-        default=4, ge=1, le=20, description="targeted: real rows shown of a class"
-    )
-    few_shot: int = Field(default=16, ge=0, description="paper: labelled examples in the prompt")
-    mined: int = Field(
-        default=16, ge=0, description="paper: correct, wrong and hard rows, each this many"
-    )
-    instructions: str = Field(
-        default="",
-        max_length=4000,
-        description="what the teacher should know of the task, e.g. who writes the texts to whom",
-    )
-    glossary: Literal["auto", "off"] | Path = Field(
-        default="auto",
-        description="targeted: what each class covers, in a line that every prompt shows: the "
-        "teacher says it, or a file as a run writes it (glossary.yaml)",
-    )
-
-
-class PoolConfig(Section):
-    """How a pool of unlabelled texts is used, where `data.unlabelled` names one."""
-
-    share: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
-        default="auto",
-        description="share of the rounds that ask for labels of the pool, and not for new texts; "
-        "auto: what helped more for its cost",
-    )
-    choice: Literal["guided", "random"] = Field(
-        default="guided",
-        description="which texts are labelled: where the student is unsure and no label is near; "
-        "or any",
-    )
-    weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
-        default="auto",
-        description="weight of a text with the teacher's label, a real row's is 1; auto: by how "
-        "often the teacher agrees with rows",
-    )
-    samples: int = Field(default=32, ge=1, description="labels asked for a round")
-    shown: int = Field(
-        default=0, ge=0, le=10, description="rows of each class that a question for a label shows"
-    )
-    limit: int = Field(
-        default=100_000, ge=1, le=100_000, description="texts of the pool at most; drawn of more"
-    )
-
-
 class CurationConfig(Section):
     """What is kept of what the teacher writes."""
 
@@ -247,11 +138,6 @@ class CurationConfig(Section):
     repairs: int = Field(
         default=1, ge=0, le=5, description="times that invalid items are asked for again"
     )
-    self_verification: bool = Field(
-        default=False,
-        description="the teacher reads each of its texts blind, and the text weighs by the "
-        "probability of its class",
-    )
 
 
 class Config(Section):
@@ -259,39 +145,14 @@ class Config(Section):
 
     task: str = Field(default="classification", description="the kind of task")
     data: DataConfig = DataConfig()
-    student: StudentConfig = StudentConfig()
     teacher: TeacherConfig = TeacherConfig()
-    guidance: GuidanceConfig = GuidanceConfig()
     curation: CurationConfig = CurationConfig()
-    pool: PoolConfig = PoolConfig()
     budget: BudgetConfig = BudgetConfig()
-    exam: int = Field(
-        default=64,
-        ge=0,
-        description="labelled rows that the teacher labels before it writes; 0 trusts it unseen",
-    )
-    texts_per_class: Literal["auto"] | Annotated[int, Field(ge=1, le=10_000)] = Field(
-        default="auto",
-        description="texts asked for in all rounds, by the number of classes; auto: 20, and 640 in "
-        "all at least; 320 in all for a teacher that cannot do many at once",
-    )
     rounds: int = Field(
         default=3, ge=0, le=1000, description="rounds at most; 0 trains the student alone"
     )
-    samples: Literal["auto"] | Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default="auto",
-        description="new texts asked for a round; auto: they double, up to texts_per_class",
-    )
     patience: int = Field(
         default=2, ge=1, description="stop after this many rounds without a better loss"
-    )
-    class_list: bool = Field(
-        default=True,
-        description="train on class names and descriptions too, where cross-validation finds gain",
-    )
-    written_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
-        default="auto",
-        description="weight of a synthetic text, a labelled row's is 1; auto: by cross-validation",
     )
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
     track: tuple[str, ...] = Field(
@@ -301,24 +162,28 @@ class Config(Section):
     )
     out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")
 
+    paths: ClassVar[tuple[str, ...]] = ("data.train", "data.validation", "data.unlabelled")
+    """Settings that name files: in a YAML file they are relative to it."""
+
     @classmethod
-    def parse(cls, data: dict[str, Any]) -> Config:
-        """Check plain data.
+    def parse(cls, data: dict[str, Any]) -> Self:
+        """Check plain data. `Config.parse` gives the settings of the task that it names.
 
         Raises:
             ConfigError: lists every unknown or out-of-bounds setting.
         """
+        kind = cls._of_task(data)
         try:
-            return cls.model_validate(data)
+            return kind.model_validate(data)
         except ValidationError as error:
             lines = [
-                f"{shown('.'.join(map(str, e['loc'])))}: {e['msg']}{hint(cls, e)}"
+                f"{shown('.'.join(map(str, e['loc'])))}: {e['msg']}{hint(kind, e)}"
                 for e in error.errors()
             ]
             raise ConfigError("These settings are wrong:\n  - " + "\n  - ".join(lines)) from None
 
     @classmethod
-    def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Config:
+    def from_yaml(cls, path: Path, overrides: dict[str, Any] | None = None) -> Self:
         """Read a pgkd.yaml; paths in it are relative to the file.
 
         Args:
@@ -335,14 +200,24 @@ class Config(Section):
             raise ConfigError(f"Cannot read settings from {path}: {reason}") from error
         if not isinstance(data, dict):
             raise ConfigError(f"{path} holds no mapping of settings. See: pgkd init DATA")
-        files = data.get("data")
-        for key in ("train", "validation", "classes", "unlabelled"):
-            if isinstance(files, dict) and isinstance(files.get(key), str):
-                files[key] = str(path.parent / at_home(files[key]))
-        guidance = data.get("guidance")
-        if isinstance(guidance, dict) and guidance.get("glossary", "auto") not in ("auto", "off"):
-            guidance["glossary"] = str(path.parent / at_home(str(guidance["glossary"])))
+        for name in cls._of_task(data).paths:
+            section, _, key = name.partition(".")
+            values = data.get(section)
+            if not isinstance(values, dict) or not isinstance(values.get(key), str):
+                continue
+            if values[key] not in ("auto", "off"):
+                values[key] = str(path.parent / at_home(values[key]))
         return cls.parse(merge(data, overrides or {}))
+
+    @classmethod
+    def _of_task(cls, data: dict[str, Any]) -> type[Self]:
+        if cls is not Config:
+            return cls
+        from pgkd.tasks import DEFAULT, make_task  # a task's settings are a subclass of these
+
+        name = data.get("task") or DEFAULT
+        kind: type[Self] = make_task(str(name)).config  # type: ignore[assignment]
+        return kind
 
     def to_yaml(self) -> str:
         """The settings as YAML text."""

@@ -67,7 +67,7 @@ class Distiller:
     ) -> None:
         if isinstance(teacher, str):
             settings = merge(settings, {"teacher": {"provider": teacher}})
-        before = config or Config()
+        before = config or Config.parse({})
         names = dict.fromkeys([*before.track, *(name for name in track if isinstance(name, str))])
         self.config = Config.parse(merge(before.model_dump(), {**settings, "track": tuple(names)}))
         self.task = make_task(self.config.task)

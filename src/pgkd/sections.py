@@ -18,6 +18,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
+    if TYPE_CHECKING:  # a task's settings have more
+
+        def __getattr__(self, name: str) -> Any: ...
+
     @model_validator(mode="before")
     @classmethod
     def _empty_section(cls, data: Any) -> Any:

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from pgkd import PGKDClassifier
-from pgkd.config import Config, merge
+from pgkd.config import merge
 from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherRequestError
 from pgkd.events import Event, Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synthesizer
+from pgkd.tasks.classification.config import ClassificationConfig as Config
 from pgkd.tasks.classification.data.dataset import Dataset
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.events import PoolRead
@@ -76,7 +77,9 @@ def journal(run: RunFolder, event: str) -> list[dict[str, Any]]:
     return [line for line in run.read_lines("journal.jsonl") if line["event"] == event]
 
 
-def test_labelled_texts_are_the_users_own_under_the_teachers_label(config: Config) -> None:
+def test_labelled_texts_are_the_users_own_under_the_teachers_label(
+    config: Config,
+) -> None:
     run = distil(labels_only(config), FakeTeacher(knowing))
     kept = run.synthetic()
     assert len(kept) == 12  # two rounds of six
@@ -150,7 +153,9 @@ class Heard(Hooks):
             self.texts = tuple(text.text for text in event.pool.texts)
 
 
-def test_no_text_near_a_validation_row_is_asked_for_or_trained_on(config: Config) -> None:
+def test_no_text_near_a_validation_row_is_asked_for_or_trained_on(
+    config: Config,
+) -> None:
     """The trap: it would flatter every round that is judged on the row."""
     first = distil(labels_only(config), FakeTeacher(knowing))
     held = [row["text"] for row in first.read_json("task.json")["validation"]]

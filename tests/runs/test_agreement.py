@@ -11,11 +11,11 @@ import pytest
 
 from pgkd.config import Config
 from pgkd.distiller import Distiller
+from pgkd.errors import PgkdError, RunError, TeacherUnavailableError
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder
-from pgkd.errors import PgkdError, RunError, TeacherUnavailableError
-from pgkd.teachers.fake import FakeTeacher
 from pgkd.teachers.base import Reply, Request
+from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:

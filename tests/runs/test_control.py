@@ -11,10 +11,10 @@ import pytest
 
 from pgkd.distiller import Distiller
 from pgkd.events import Hooks
-from pgkd.runs.folder import RunFolder
 from pgkd.runs.control import Control, clear_signal, read_signal, send_signal
-from pgkd.teachers.fake import FakeTeacher
+from pgkd.runs.folder import RunFolder
 from pgkd.teachers.base import Reply, Request, Teacher
+from pgkd.teachers.fake import FakeTeacher
 from tests.behaviour.test_resume import students
 from tests.conftest import make_rows, until
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.runs.folder import RunFolder, without_times
 from pgkd.errors import RunError
+from pgkd.runs.folder import RunFolder, without_times
 from pgkd.tasks.classification.students.registry import make_student
 from tests.conftest import make_rows
 

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 
 from pgkd.distiller import Distiller
+from pgkd.errors import RunError
 from pgkd.events import Hooks, Round
 from pgkd.runs.folder import RunFolder
-from pgkd.runs.review import Decision, Reviews
-from pgkd.runs.review import applied, dropped_texts
 from pgkd.runs.retraining import retrain
-from pgkd.errors import RunError
-from pgkd.tasks.classification.feedback.cross_validation import row_weights
+from pgkd.runs.review import Decision, Reviews, applied, dropped_texts
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.examples import LabelledText
-from pgkd.teachers.fake import FakeTeacher
+from pgkd.tasks.classification.feedback.cross_validation import row_weights
 from pgkd.teachers.base import Reply, Request, Teacher
+from pgkd.teachers.fake import FakeTeacher
 from tests.behaviour.test_resume import students
 from tests.conftest import TOPICS, calls_of, make_rows
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.runs.review import Reviews
 from pgkd.errors import ConflictError, DataError, RunError
+from pgkd.runs.review import Reviews
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 """A run on disk: its folder, journal, resume, control, and what people decide on it."""
 
-from pgkd.runs.resume import Resumed
 from pgkd.runs.folder import RunFolder
+from pgkd.runs.resume import Resumed
 
 __all__ = [
     "Resumed",

@@ -10,11 +10,11 @@ import os
 import threading
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pgkd.events import Event, Hooks, Round
-from pgkd.runs.folder import as_json
 from pgkd.errors import RunError
+from pgkd.events import Event, Hooks, Round
 from pgkd.files import write_whole
 from pgkd.readers import reason
+from pgkd.runs.folder import as_json
 from pgkd.usage.ledger import now
 
 if TYPE_CHECKING:

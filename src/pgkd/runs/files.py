@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pgkd import readers
-from pgkd.runs.forms import FORMS, check
 from pgkd.errors import ConfigError, RunError
 from pgkd.files import discard, held, move_folder, with_name, write_whole
 from pgkd.readers import reason
+from pgkd.runs.forms import FORMS, check
 from pgkd.tasks import DEFAULT, make_task
 from pgkd.usage.ledger import Ledger
 

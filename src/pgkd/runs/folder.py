@@ -35,19 +35,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pgkd.config import Config
-from pgkd.runs.files import CONFIG, LEDGER, LOCK, RunFiles, as_json
-from pgkd.runs.files import STUDENTS as _STUDENTS
 from pgkd.errors import ConfigError, RunError
 from pgkd.files import copy_folder, write_anew
 from pgkd.readers import check_kind, reason
+from pgkd.runs.files import CONFIG, LEDGER, LOCK, RunFiles, as_json
+from pgkd.runs.files import STUDENTS as _STUDENTS
 from pgkd.usage.ledger import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pgkd.task import Dataset, Example, Rejected, Student
+    from pgkd.task import Example, Rejected, Student
 
 TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
@@ -118,15 +117,15 @@ class RunFolder(RunFiles):
         shown = [{k: v for k, v in e.to_json().items() if k != "origin"} for e in examples]
         self.record_issues({**record, "by": "teacher", "request": prompt} for record in shown)
 
-    def config(self) -> Config:
-        """The settings of the run.
+    def config(self) -> Any:
+        """The settings of the run, a `Config` of its task.
 
         Raises:
             RunError: config.yaml cannot be read.
             ConfigError: a setting is not of this pgkd.
         """
         try:
-            return Config.parse(self.settings())
+            return self.task.config.parse(self.settings())
         except ConfigError as error:
             raise ConfigError(f"{self.path / CONFIG}: {error}") from None
 

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pgkd.config import Config
-from pgkd.runs.agreement import answered_requests, check_agreement, finished_rounds
+from pgkd.errors import RunError
 from pgkd.events import Hooks
+from pgkd.runs.agreement import answered_requests, check_agreement, finished_rounds
 from pgkd.runs.provenance import provenance
 from pgkd.runs.review import Reviews
-from pgkd.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pgkd.usage.ledger import Call, Ledger
 
 _FREE = {
-    "out", "track", "data.train", "data.validation", "data.classes", "data.unlabelled",
+    "out", "track",
     "budget.usd", "budget.tokens", "budget.calls", "teacher.price_input", "teacher.price_output",
     "teacher.price_cached",
     "teacher.cache", "teacher.concurrency", "teacher.retries", "teacher.longest", "teacher.batch",
@@ -60,7 +60,9 @@ class Resumed:
     waiting: int = 0
 
 
-def begin_or_resume(run: RunFolder, ledger: Ledger, config: Config, dataset: Dataset) -> Resumed | None:
+def begin_or_resume(
+    run: RunFolder, ledger: Ledger, config: Config, dataset: Dataset
+) -> Resumed | None:
     """Write down what a new run is made of, or make an old one ready to be run again.
 
     Returns:
@@ -165,9 +167,10 @@ def _changed(run: RunFolder, files: dict[str, str]) -> list[str]:
     """What differs from what the run was begun with, one line each."""
     written = run.settings()
     # A setting that the pgkd of then did not know is at its default, which does as that did.
-    before = flat_settings(yaml.safe_load(Config().to_yaml())) | flat_settings(written)
+    before = flat_settings(yaml.safe_load(run.task.config().to_yaml())) | flat_settings(written)
     after = flat_settings(yaml.safe_load(files["config.yaml"]))
-    lines = differences(before, after, free=_FREE)
+    files_named = {path for path in run.task.config.paths if path.startswith("data.")}
+    lines = differences(before, after, free=_FREE | files_named)
     # `auto` finds another device on another machine, and students that round otherwise.
     lines += differences(
         _place(run.read_json("environment.json")), _place(json.loads(files["environment.json"]))

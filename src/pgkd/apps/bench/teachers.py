@@ -36,7 +36,12 @@ class Teachers:
         self._labellers: dict[str, LabellerTeacher] = {}
 
     def writer(
-        self, cell: Cell, config: Config, data: DataSet, pool: Sequence[LabelledText], ledger: Path
+        self,
+        cell: Cell,
+        config: Config,
+        data: DataSet,
+        pool: Sequence[LabelledText],
+        ledger: Path,
     ) -> Teacher:
         """Who answers the requests of a run.
 

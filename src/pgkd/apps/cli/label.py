@@ -111,7 +111,11 @@ def _task(
 
 
 def _label(
-    settings: Config, texts: Sequence[str], taxonomy: Taxonomy, out: Path, how: dict[str, Any]
+    settings: Config,
+    texts: Sequence[str],
+    taxonomy: Taxonomy,
+    out: Path,
+    how: dict[str, Any],
 ) -> list[Labelled]:
     from rich.progress import Progress
 

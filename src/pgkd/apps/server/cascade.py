@@ -130,7 +130,12 @@ class DeskClient:
 
 
 def cascade_of(
-    path: Path, below: float, config: Config, *, ledger: Path | None = None, **how: Any
+    path: Path,
+    below: float,
+    config: Config,
+    *,
+    ledger: Path | None = None,
+    **how: Any,
 ) -> Cascade:
     """The cascade behind an export.
 

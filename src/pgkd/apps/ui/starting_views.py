@@ -63,7 +63,7 @@ class StartingViews:
         task = draft.choose(form.get("text", ""), form.get("label", ""))
         return self._render(
             "_settings.html.j2", draft=draft, task=task, counts=class_counts(task),
-            defaults=Config(), providers=providers(), keys=_KEYS,
+            defaults=Config.parse({}), providers=providers(), keys=_KEYS,
         )  # fmt: skip
 
     def estimate(self, form: Mapping[str, str]) -> str:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pgkd.events import Hooks
     from pgkd.runs.folder import RunFolder
     from pgkd.task import Learner
+    from pgkd.tasks.classification.config import ClassificationConfig
     from pgkd.tasks.classification.data.dataset import Dataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.feedback.acquisition import Choice
@@ -143,7 +144,7 @@ def teacher_prices(config: Config, teacher: Teacher) -> Prices:
     return prices_of(teacher.biller, how.price_input, how.price_output, how.price_cached)
 
 
-def curator_of(config: Config, dataset: Dataset) -> Curator:
+def curator_of(config: ClassificationConfig, dataset: Dataset) -> Curator:
     """The curator of a task's written texts."""
     curation = config.curation
     return Curator(
@@ -155,7 +156,7 @@ def curator_of(config: Config, dataset: Dataset) -> Curator:
 
 
 def self_verification_of(
-    config: Config, dataset: Dataset, teacher: Teacher
+    config: ClassificationConfig, dataset: Dataset, teacher: Teacher
 ) -> SelfVerification | None:
     """How the teacher reads its texts once more; None where it does not."""
     if not config.curation.self_verification:
@@ -164,7 +165,7 @@ def self_verification_of(
 
 
 def make_synthesizer(
-    config: Config, dataset: Dataset, teacher: Teacher, run: RunFolder, hooks: Hooks
+    config: ClassificationConfig, dataset: Dataset, teacher: Teacher, run: RunFolder, hooks: Hooks
 ) -> ClassificationSynthesizer:
     """Who asks the teacher for texts and labels."""
     return ClassificationSynthesizer(
@@ -175,7 +176,7 @@ def make_synthesizer(
 
 
 def make_learner(
-    config: Config,
+    config: ClassificationConfig,
     dataset: Dataset,
     synthesizer: ClassificationSynthesizer,
     run: RunFolder,
@@ -232,7 +233,7 @@ def make_learner(
     )  # fmt: skip
 
 
-def described(config: Config, taxonomy: Taxonomy) -> Taxonomy:
+def described(config: ClassificationConfig, taxonomy: Taxonomy) -> Taxonomy:
     """The classes, with the lines of the glossary that the user gives."""
     given = config.guidance.glossary
     if not isinstance(given, Path):
@@ -240,7 +241,7 @@ def described(config: Config, taxonomy: Taxonomy) -> Taxonomy:
     return taxonomy.described(read_glossary(given, taxonomy).classes)
 
 
-def folds_of(config: Config, dataset: Dataset) -> NDArray[np.int64]:
+def folds_of(config: ClassificationConfig, dataset: Dataset) -> NDArray[np.int64]:
     """The fold of every training row, shape (n_train,)."""
     labels = [row.label for row in dataset.train]
     return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
@@ -260,7 +261,7 @@ class Known:
 
 
 def strategy_of(
-    config: Config, dataset: Dataset, folds: NDArray[np.int64], known: Known
+    config: ClassificationConfig, dataset: Dataset, folds: NDArray[np.int64], known: Known
 ) -> PromptStrategy:
     """The prompt strategy that a config describes.
 
@@ -289,7 +290,7 @@ def strategy_of(
     )  # fmt: skip
 
 
-def texts_of_run(config: Config, n_classes: int, packs: bool) -> int:
+def texts_of_run(config: ClassificationConfig, n_classes: int, packs: bool) -> int:
     """How many texts all rounds ask for.
 
     Args:
@@ -304,7 +305,7 @@ def texts_of_run(config: Config, n_classes: int, packs: bool) -> int:
     return max(_TEXTS_A_CLASS * n_classes, _TEXTS) if packs else _TEXTS // 2
 
 
-def choice_of(config: Config) -> Choice:
+def choice_of(config: ClassificationConfig) -> Choice:
     """The way to choose among the texts of a pool that a config describes."""
     if config.pool.choice == "random":
         return RandomChoice(config.seed)
@@ -312,7 +313,7 @@ def choice_of(config: Config) -> Choice:
 
 
 def label_prompts_of(
-    config: Config, dataset: Dataset, folds: NDArray[np.int64], *, scored: bool
+    config: ClassificationConfig, dataset: Dataset, folds: NDArray[np.int64], *, scored: bool
 ) -> LabelPrompts:
     """How labels of the pool are asked for.
 
@@ -333,7 +334,7 @@ def _spent(run: RunFolder, number: int) -> Spent:
     return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))
 
 
-def writing_of(config: Config, dataset: Dataset) -> Writing:
+def writing_of(config: ClassificationConfig, dataset: Dataset) -> Writing:
     """How long texts are asked for, and how requests are sampled."""
     return Writing(
         LengthTarget.of([row.text for row in dataset.train]),
@@ -346,7 +347,7 @@ def writing_of(config: Config, dataset: Dataset) -> Writing:
 
 
 def _known(
-    config: Config,
+    config: ClassificationConfig,
     dataset: Dataset,
     synthesizer: ClassificationSynthesizer,
     run: RunFolder,
@@ -411,7 +412,12 @@ def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
 
 
 def learner_again(
-    run: RunFolder, config: Config, dataset: Dataset, student: Student, *, retunes: bool = True
+    run: RunFolder,
+    config: ClassificationConfig,
+    dataset: Dataset,
+    student: Student,
+    *,
+    retunes: bool = True,
 ) -> ClassificationLearner:
     """The learner of the run's rounds, on other rows. What was chosen before round 0 stays."""
     folds = folds_of(config, dataset)

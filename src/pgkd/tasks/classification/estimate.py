@@ -27,7 +27,7 @@ from pgkd.tasks.classification.prompts.writing import WritePrompt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pgkd.config import Config
+    from pgkd.tasks.classification.config import ClassificationConfig
     from pgkd.tasks.classification.data.dataset import Dataset
     from pgkd.teachers.base import Request, Teacher
 
@@ -39,7 +39,9 @@ _UNKNOWN = evaluate(np.empty((0, 2)), [], ("", " "))
 _NOTHING_KNOWN = ClassifierEvaluation(np.empty(0), _UNKNOWN, _UNKNOWN, Mined((), (), (), ()))
 
 
-def requests_of(config: Config, dataset: Dataset, teacher: Teacher) -> list[tuple[Request, int]]:
+def requests_of(
+    config: ClassificationConfig, dataset: Dataset, teacher: Teacher
+) -> list[tuple[Request, int]]:
     """The requests of a run if the student is equally weak in all classes; see `Task.estimate`."""
     labelling = _rounds_that_label(config, dataset)
     rows = [row.text for row in dataset.train]
@@ -74,14 +76,14 @@ def requests_of(config: Config, dataset: Dataset, teacher: Teacher) -> list[tupl
     return requests
 
 
-def _rounds_that_label(config: Config, dataset: Dataset) -> int:
+def _rounds_that_label(config: ClassificationConfig, dataset: Dataset) -> int:
     """Rounds that ask for labels, about: every other one, where the run is to find it out."""
     share = 0.5 if config.pool.share == "auto" else config.pool.share
     return math.ceil(config.rounds * share) if dataset.pool.texts else 0
 
 
 def _prompts(
-    config: Config, dataset: Dataset, rounds: int, *, packs: bool
+    config: ClassificationConfig, dataset: Dataset, rounds: int, *, packs: bool
 ) -> Iterator[WritePrompt]:
     """The requests of all rounds; a sentence stands for what the teacher will say."""
     about = config.guidance.instructions or _A_DESCRIPTION

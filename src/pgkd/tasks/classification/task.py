@@ -9,13 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pgkd.config import Config
 from pgkd.data.arrays import one_column
 from pgkd.errors import ConfigError
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.task import Learner, Task
 from pgkd.tasks.classification.assembly import learner_again, make_learner, make_synthesizer
+from pgkd.tasks.classification.config import ClassificationConfig
 from pgkd.tasks.classification.data.dataset import Dataset, dataset_from_arrays, load_dataset
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.data.pool import Pool, pool_of, read_pool, without_rows
@@ -32,11 +32,11 @@ class Classification(Task):
     """One label a text."""
 
     name = "classification"
-    config = Config
+    config = ClassificationConfig
     forms = FORMS
     files = ("glossary.yaml",)
 
-    def load(self, config: Config) -> Dataset:
+    def load(self, config: ClassificationConfig) -> Dataset:
         """See `Task.load`."""
         data = config.data
         if data.train is None:
@@ -61,7 +61,7 @@ class Classification(Task):
 
     def from_arrays(
         self,
-        config: Config,
+        config: ClassificationConfig,
         inputs: Sequence[str] | NDArray[Any],
         outputs: Sequence[Any] | NDArray[Any],
         *,
@@ -100,14 +100,19 @@ class Classification(Task):
         return LabelledText.from_json(data)
 
     def synthesizer(
-        self, config: Config, dataset: Dataset, teacher: Teacher, run: RunFolder, hooks: Hooks
+        self,
+        config: ClassificationConfig,
+        dataset: Dataset,
+        teacher: Teacher,
+        run: RunFolder,
+        hooks: Hooks,
     ) -> ClassificationSynthesizer:
         """See `Task.synthesizer`."""
         return make_synthesizer(config, dataset, teacher, run, hooks)
 
     def learner(
         self,
-        config: Config,
+        config: ClassificationConfig,
         dataset: Dataset,
         synthesizer: ClassificationSynthesizer,
         run: RunFolder,
@@ -117,13 +122,13 @@ class Classification(Task):
         return make_learner(config, dataset, synthesizer, run, hooks)
 
     def retrainer(
-        self, run: RunFolder, config: Config, dataset: Dataset, student: Student
+        self, run: RunFolder, config: ClassificationConfig, dataset: Dataset, student: Student
     ) -> Learner:
         """See `Task.retrainer`."""
         return learner_again(run, config, dataset, student)
 
     def estimate(
-        self, config: Config, dataset: Dataset, teacher: Teacher
+        self, config: ClassificationConfig, dataset: Dataset, teacher: Teacher
     ) -> Iterable[tuple[Request, int]]:
         """See `Task.estimate`."""
         return requests_of(config, dataset, teacher)
@@ -132,7 +137,7 @@ class Classification(Task):
         """See `Task.load_student`."""
         return load_student(folder)
 
-    def environment(self, config: Config) -> dict[str, str]:
+    def environment(self, config: ClassificationConfig) -> dict[str, str]:
         """See `Task.environment`: device and precision, where the student has a choice of them."""
         student = config.student
         if student.kind != "encoder":
@@ -140,7 +145,7 @@ class Classification(Task):
         return described(place_of(student.device, student.precision))
 
 
-def with_pool(config: Config, dataset: Dataset, pool: Pool) -> Dataset:
+def with_pool(config: ClassificationConfig, dataset: Dataset, pool: Pool) -> Dataset:
     """The data set with those texts of a pool that may be trained on."""
     near = config.curation.near_duplicate
     return replace(dataset, pool=without_rows(pool, dataset, near_duplicate=near))

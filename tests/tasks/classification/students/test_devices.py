@@ -202,7 +202,7 @@ def test_accelerate_is_not_touched_before_an_encoder_is_needed() -> None:
     code = (
         "import sys, pgkd; from pgkd.config import Config\n"
         "from pgkd.tasks.classification.assembly import student_of\n"
-        "student_of(Config(), ('a', 'b')).clone()\n"
+        "student_of(Config.parse({}), ('a', 'b')).clone()\n"
         "print([m for m in ('accelerate', 'torch', 'transformers') if m in sys.modules])"
     )
     assert python(code) == "[]"
