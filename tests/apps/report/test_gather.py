@@ -12,12 +12,10 @@ import pytest
 
 from pgkd import FakeTeacher
 from pgkd.apps.report import gather, write_report
-from pgkd.apps.report.content import Basis, Snippet
-from pgkd.apps.report.judged import class_lines, confusions_of
-from pgkd.apps.report.projection import map_of
-from pgkd.apps.report.records import read_records
-from pgkd.apps.report.samples import spread
-from pgkd.apps.report.verdict import verdict_of
+from pgkd.apps.report.content import EvaluationSet, Snippet
+from pgkd.apps.report.gather import read_records, spread
+from pgkd.apps.report.map import make_map
+from pgkd.apps.report.students import compare_classes, compare_confusions, make_verdict
 from pgkd.errors import RunError
 from pgkd.teachers.base import Reply, Request
 from pgkd.usage.ledger import Ledger
@@ -97,7 +95,7 @@ def test_the_verdict_goes_by_intervals(
     evaluated(run, change=change)
     records = replace(read_records(run), best=2)
     content = gather(run)
-    verdict = verdict_of(records, content.bases, content.money, content.texts)
+    verdict = make_verdict(records, content.bases, content.money, content.texts)
     assert (verdict.tone, words in verdict.sentence) == (tone, True)
 
 
@@ -126,7 +124,7 @@ def test_a_run_without_validation_rows_is_cross_validated_and_its_teacher_examin
 def test_a_run_that_kept_round_zero_says_that_the_loss_rose(run: RunFolder) -> None:
     content = gather(run)
     records = replace(read_records(run), best=0)
-    verdict = verdict_of(records, content.bases, content.money, content.texts)
+    verdict = make_verdict(records, content.bases, content.money, content.texts)
     assert "The loss rose with the teacher's texts" in verdict.sentence
 
 
@@ -238,8 +236,8 @@ def figures(name: str, f1: float, confused: list[tuple[str, str, int]]) -> dict[
 def test_confusions_are_sorted_by_change() -> None:
     before = figures("a", 0.5, [("a", "b", 5), ("b", "c", 1), ("c", "a", 2)])
     after = figures("a", 0.75, [("a", "b", 1), ("c", "a", 2), ("c", "b", 3)])
-    basis = Basis("test", "", "", 9, {"before": before, "after": after}, {})
-    found = confusions_of(basis)
+    basis = EvaluationSet("test", "", "", 9, {"before": before, "after": after}, {})
+    found = compare_confusions(basis)
     assert [(p.gold, p.predicted, p.before, p.after) for p in found.shrank] == [
         ("a", "b", 5, 1),
         ("b", "c", 1, 0),
@@ -249,7 +247,7 @@ def test_confusions_are_sorted_by_change() -> None:
 
 def test_classes_come_with_rows_and_texts(run: RunFolder) -> None:
     records = read_records(run)
-    lines = class_lines(gather(run).bases[0], records)
+    lines = compare_classes(gather(run).bases[0], records)
     assert sorted(line.name for line in lines) == sorted(classes())
     assert sum(line.kept for line in lines) == len(records.kept) > 0
     assert sum(line.rows for line in lines) == len(records.task["train"])
@@ -277,7 +275,7 @@ def test_prompts_show_each_purpose_and_why(run: RunFolder) -> None:
 
 def test_the_map_is_the_same_twice_and_knows_what_is_synthetic(run: RunFolder) -> None:
     records = read_records(run)
-    first, again = map_of(run, records), map_of(run, records)
+    first, again = make_map(run, records), make_map(run, records)
     assert first is not None
     assert first == again
     assert sum(point.written for point in first.points) == len(records.kept)
@@ -285,7 +283,7 @@ def test_the_map_is_the_same_twice_and_knows_what_is_synthetic(run: RunFolder) -
     assert places.min() == 0.0
     assert places.max() == 1.0
     assert sum(n.real for n in first.neighbours) == len(records.task["train"])
-    assert map_of(run, replace(records, task={"train": []}, kept=[])) is None
+    assert make_map(run, replace(records, task={"train": []}, kept=[])) is None
 
 
 def test_a_snippet_tells_its_length() -> None:

@@ -26,8 +26,7 @@ from pgkd.apps.report.content import (
     Texts,
 )
 from pgkd.apps.report.figures import draw
-from pgkd.apps.report.page import render
-from pgkd.apps.report.words import dollars, duration, one_line, printable
+from pgkd.apps.report.page import dollars, duration, one_line, printable, render
 from pgkd.errors import MissingExtraError, RunError
 from tests.apps.report.conftest import FORMULA, IMAGE, TURNED, distilled
 

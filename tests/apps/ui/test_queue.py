@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.apps.report.records import read_records
+from pgkd.apps.report.gather import read_records
 from pgkd.apps.ui.queue import Candidate, Filter, Why, candidates_of, page_of, sorted_queue
 from pgkd.apps.ui.reading import Opinion, Reader
 from pgkd.runs.review import Decision

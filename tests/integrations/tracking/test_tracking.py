@@ -12,11 +12,15 @@ import pytest
 from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError, MissingExtraError
 from pgkd.events import Hooks
-from pgkd.integrations.tracking.base import Ending, TrackedRun, Tracker
-from pgkd.integrations.tracking.helper import Helper
-from pgkd.integrations.tracking.hook import Tracking
-from pgkd.integrations.tracking.registry import make_tracker, trackers
-from pgkd.integrations.tracking.settings import without_secrets
+from pgkd.integrations.tracking import (
+    Ending,
+    TrackedRun,
+    Tracker,
+    make_tracker,
+    redact,
+    trackers,
+)
+from pgkd.integrations.tracking.hook import Tracking, Worker
 from pgkd.runs.folder import RunFolder
 from tests.conftest import calls_of
 from tests.integrations.tracking.conftest import KEY, ROWS, Writing, assert_keeps_secrets, distil
@@ -170,7 +174,7 @@ def test_a_failure_is_logged_where_nobody_shows_it(
     with caplog.at_level(logging.WARNING, "pgkd"):
         distil(private, track=[Notes("log")], hooks=[Hooks()])
     [record] = caplog.records
-    assert "notes is told no more of this run" in record.getMessage()
+    assert "notes no longer tracks this run" in record.getMessage()
     assert KEY not in record.getMessage()
 
 
@@ -183,7 +187,7 @@ def test_a_tracker_that_does_not_answer_is_left(private: Config) -> None:
             return "late"
 
     run = distil(private).run_
-    with Tracking([Stuck()], run, private, patience=0.05).heard_by(heard, [heard]):
+    with Tracking([Stuck()], run, private, timeout=0.05).heard_by(heard, [heard]):
         pass
     stuck.set()
     [(name, why)] = heard.untracked
@@ -227,7 +231,7 @@ def test_names_of_the_config_and_of_the_call_come_together(config: Config) -> No
 
 
 def test_an_unknown_tracker_is_refused_before_anything_is_there(config: Config) -> None:
-    with pytest.raises(ConfigError, match="no tracker 'paper'.*mlflow, otel, tensorboard, wandb"):
+    with pytest.raises(ConfigError, match="Unknown tracker .*mlflow, otel, tensorboard, wandb"):
         distil(config, track=["paper"])
     assert config.out is not None
     assert not config.out.exists()
@@ -256,19 +260,19 @@ def test_no_tracker_wants_to_watch_the_teacher_unasked(config: Config) -> None:
     assert len(teacher.requests) == len(calls_of(run))
 
 
-def test_a_helper_hands_back_what_is_raised() -> None:
-    helper = Helper("test")
-    assert helper.do(lambda: 3, 5) == 3
+def test_a_worker_hands_back_what_is_raised() -> None:
+    worker = Worker(Notes(), timeout=5)
+    assert worker.do(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        helper.do(lambda: 1 // 0, 5)
-    assert helper.do(lambda: threading.current_thread().name, 5) == "test"
-    helper.stop()
+        worker.do(lambda: 1 // 0)
+    assert worker.do(lambda: threading.current_thread().name) == "pgkd-notes"
+    worker.stop()
 
 
 def test_messages_lose_what_is_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=abcdefgh")
     told = f"401 for http://ann:pw@host/x with {KEY} and authorization=abcdefgh"
-    clean = without_secrets(told)
+    clean = redact(told)
     assert clean.startswith("401 for http://[user]@host/x with [")
     assert KEY not in clean
     assert "abcdefgh" not in clean

@@ -88,7 +88,7 @@ def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> Non
     from pgkd.distiller import Distiller
 
     if report:
-        from pgkd.apps.report.drawing import check_available
+        from pgkd.apps.report import check_available
 
         check_available()  # not only after hours
     out = console(stderr=True)

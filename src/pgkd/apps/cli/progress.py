@@ -136,7 +136,7 @@ class RunDisplay(Hooks):
     def on_untracked(self, tracker: str, why: str) -> None:
         """Say that a tracker is left, and that nothing else is lost."""
         self._console.print(
-            f"warning: {tracker} is told no more of this run, which goes on: ",
+            f"warning: {tracker} no longer tracks this run, which continues: ",
             clean(why, 300),
             ". When it works again, the same command tells it what it has missed.",
             sep="",

@@ -6,29 +6,29 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Tone = Literal["better", "worse", "unclear", "none"]
+BEFORE, AFTER = "before", "after"
+"""Roles of the students in `EvaluationSet`: that of round 0, and the best one."""
+
+KEPT = "kept"
+"""The outcome of an accepted text in `Text`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A text, cut where it is long.
-
-    Attributes:
-        text: its beginning.
-        length: characters of the whole text.
-    """
+    """The beginning of a text, and how many characters the whole text has."""
 
     text: str
     length: int
 
     @classmethod
-    def of(cls, text: object, longest: int) -> Snippet:
+    def of(cls, text: object, limit: int) -> Snippet:
         """The first characters of whatever stands where a text should."""
         whole = text if isinstance(text, str) else "" if text is None else str(text)
-        return cls(whole[:longest], len(whole))
+        return cls(whole[:limit], len(whole))
 
     @property
     def is_cut(self) -> bool:
-        """Whether there is more of it."""
+        """Whether the text is longer than what is shown."""
         return self.length > len(self.text)
 
 
@@ -37,20 +37,15 @@ class About:
     """Which run it is.
 
     Attributes:
-        name: of its folder.
-        started: when, as the journal says; empty where it does not.
-        ended: when it ended; empty where it has not.
-        teacher: provider and model.
-        student: kind and weights.
-        classes: number of classes.
-        train: labelled rows to train on.
-        validation: labelled rows to judge by.
-        planned: rounds at most.
-        best: number of the round whose student was kept; None where no round has ended.
-        stopped_by: why it ended; empty where it has not.
-        detail: more about that.
-        description: what the teacher was told of the task.
-        warnings: what was odd about the rows.
+        started: time of the first line of the journal; empty where there is none.
+        ended: time of the end; empty where the run has not ended.
+        train: number of labelled rows to train on.
+        validation: number of labelled rows to validate on.
+        planned: maximum number of rounds.
+        best: round of the best student; None where no round has ended.
+        detail: more about why the run stopped.
+        description: what every prompt says of the task.
+        warnings: about the rows.
         settings: of config.yaml, by dotted names.
         versions: of environment.json.
     """
@@ -75,13 +70,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of the run, in words.
-
-    Attributes:
-        tone: which way it went.
-        sentence: one plain sentence.
-        more: what a careful reader should know besides.
-    """
+    """The result of a run: one plain sentence, and what a careful reader should know."""
 
     tone: Tone
     sentence: str
@@ -89,21 +78,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
-    """Rows that students were judged on, and what came of it.
+class EvaluationSet:
+    """Rows that students were evaluated on, and the metrics.
 
     Attributes:
-        rows: ``"cross-validation"`` where labelled rows judge by out-of-fold figures.
-        source: the name of the file; empty for rows of the run.
-        judged: when, for test rows.
+        rows: ``"cross-validation"`` stands for labelled rows with out-of-fold predictions.
+        source: name of the file; empty for rows of the run.
+        judged: time of the evaluation, for test rows.
         n: number of rows.
-        students: figures by role, as `pgkd.evaluation.judge_students` tells them.
-        changes: ``after`` minus an earlier role, by that role.
-        teacher: figures of the teacher alone, on some of the rows; None where it was not asked.
-        left_out: rows of the file that are the run's own and judge nothing; None where that was
-            not looked at, and for rows of the run.
-        trainings: of each student, whose chance the intervals of changes hold; 1 holds none.
-        missing: why intervals and calibration are missing; empty where they are not.
+        students: metrics by role, as `pgkd.evaluation.judge_students` returns them.
+        changes: metrics of ``after`` minus those of another role, by that role.
+        teacher: metrics of the teacher alone on some of the rows; None where it was not evaluated.
+        missing: why there are no intervals and no calibration; empty where there are.
+        left_out: rows of the file that belong to the run and are excluded; None where nobody
+            checked, and for rows of the run.
+        trainings: of each student, whose variance is in the intervals of `changes`; 1 for none.
     """
 
     rows: Literal["validation", "cross-validation", "test"]
@@ -117,27 +106,34 @@ class Basis:
     left_out: int | None = None
     trainings: int = 1
 
+    @property
+    def before(self) -> dict[str, Any]:
+        """Metrics of the student of round 0; of the best one where that was not evaluated."""
+        return self.students.get(BEFORE, self.students[AFTER])
+
+    @property
+    def after(self) -> dict[str, Any]:
+        """Metrics of the best student."""
+        return self.students[AFTER]
+
 
 @dataclass(frozen=True, slots=True)
 class RoundLine:
-    """A round: what was kept, how good its student is, and what was spent by then.
+    """A round: its texts, the metrics of its student, and the costs so far.
 
     Attributes:
-        number: 0 is the student before the teacher.
-        asked: texts asked for.
-        kept: texts that entered the training set.
-        written: texts in the training set by now.
-        weight: of a written text; None where there are none.
+        number: 0 is the student without synthetic texts.
+        asked: texts requested.
+        kept: texts accepted.
+        written: synthetic texts in the training set so far.
+        weight: of a synthetic text; None where there are none.
         keep: whether its student became the best so far.
-        accuracy: on the rows that judge rounds.
-        macro_f1: on the same rows.
-        log_loss: on the same rows.
-        loss_change: mean change that the stop rule saw.
+        loss_change: mean change of the loss, as the stop rule computed it.
         loss_error: standard error of that change.
-        tokens: of prompts and answers that wrote and repaired its texts.
-        usd: what those calls cost; None where it is not known.
-        total_tokens: of all calls up to and with this round, but for labelling.
-        total_usd: what those cost; None where a part is not known.
+        tokens: of the calls that wrote, repaired and labelled texts of this round.
+        usd: price of those calls; None where it is unknown.
+        total_tokens: of all calls up to this round, apart from labelling by `pgkd evaluate`.
+        total_usd: price of those calls; None where a part is unknown.
     """
 
     number: int
@@ -159,17 +155,7 @@ class RoundLine:
 
 @dataclass(frozen=True, slots=True)
 class ClassLine:
-    """A class before and after.
-
-    Attributes:
-        name: of the class.
-        support: rows of it that judge.
-        before: F1 before the teacher; None where no student was judged.
-        after: F1 of the student that was kept.
-        asked: texts asked for of this class alone.
-        kept: texts of it that were kept.
-        rows: labelled rows of it to train on.
-    """
+    """A class: rows evaluated, F1 before and after, texts requested and accepted, training rows."""
 
     name: str
     support: int
@@ -187,7 +173,7 @@ class ClassLine:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Rows of one class that were taken for another, before and after."""
+    """How many rows of one class were predicted as another, before and after."""
 
     gold: str
     predicted: str
@@ -197,13 +183,9 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Confusions:
-    """Pairs of classes whose confusion changed, the largest change first.
+    """Pairs of classes that are confused less or more often, the largest change first.
 
-    Attributes:
-        shrank: pairs with fewer rows after than before.
-        grew: pairs with more.
-        more_shrank: such pairs that are not listed.
-        more_grew: such pairs that are not listed.
+    `more_shrank` and `more_grew` count the pairs that are not listed.
     """
 
     shrank: tuple[Pair, ...] = ()
@@ -214,15 +196,15 @@ class Confusions:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Where the budget went.
+    """Calls, tokens and dollars.
 
     Attributes:
-        recorded: whether the run has a record of calls.
+        recorded: whether the run has a ledger.
         parts: `summed` calls by round and purpose, each with ``known_usd``.
-        total: of them all.
-        usd: US dollars of all; None where no price is known.
-        free: whether nobody bills: the teacher runs on the user's own machine.
-        sources: where the prices are from.
+        total: the sums of all calls.
+        usd: US dollars of all calls; None where no price is known.
+        free: whether the teacher runs on the user's own machine.
+        sources: of the prices.
     """
 
     recorded: bool
@@ -235,15 +217,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that the teacher wrote, and what became of it.
-
-    Attributes:
-        round: in which it was asked for.
-        label: its class; empty where what came was no text of a class.
-        outcome: ``"kept"``, or the reason it was dropped for.
-        text: what was written.
-        detail: more about a reason.
-    """
+    """A reply's text: its outcome is ``"kept"``, or the reason why it was dropped."""
 
     round: int
     label: str
@@ -254,14 +228,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Texts of the teacher: how many there are, and some to read.
-
-    Attributes:
-        kept: number of all that were kept.
-        dropped: number of all that were dropped.
-        reasons: how many were dropped for each reason, the most frequent first.
-        shown: some of them, in the order written.
-    """
+    """How many texts were accepted and dropped, for which reasons, and a sample of them."""
 
     kept: int
     dropped: int
@@ -271,17 +238,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A call to the teacher in full.
-
-    Attributes:
-        id: of the request.
-        purpose: what it was for.
-        round: to which it belongs.
-        reasons: why it was made.
-        messages: role and text of each message.
-        reply: what came back, or the error.
-        state: ``"replied"``, ``"failed"``, ``"lost"`` or ``"in flight"``.
-    """
+    """A call to the teacher: role and text of each message, and the reply or the error."""
 
     id: str
     purpose: str
@@ -293,8 +250,8 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """A labelled row whose label is doubtful."""
+class LabelIssue:
+    """A labelled row whose label may be wrong."""
 
     id: str
     label: str
@@ -306,15 +263,14 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How long a text takes, and what a million of them cost.
+    """Seconds for a text, and dollars for a million of them.
 
     Attributes:
-        student: `Timing` of the student, as plain data; None where it was not measured.
-        teacher_calls: classifications by the teacher that were timed.
-        teacher_median: seconds of one; None where none was timed.
-        teacher_p95: seconds that 95% of them stay under.
-        teacher_usd: US dollars for a million of them; None where no price is known.
-        teacher_free: whether nobody bills for them.
+        student: `Timing` of the student as plain data; None where it was not measured.
+        teacher_calls: number of timed classifications by the teacher.
+        teacher_median: seconds; None where none was timed, as for the 95th percentile.
+        teacher_usd: for a million texts; None where the price is unknown.
+        teacher_free: whether the teacher runs on the user's own machine.
     """
 
     student: dict[str, Any] | None = None
@@ -327,7 +283,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A text on the map, in a square of side 1."""
+    """A text on the map, in the unit square; `written` marks a synthetic one."""
 
     x: float
     y: float
@@ -338,14 +294,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Whose company the written texts of a class keep.
-
-    Attributes:
-        label: the class.
-        real: labelled rows of it on the map.
-        written: written texts of it on the map.
-        at_home: those of them whose nearest labelled row is of the same class.
-    """
+    """A class on the map: its rows, its synthetic texts, and those closest to a row of it."""
 
     label: str
     real: int
@@ -355,15 +304,7 @@ class Neighbours:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Labelled rows and written texts in two dimensions; what is alike lies close together.
-
-    Attributes:
-        method: how it was made, in words.
-        points: the texts.
-        real: labelled rows that there are.
-        written: written texts that there are.
-        neighbours: class by class.
-    """
+    """Labelled rows and synthetic texts in two dimensions; `real` and `written` count them all."""
 
     method: str
     points: tuple[Point, ...]
@@ -374,23 +315,36 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """All of a report.
+    """Everything that a report shows.
 
-    `bases` begins with the rows that the verdict rests on; `exam` says what the teacher has shown
-    when it was examined, as pairs of what was asked and what came of it.
+    Attributes:
+        about: which run it is.
+        verdict: the result in words.
+        exam: how well the teacher did in its exam, as pairs of a title and a result.
+        bases: rows that students were evaluated on; the verdict is about the first.
+        rounds: every round that has ended.
+        classes: every class, the largest gain first.
+        confusions: pairs of classes whose confusion changed.
+        money: what the calls cost.
+        texts: what the teacher wrote.
+        prompts: some calls in full.
+        suspects: rows whose label may be wrong.
+        more_suspects: number of such rows that are not listed.
+        speed: seconds and dollars for a text.
+        map: the texts in two dimensions; None where there are too few.
     """
 
     about: About
     verdict: Verdict
     exam: tuple[tuple[str, str], ...]
-    bases: tuple[Basis, ...]
+    bases: tuple[EvaluationSet, ...]
     rounds: tuple[RoundLine, ...]
     classes: tuple[ClassLine, ...]
     confusions: Confusions
     money: Money
     texts: Texts
     prompts: tuple[Prompt, ...]
-    suspects: tuple[Suspect, ...]
+    suspects: tuple[LabelIssue, ...]
     more_suspects: int
     speed: Speed
     map: Map | None

@@ -10,7 +10,7 @@ from pgkd.apps.ui.runs import state_of
 from pgkd.runs.control import read_signal
 
 if TYPE_CHECKING:
-    from pgkd.apps.report.records import Records
+    from pgkd.apps.report.gather import Records
     from pgkd.apps.ui.runs import Seen, State
 
 _LAST = 12  # texts that are shown

@@ -14,7 +14,7 @@ from pgkd.usage.ledger import round_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pgkd.apps.report.records import Records
+    from pgkd.apps.report.gather import Records
     from pgkd.apps.ui.reading import Opinion
     from pgkd.runs.folder import RunFolder
     from pgkd.runs.review import Decision

@@ -7,9 +7,13 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pgkd.apps.report.gather import about_of
-from pgkd.apps.report.records import Records, read_records
-from pgkd.apps.report.spending import money_of, round_lines
+from pgkd.apps.report.gather import (
+    Records,
+    describe_run,
+    list_rounds,
+    read_records,
+    sum_costs,
+)
 from pgkd.errors import PgkdError, RunError
 from pgkd.runs.control import read_signal
 from pgkd.runs.files import fitting_together
@@ -109,7 +113,11 @@ class Runs:
             return known[1]
         records = read_records(run)
         with fitting_together(run):
-            about, rounds, money = about_of(run, records), round_lines(records), money_of(records)
+            about, rounds, money = (
+                describe_run(run, records),
+                list_rounds(records),
+                sum_costs(records),
+            )
         seen = Seen(run, records, about, rounds, money)
         self._seen[name] = (stamp, seen)
         return seen

@@ -12,7 +12,7 @@ from jinja2 import PackageLoader
 
 from pgkd import __version__
 from pgkd.apps.report.content import Snippet
-from pgkd.apps.report.markup import environment
+from pgkd.apps.report.page import environment
 from pgkd.apps.ui.desk import Desk
 from pgkd.apps.ui.jobs import Jobs
 from pgkd.apps.ui.live import live_of

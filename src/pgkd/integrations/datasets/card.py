@@ -14,7 +14,7 @@ import yaml
 
 from pgkd.errors import RunError
 from pgkd.export.card import plain
-from pgkd.integrations.tracking.settings import placeless
+from pgkd.integrations.tracking import basename
 from pgkd.usage.sums import known_usd, summed
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class DataCard:
         if not calls["calls"]:
             return "No teacher was asked."
         provider = plain(", ".join(self.data.teachers))
-        models = ", ".join(plain(placeless(model)) for model in self.models)
+        models = ", ".join(plain(basename(model)) for model in self.models)
         usd = known_usd(dict(calls))
         return (
             f"Teacher: {provider}" + (f", {models}" if models else "") + f". {calls['calls']} "

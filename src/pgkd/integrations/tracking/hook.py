@@ -1,49 +1,48 @@
-"""From what happens in a run to what trackers are told of it.
+"""Calls trackers as a run proceeds.
 
-Nothing that a tracker does, or fails to do, ends a run. It is given half a minute for each step.
-One that fails is told no more, which is said once; what it knows stands in ``tracking.json``, so
-that the next life of the run tells it the rest.
+Nothing that a tracker does, or fails to do, ends a run. Each step has half a minute. A tracker that
+fails is left alone from then on, which is reported once. What it has logged stands in
+``tracking.json``, so that the next session of the run logs the rest.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Self
+from queue import SimpleQueue
+from typing import Any, Self, TypeVar
 
+from pgkd.config import Config
 from pgkd.errors import RunError
 from pgkd.events import Hooks, Outcome, Round
-from pgkd.integrations.tracking.base import Ending, TrackedRun
-from pgkd.integrations.tracking.helper import Helper
-from pgkd.integrations.tracking.settings import told_settings, without_secrets
+from pgkd.integrations.tracking import Ending, TrackedRun, Tracker, redact, tracked_settings
+from pgkd.runs.folder import RunFolder
 from pgkd.runs.journal import round_record
+from pgkd.task import Prompt
+from pgkd.teachers.base import Teacher
 from pgkd.usage.sums import known_usd, summed
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from pgkd.config import Config
-    from pgkd.integrations.tracking.base import Tracker
-    from pgkd.runs.folder import RunFolder
-    from pgkd.task import Prompt
-    from pgkd.teachers.base import Teacher
-
 FILE = "tracking.json"
-_PATIENCE = 30.0  # seconds for a step; a database of MLflow's is made in five
+_TIMEOUT = 30.0  # seconds for a step; MLflow makes a database in five
 
 _log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
 
 
 class Tracking(Hooks):
-    """Tells trackers of a run; a context manager around it.
+    """Calls trackers; a context manager around a run.
 
     Args:
-        trackers: who is told.
+        trackers: who is called.
         run: the run folder.
         config: its settings.
-        patience: seconds that a tracker has for each step.
+        timeout: seconds for each step of a tracker.
     """
 
     def __init__(
@@ -52,59 +51,54 @@ class Tracking(Hooks):
         run: RunFolder,
         config: Config,
         *,
-        patience: float = _PATIENCE,
+        timeout: float = _TIMEOUT,
     ) -> None:
         self._run = run
         self._config = config
-        self._records = _records(run)
-        self._followers = [_Follower(tracker, patience) for tracker in trackers]
-        self._told: Callable[[str, str], None] = lambda tracker, why: None
+        self._records = _read_records(run)
+        self._workers = [Worker(tracker, timeout) for tracker in trackers]
+        self._on_failure: Callable[[str, str], None] = lambda tracker, why: None
         self._begun = -1  # the round that has begun
         self._ended = False
 
     def heard_by(self, all_hooks: Hooks, given: Sequence[Hooks]) -> Self:
-        """Set who hears of a tracker that has failed; the log does if no hook given shows it."""
+        """Set who hears of a failed tracker; the log does if none of the given hooks shows it."""
         shown = any(type(hook).on_untracked is not Hooks.on_untracked for hook in given)
 
-        def told(tracker: str, why: str) -> None:
+        def on_failure(tracker: str, why: str) -> None:
             all_hooks.on_untracked(tracker, why)
             if not shown:
-                _log.warning("%s is told no more of this run, which goes on: %s", tracker, why)
+                _log.warning("%s no longer tracks this run, which continues: %s", tracker, why)
 
-        self._told = told
+        self._on_failure = on_failure
         return self
 
     def __enter__(self) -> Self:
-        settings = told_settings(self._config) if self._followers else {}
-        for follower in self._followers:
-            record = self._records.get(follower.name, {})
-            known = TrackedRun(
-                self._run.path.resolve().name,
-                self._run.path.resolve(),
-                settings,
-                record.get("id"),
-            )
-            id_ = self._tell(follower, "could not begin", partial(follower.tracker.begin, known))
+        settings = tracked_settings(self._config) if self._workers else {}
+        folder = self._run.path.resolve()
+        for worker in self._workers:
+            record = self._records.get(worker.name, {})
+            known = TrackedRun(folder.name, folder, settings, record.get("id"))
+            id_ = self._call(worker, "could not begin", partial(worker.tracker.begin, known))
             if id_ is not None:
-                follower.rounds = record.get("rounds", 0) if id_ == known.id else 0
-                self._note(follower, id_)
+                self._save(worker, id_, record.get("rounds", 0) if id_ == known.id else 0)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for follower in self._followers:
-            close = partial(follower.tracker.close, failed=not self._ended)
-            self._tell(follower, "could not be told the rest", close)
-            follower.helper.stop()
+        for worker in self._workers:
+            close = partial(worker.tracker.close, failed=not self._ended)
+            self._call(worker, "could not be closed", close)
+            worker.stop()
 
     def traced(self, teacher: Teacher) -> Teacher:
-        """The teacher as trackers want it, to watch its calls."""
-        for follower in self._followers:
-            if not follower.gone:
-                teacher = follower.tracker.traced(teacher)
+        """The teacher, wrapped by trackers that watch its calls."""
+        for worker in self._workers:
+            if not worker.failed:
+                teacher = worker.tracker.traced(teacher)
         return teacher
 
-    def on_round_start(self, number: int, asks: Sequence[Prompt]) -> None:
-        """A round begins with its asks."""
+    def on_round_start(self, number: int, prompts: Sequence[Prompt]) -> None:
+        """A round begins with its requests."""
         self._begin_round(number)
 
     def on_training(self, number: int) -> None:
@@ -112,80 +106,105 @@ class Tracking(Hooks):
         self._begin_round(number)
 
     def on_round_end(self, finished: Round) -> None:
-        """Tell the figures of the round to whoever does not know them."""
+        """Log the round where it has not been logged yet."""
         number = finished.number
-        behind = [f for f in self._followers if not f.gone and f.rounds <= number]
-        figures = figures_of(finished, self._run) if behind else {}
-        for follower in behind:
-            log = partial(follower.tracker.log, number, figures)
-            self._tell(follower, f"could not be told of round {number}", log)
-            if not follower.gone:
-                follower.rounds = number + 1
-                self._note(follower)
+        behind = [w for w in self._workers if not w.failed and w.rounds <= number]
+        figures = round_figures(finished, self._run) if behind else {}
+        for worker in behind:
+            log = partial(worker.tracker.log, number, figures)
+            self._call(worker, f"could not log round {number}", log)
+            if not worker.failed:
+                self._save(worker, self._records[worker.name]["id"], number + 1)
 
     def on_run_end(self, outcome: Outcome) -> None:
-        """Tell how the run ended."""
+        """Log how the run ended."""
         self._ended = True
         rounds = outcome.rounds
-        best = figures_of(rounds[outcome.best], self._run) if rounds and self._followers else {}
+        best = round_figures(rounds[outcome.best], self._run) if rounds and self._workers else {}
         records = [round_record(finished) for finished in rounds]
         ending = Ending(outcome.best, outcome.stopped_by, best, records)
-        for follower in self._followers:
-            self._tell(follower, "could not be told the end", partial(follower.tracker.end, ending))
+        for worker in self._workers:
+            self._call(worker, "could not log the end", partial(worker.tracker.end, ending))
 
     def _begin_round(self, number: int) -> None:
         if number <= self._begun:
             return
         self._begun = number
-        for follower in self._followers:
-            if follower.rounds <= number:
-                begin = partial(follower.tracker.begin_round, number)
-                self._tell(follower, f"could not be told of round {number}", begin)
+        for worker in self._workers:
+            if worker.rounds <= number:
+                begin = partial(worker.tracker.begin_round, number)
+                self._call(worker, f"could not begin round {number}", begin)
 
-    def _tell(self, follower: _Follower, failure: str, work: Callable[[], Any]) -> Any:
-        """Have a tracker do something; what it returns, or None where it is told no more."""
-        if follower.gone:
+    def _call(self, worker: Worker, failure: str, work: Callable[[], _Result]) -> _Result | None:
+        """Do a step of a tracker; None where it fails or has failed before."""
+        if worker.failed:
             return None
         try:
-            return follower.helper.do(work, follower.patience)
+            return worker.do(work)
         except TimeoutError:
-            why = f"no answer within {follower.patience:g} seconds"
+            why = f"no answer within {worker.timeout:g} seconds"
         except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever it is, the run goes on)
             first = str(error).strip().partition("\n")[0]
-            why = without_secrets(f"{type(error).__name__}: {first}").rstrip(".: ")
-        follower.gone = True
-        self._told(follower.name, f"it {failure} ({why})")
+            why = redact(f"{type(error).__name__}: {first}").rstrip(".: ")
+        worker.failed = True
+        self._on_failure(worker.name, f"it {failure} ({why})")
         return None
 
-    def _note(self, follower: _Follower, id_: str | None = None) -> None:
-        """Remember what a tracker knows."""
-        record = self._records.setdefault(follower.name, {})
-        self._records[follower.name] = {
-            "id": record.get("id") if id_ is None else id_,
-            "rounds": follower.rounds,
-        }
+    def _save(self, worker: Worker, id_: str, rounds: int) -> None:
+        """Remember what a tracker has logged."""
+        worker.rounds = rounds
+        self._records[worker.name] = {"id": id_, "rounds": rounds}
         self._run.write_json(FILE, self._records)
 
 
-class _Follower:
-    """A tracker, and what it knows.
+class Worker:
+    """Runs the steps of a tracker in a thread of its own, which a process that ends abandons.
 
     Attributes:
-        rounds: that it was told of: all before this number.
-        gone: whether it has failed.
+        rounds: number of rounds that the tracker has logged.
+        failed: whether a step has failed.
     """
 
-    def __init__(self, tracker: Tracker, patience: float) -> None:
+    def __init__(self, tracker: Tracker, timeout: float) -> None:
         self.tracker = tracker
         self.name = tracker.name
-        self.patience = patience
-        self.helper = Helper(f"pgkd-{tracker.name}")
+        self.timeout = timeout
         self.rounds = 0
-        self.gone = False
+        self.failed = False
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name=f"pgkd-{self.name}", daemon=True)
+
+    def do(self, work: Callable[[], _Result]) -> _Result:
+        """What the work returns or raises.
+
+        Raises:
+            TimeoutError: it takes too long. It may go on.
+        """
+        if self._thread.ident is None:
+            self._thread.start()
+        future: Future[_Result] = Future()
+        context = copy_context()  # a span that the caller has open stays the parent
+
+        def run() -> None:
+            try:
+                future.set_result(context.run(work))
+            except BaseException as error:  # noqa: BLE001  (it is the caller's; also SystemExit)
+                future.set_exception(error)
+
+        self._queue.put(run)
+        return future.result(self.timeout)
+
+    def stop(self) -> None:
+        """End the thread after the steps so far."""
+        self._queue.put(None)
+
+    def _serve(self) -> None:
+        while (run := self._queue.get()) is not None:
+            run()
 
 
-def figures_of(finished: Round, run: RunFolder) -> dict[str, float]:
-    """What trackers are told of a round; tokens and dollars are those of all rounds so far."""
+def round_figures(finished: Round, run: RunFolder) -> dict[str, float]:
+    """The figures of a round; calls, tokens and dollars are sums over all rounds so far."""
     evaluation = finished.evaluation
     with run.ledger() as ledger:
         sums = summed(call for call in ledger.calls() if call.round <= finished.number)
@@ -196,25 +215,24 @@ def figures_of(finished: Round, run: RunFolder) -> dict[str, float]:
         "texts/kept": finished.accepted,
         "texts/written": finished.synthetic,
         "texts/weight": evaluation.synthetic_weight,
-        "teacher/calls": sums["calls"],
-        "teacher/failed": sums["failed"],
-        "teacher/input_tokens": sums["input_tokens"],
-        "teacher/output_tokens": sums["output_tokens"],
+        **{
+            f"teacher/{name}": sums[name]
+            for name in ("calls", "failed", "input_tokens", "output_tokens")
+        },
         "teacher/usd": None if usd is None else float(usd),
         "kept_as_best": int(finished.verdict.keep),
     }
     return {n: value for n, value in found.items() if value is not None and isfinite(value)}
 
 
-def _records(run: RunFolder) -> dict[str, Mapping[str, Any]]:
-    """What trackers know of earlier lives of the run; a damaged file tells nothing."""
+def _read_records(run: RunFolder) -> dict[str, Mapping[str, Any]]:
+    """What trackers logged in earlier sessions of the run; nothing where the file is damaged."""
     if not os.path.lexists(run.path / FILE):
         return {}
     try:
-        found = run.read_json(FILE)
         return {
             str(name): {"id": str(record["id"]), "rounds": int(record["rounds"])}
-            for name, record in found.items()
+            for name, record in run.read_json(FILE).items()
         }
     except (RunError, AttributeError, KeyError, TypeError, ValueError):
         return {}

@@ -1,33 +1,32 @@
 """OpenTelemetry: a trace of a run, with a span for each round and each call to the teacher.
 
-Calls follow the semantic conventions for generative AI. Prompts, replies and messages of errors are
-in no span. OTEL_EXPORTER_OTLP_* say where spans go; a provider that the program has set up is used
-as it is.
+Calls follow the semantic conventions for generative AI. No span contains a prompt, a reply or the
+message of an error. OTEL_EXPORTER_OTLP_* say where spans go; a provider that the program has set up
+is used as it is.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pgkd.extras import require
-from pgkd.integrations.tracking.base import Ending, TrackedRun, Tracker
-from pgkd.integrations.tracking.settings import placeless
+from pgkd.integrations.tracking import Ending, TrackedRun, Tracker, basename
 from pgkd.teachers.base import Reply, Request, Teacher
+from pgkd.teachers.batch import BatchApi
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from pgkd.teachers.batch import BatchApi
-
-_JOB = "Tracing with OpenTelemetry"
 _PROVIDERS = {"bedrock": "aws.bedrock"}
-"""Names of the conventions, where they are not pgkd's own."""
-
-_EXPORTERS = "opentelemetry.exporter"  # what all their loggers are below
+"""Names in the conventions, where they are not pgkd's own."""
+_EXPORTERS = "opentelemetry.exporter"  # the parent of all their loggers
 _FLUSH = 20_000  # milliseconds for the last spans to leave
+
+
+def _require(module: str) -> Any:
+    name = f"opentelemetry.{module}"
+    return require(name, extra="otel", job="Tracing with OpenTelemetry")
 
 
 class OpenTelemetryTracker(Tracker):
@@ -43,46 +42,43 @@ class OpenTelemetryTracker(Tracker):
     name = "otel"
 
     def __init__(self, exporter: Any = None) -> None:
-        self._trace = require("opentelemetry.trace", extra="otel", job=_JOB)
-        self._sdk = require("opentelemetry.sdk.trace", extra="otel", job=_JOB)
+        self._trace, self._sdk = _require("trace"), _require("sdk.trace")
         if exporter is None:
-            require("opentelemetry.exporter.otlp.proto.http", extra="otel", job=_JOB)
+            _require("exporter.otlp.proto.http")
         self._exporter = exporter
-        self._watched: _Watched | None = None
-        self._provider: Any = None  # that is ours to shut down
+        self._watched: _WatchedExporter | None = None
+        self._provider: Any = None  # ours to shut down
         self._level = logging.NOTSET
         self._tracer: Any = None
         self._run: Any = None
         self._round: Any = None
 
     def begin(self, run: TrackedRun) -> str:
-        """Open the span of the run. One that goes on does so in the trace that it began."""
-        around = _context_of(run.id) if run.id else None
-        self._tracer = self._provider_at_hand().get_tracer("pgkd", version("pgkd"))
+        """Open the span of the run; a resumed run continues its trace."""
+        parent = _context_from(run.id) if run.id else None
+        self._tracer = self._get_provider().get_tracer("pgkd", version("pgkd"))
         settings = {f"pgkd.settings.{name}": value for name, value in run.settings.items()}
         self._run = self._tracer.start_span(
-            "pgkd.distill", context=around, attributes={"pgkd.run": run.name, **settings}
+            "pgkd.distill", context=parent, attributes={"pgkd.run": run.name, **settings}
         )
         return run.id or _traceparent(self._run.get_span_context())
 
     def begin_round(self, number: int) -> None:
         """Open the span of a round."""
         self._round = self._tracer.start_span(
-            "pgkd.round", context=self._around(self._run), attributes={"pgkd.round": number}
+            "pgkd.round", context=self._inside(self._run), attributes={"pgkd.round": number}
         )
 
     def log(self, number: int, figures: Mapping[str, float]) -> None:
         """Close the span of a round, with its figures."""
         if self._round is not None:
-            self._round.set_attributes(_named(figures))
+            self._round.set_attributes(_attributes(figures))
             self._round.end()
             self._round = None
 
     def end(self, ending: Ending) -> None:
-        """The best round and why the run stopped, in the span of the run."""
-        best = {f"best/{name}": value for name, value in ending.figures.items()}
-        self._run.set_attributes(_named(best))
-        self._run.set_attribute("pgkd.best.round", ending.best)
+        """The best round and the reason of the stop, in the span of the run."""
+        self._run.set_attributes(_attributes(ending.summary))
         self._run.set_attribute("pgkd.stopped_by", ending.stopped_by)
 
     def close(self, *, failed: bool) -> None:
@@ -105,29 +101,39 @@ class OpenTelemetryTracker(Tracker):
             raise RuntimeError("not all spans could be sent")
 
     def traced(self, teacher: Teacher) -> Teacher:
-        """The teacher; each call of it is a span."""
+        """The teacher, with a span for each of its calls."""
         return _TracedTeacher(teacher, self)
 
-    def start_call(self, name: str, attributes: Mapping[str, object], *, remote: bool) -> Any:
-        """The span of a call, in that of its round."""
-        kind = self._trace.SpanKind.CLIENT if remote else self._trace.SpanKind.INTERNAL
-        around = self._around(self._round or self._run)
-        tracer = self._tracer or self._trace.NoOpTracer()
-        return tracer.start_span(name, context=around, kind=kind, attributes=attributes)
+    def trace_call(
+        self, call: Callable[[Request], Reply], request: Request, teacher: Teacher
+    ) -> Reply:
+        """Make a call in a span of its own, within that of its round."""
+        model = basename(teacher.model)
+        kinds = self._trace.SpanKind
+        span = (self._tracer or self._trace.NoOpTracer()).start_span(
+            f"chat {model}".strip(),
+            context=self._inside(self._round or self._run),
+            kind=kinds.INTERNAL if teacher.biller is None else kinds.CLIENT,
+            attributes=_request_attributes(request, teacher.name, model),
+        )
+        # Spans that a provider's package opens meanwhile are children of this one. Of an error the
+        # kind alone is noted, since its message may contain the prompt.
+        with self._trace.use_span(
+            span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+        ):
+            try:
+                reply = call(request)
+            except BaseException as error:
+                span.set_attribute("error.type", type(error).__name__)
+                span.set_status(self._trace.StatusCode.ERROR)
+                raise
+            span.set_attributes(_reply_attributes(reply))
+            return reply
 
-    def during(self, span: Any) -> Any:
-        """A context manager: spans that a provider's package makes meanwhile are parts of it."""
-        return self._trace.use_span(span, record_exception=False, set_status_on_exception=False)
-
-    def failed(self, span: Any, error: BaseException) -> None:
-        """Note what kind of error ended a call; its message may hold what was asked."""
-        span.set_attribute("error.type", type(error).__name__)
-        span.set_status(self._trace.StatusCode.ERROR)
-
-    def _around(self, span: Any) -> Any:
+    def _inside(self, span: Any) -> Any:
         return None if span is None else self._trace.set_span_in_context(span)
 
-    def _provider_at_hand(self) -> Any:
+    def _get_provider(self) -> Any:
         """The program's own provider, or one that sends to where the environment says."""
         if self._exporter is None:
             given = self._trace.get_tracer_provider()
@@ -136,27 +142,24 @@ class OpenTelemetryTracker(Tracker):
         log = logging.getLogger(_EXPORTERS)
         self._level = log.level
         if log.level == logging.NOTSET:
-            log.setLevel(logging.CRITICAL)  # it would tell of each attempt; `close` tells it once
-        processors = require("opentelemetry.sdk.trace.export", extra="otel", job=_JOB)
-        resources = require("opentelemetry.sdk.resources", extra="otel", job=_JOB)
+            log.setLevel(logging.CRITICAL)  # it would log every attempt; `close` reports it once
         named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get(
             "OTEL_RESOURCE_ATTRIBUTES", ""
         )
-        resource = resources.Resource.create({} if named else {"service.name": "pgkd"})
-        # It is shut down by `close`: at the end of the process would be too late to tell of a loss.
+        resource = _require("sdk.resources").Resource.create(
+            {} if named else {"service.name": "pgkd"}
+        )
+        # `close` shuts it down: at the end of the process it would be too late to report a loss.
         self._provider = self._sdk.TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._watched = _Watched(self._exporter or _otlp())
-        self._provider.add_span_processor(processors.BatchSpanProcessor(self._watched))
+        otlp = "exporter.otlp.proto.http.trace_exporter"
+        self._watched = _WatchedExporter(self._exporter or _require(otlp).OTLPSpanExporter())
+        batches = _require("sdk.trace.export").BatchSpanProcessor(self._watched)
+        self._provider.add_span_processor(batches)
         return self._provider
 
 
 class _TracedTeacher(Teacher):
-    """A teacher whose calls are spans. Requests that leave in a batch are none.
-
-    Args:
-        teacher: who is asked; closing it stays with who made it.
-        tracker: opens the spans.
-    """
+    """A teacher whose calls are spans. Requests that leave in a batch have none."""
 
     def __init__(self, teacher: Teacher, tracker: OpenTelemetryTracker) -> None:
         self._stand_for(teacher)
@@ -164,52 +167,24 @@ class _TracedTeacher(Teacher):
         self._tracker = tracker
 
     def prepare(self, requests: Sequence[Request]) -> None:
-        """Pass it on."""
         self._teacher.prepare(requests)
 
     def batches(self) -> BatchApi | None:
-        """As the teacher takes them."""
         return self._teacher.batches()
 
     def complete(self, request: Request) -> Reply:
-        """Ask, within a span.
-
-        Raises:
-            TeacherError: the teacher's.
-        """
-        return self._traced(request, self._teacher.complete)
+        return self._tracker.trace_call(self._teacher.complete, request, self)
 
     def attempt(self, request: Request) -> Reply:
-        """Make one call, within a span.
-
-        Raises:
-            TeacherError: the teacher's.
-        """
-        return self._traced(request, self._teacher.attempt)
-
-    def _traced(self, request: Request, ask: Callable[[Request], Reply]) -> Reply:
-        model = placeless(self.model)
-        asked = _request_attributes(request, self.name, model)
-        name = f"chat {model}".strip()
-        span = self._tracker.start_call(name, asked, remote=self.biller is not None)
-        with self._tracker.during(span):
-            try:
-                reply = ask(request)
-            except BaseException as error:
-                self._tracker.failed(span, error)
-                raise
-            else:
-                span.set_attributes(_reply_attributes(reply))
-                return reply
-            finally:
-                span.end()
+        return self._tracker.trace_call(self._teacher.attempt, request, self)
 
 
-class _Watched:
-    """An exporter of spans that remembers whether it lost some."""
+class _WatchedExporter:
+    """An exporter that remembers whether it lost spans."""
 
     def __init__(self, exporter: Any) -> None:
         self._exporter = exporter
+        self.shutdown = exporter.shutdown
         self.lost = False
 
     def export(self, spans: Any) -> Any:
@@ -221,31 +196,20 @@ class _Watched:
         self.lost = self.lost or result.name != "SUCCESS"
         return result
 
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
-
     def force_flush(self, timeout_millis: int = _FLUSH) -> bool:
         return bool(self._exporter.force_flush(timeout_millis))
 
 
-def _otlp() -> Any:
-    """What sends spans to where OTEL_EXPORTER_OTLP_ENDPOINT says; default: this machine."""
-    module = require(
-        "opentelemetry.exporter.otlp.proto.http.trace_exporter", extra="otel", job=_JOB
-    )
-    return module.OTLPSpanExporter()
-
-
 def _request_attributes(request: Request, provider: str, model: str) -> dict[str, Any]:
-    how = request.sampling
+    sampling = request.sampling
     found = {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": _PROVIDERS.get(provider, provider),
         "gen_ai.request.model": model or None,
-        "gen_ai.request.temperature": how.temperature,
-        "gen_ai.request.top_p": how.top_p,
-        "gen_ai.request.max_tokens": how.max_tokens,
-        "gen_ai.request.seed": how.seed,
+        "gen_ai.request.temperature": sampling.temperature,
+        "gen_ai.request.top_p": sampling.top_p,
+        "gen_ai.request.max_tokens": sampling.max_tokens,
+        "gen_ai.request.seed": sampling.seed,
         "gen_ai.output.type": "text" if request.schema is None else "json",
         "pgkd.purpose": request.purpose,
         "pgkd.request": request.id,
@@ -255,7 +219,7 @@ def _request_attributes(request: Request, provider: str, model: str) -> dict[str
 
 def _reply_attributes(reply: Reply) -> dict[str, Any]:
     found = {
-        "gen_ai.response.model": placeless(reply.model),
+        "gen_ai.response.model": basename(reply.model),
         "gen_ai.response.finish_reasons": (reply.finish_reason,),
         "gen_ai.usage.input_tokens": reply.input_tokens,
         "gen_ai.usage.output_tokens": reply.output_tokens,
@@ -264,17 +228,16 @@ def _reply_attributes(reply: Reply) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _named(figures: Mapping[str, float]) -> dict[str, float]:
-    """Figures under names as attributes have them."""
+def _attributes(figures: Mapping[str, float]) -> dict[str, float]:
     return {f"pgkd.{name.replace('/', '.')}": value for name, value in figures.items()}
 
 
 def _traceparent(context: Any) -> str:
-    """What tells a span from all others (W3C Trace Context)."""
+    """The identity of a span (W3C Trace Context)."""
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
-def _context_of(traceparent: str) -> Any:
+def _context_from(traceparent: str) -> Any:
     """The context of a span that another process opened."""
-    module = require("opentelemetry.trace.propagation.tracecontext", extra="otel", job=_JOB)
-    return module.TraceContextTextMapPropagator().extract({"traceparent": traceparent})
+    propagation = _require("trace.propagation.tracecontext")
+    return propagation.TraceContextTextMapPropagator().extract({"traceparent": traceparent})

@@ -1,0 +1,241 @@
+"""The students of a run compared, and the verdict in plain words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from pgkd.apps.report.content import (
+    AFTER,
+    BEFORE,
+    ClassLine,
+    Confusions,
+    EvaluationSet,
+    Money,
+    Pair,
+    Texts,
+    Tone,
+    Verdict,
+)
+from pgkd.errors import PgkdError
+from pgkd.runs.folder import RunFolder
+from pgkd.tasks.classification.evaluation.judging import judge_students
+
+if TYPE_CHECKING:
+    from pgkd.apps.report.gather import Records  # which imports this module
+
+_PAIRS = 12  # listed of those that shrank, and of those that grew
+_OPENINGS: dict[Tone, str] = {
+    "better": "The student got better with its teacher",
+    "worse": "The student got worse",
+    "unclear": "These rows cannot tell whether the student got better",
+}
+_EARLY = {
+    "interrupted": "Ctrl-C.",
+    "teacher failed": "a failing teacher",
+    "budget": "its budget",
+}
+
+
+def evaluation_sets(run: RunFolder, records: Records) -> tuple[EvaluationSet, ...]:
+    """The rows that students were evaluated on; test rows come first."""
+    found = (_test_rows(records), _rows_of_run(run, records))
+    return tuple(rows for rows in found if rows is not None)
+
+
+def _test_rows(records: Records) -> EvaluationSet | None:
+    """The last result of `pgkd evaluate`."""
+    saved = records.evaluation
+    if saved is None or AFTER not in saved.get("students", {}):
+        return None
+    return EvaluationSet(
+        rows="test",
+        # The name alone, also of a path of Windows: a report does not show where files lie.
+        source=PurePath(str(saved["data"]).replace("\\", "/")).name,
+        judged=str(saved.get("time", "")),
+        n=int(saved["rows"]),
+        students=saved["students"],
+        changes=_changes(saved),
+        teacher=saved.get("teacher"),
+        trainings=1 + int(saved.get("repeats", 0)),
+        left_out=sum(saved["left_out"].values()) if "left_out" in saved else None,
+    )
+
+
+def _rows_of_run(run: RunFolder, records: Records) -> EvaluationSet | None:
+    """Metrics of the journal; on validation rows with the intervals that students add."""
+    metrics = {line["round"]: line["validation"] for line in records.rounds}
+    if records.best is None or not metrics[records.best]["n"]:
+        return None
+    after, rows = metrics[records.best], records.task["validation"]
+    found = EvaluationSet(
+        rows="validation" if rows else "cross-validation",
+        source="",
+        judged="",
+        n=after["n"],
+        students={BEFORE: metrics.get(0, after), AFTER: after},
+        changes={},
+        missing="" if rows else "Cross-validation keeps its figures, not its predictions.",
+    )
+    if not rows:
+        return found
+    texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
+    try:
+        students = {
+            role: run.student(name)
+            for role, name in run.compared().items()
+            if run.has_student(name)
+        }
+        probabilities = {role: each.predict_proba(texts) for role, each in students.items()}
+        judged = judge_students(probabilities, labels, students[AFTER].classes)
+    except (PgkdError, KeyError) as error:
+        return replace(found, missing=f"The students of this run cannot be read here: {error}")
+    return replace(found, students=judged["students"], changes=_changes(judged))
+
+
+def _changes(judged: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    start = "after_minus_"
+    return {key.removeprefix(start): judged[key] for key in judged if key.startswith(start)}
+
+
+def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, ...]:
+    """Every class, the largest gain first."""
+    before = {line["name"]: line for line in rows.before["per_class"]}
+    asked: Counter[str] = Counter()
+    for request in records.requests():
+        if isinstance(request.get("labels"), list) and len(request["labels"]) == 1:
+            asked[request["labels"][0]] += request["count"]
+    kept = Counter(row["label"] for row in records.kept)
+    train = Counter(row["label"] for row in records.task["train"])
+    lines = [
+        ClassLine(
+            name=(name := line["name"]),
+            support=line["support"],
+            before=before.get(name, line)["f1"],
+            after=line["f1"],
+            asked=asked[name],
+            kept=kept[name],
+            rows=train[name],
+        )
+        for line in rows.after["per_class"]
+    ]
+    return tuple(sorted(lines, key=lambda line: (-line.change, line.name)))
+
+
+def compare_confusions(rows: EvaluationSet) -> Confusions:
+    """Pairs of classes whose confusion shrank or grew."""
+    before, after = (
+        {(cell["gold"], cell["predicted"]): cell["rows"] for cell in metrics["confused"]}
+        for metrics in (rows.before, rows.after)
+    )
+    pairs = [Pair(*key, before.get(key, 0), after.get(key, 0)) for key in before.keys() | after]
+    pairs.sort(key=lambda p: (-abs(p.after - p.before), -p.before, p.gold, p.predicted))
+    shrank = [pair for pair in pairs if pair.after < pair.before]
+    grew = [pair for pair in pairs if pair.after > pair.before]
+    return Confusions(
+        tuple(shrank[:_PAIRS]), tuple(grew[:_PAIRS]), len(shrank[_PAIRS:]), len(grew[_PAIRS:])
+    )
+
+
+def make_verdict(
+    records: Records, bases: tuple[EvaluationSet, ...], money: Money, texts: Texts
+) -> Verdict:
+    """One plain sentence, and what a careful reader should know."""
+    if records.best is None:
+        sentence = "This run has not finished its first student: there is nothing to judge yet."
+        return Verdict("none", sentence, tuple(_ending(records)))
+    if not bases:
+        sentence = "There are no rows to judge this run by."
+        return Verdict("none", sentence, tuple(_ending(records)))
+    tone, sentence = _judge(records, bases[0])
+    more = (*_figures(bases[0]), *_effort(money, texts), *_caution(bases[0]), *_ending(records))
+    return Verdict(tone, sentence, more)
+
+
+def _judge(records: Records, rows: EvaluationSet) -> tuple[Tone, str]:
+    kind = {
+        "test": "test rows",
+        "validation": "validation rows",
+        "cross-validation": "labelled rows, cross-validated",
+    }[rows.rows]
+    now = f"it is right on {rows.after['accuracy']:.0%} of {rows.n:,} {kind}"
+    if len(records.rounds) == 1:
+        why = "no round with texts has ended" if records.config.get("rounds") else "none was asked"
+        return "none", f"This is the student without a teacher, for {why}: {now}."
+    then = f"{now}, where round 0 gave {rows.before['accuracy']:.0%}"
+    if records.best == 0:
+        kept = "The loss rose with the teacher's texts, and the student without them was kept"
+        return "unclear", f"{kept}: {then}."
+    changes = rows.changes.get(BEFORE)
+    if not changes:  # nothing shows how much of the change is chance
+        return "unclear", f"The student of round {records.best} was kept: {then}."
+    tone = _tone([change["interval"] for change in changes.values()])
+    return tone, f"{_OPENINGS[tone]}: {then}."
+
+
+def _tone(intervals: list[tuple[float, float]]) -> Tone:
+    """Which way accuracy and macro F1 went, where an interval excludes zero."""
+    gained = any(low > 0 for low, _ in intervals)
+    lost = any(high < 0 for _, high in intervals)
+    return "unclear" if gained == lost else "better" if gained else "worse"
+
+
+def _figures(rows: EvaluationSet) -> Iterator[str]:
+    changes = rows.changes.get(BEFORE)
+    if not changes:
+        return
+
+    def change(name: str) -> str:
+        low, high = changes[name]["interval"]
+        return f"{changes[name]['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+    over = f" over the rows and {rows.trainings} trainings" if rows.trainings > 1 else ""
+    yield (
+        f"Accuracy {change('accuracy')}; macro F1 {change('macro_f1')}: after minus before, with "
+        f"95% intervals{over}."
+    )
+
+
+def _effort(money: Money, texts: Texts) -> Iterator[str]:
+    if not texts.kept:
+        return
+    wrote = f"The teacher wrote {texts.kept:,} texts that were kept"
+    if not money.recorded:
+        yield f"{wrote}; the run has no record of its calls."
+    elif money.free:
+        yield f"{wrote}, on the user's own machine, where nobody bills."
+    elif money.usd is None:
+        yield f"{wrote}, at a price that is not known."
+    else:
+        least = "at least " if money.total["unpriced"] else ""
+        yield f"{wrote}; all calls together cost {least}${float(money.usd):.4f}."
+
+
+def _caution(rows: EvaluationSet) -> Iterator[str]:
+    if rows.rows != "test":
+        which = "validation rows" if rows.rows == "validation" else "cross-validated figures"
+        yield (
+            f"The {which} chose the round that was kept, so they flatter it a little: "
+            "pgkd evaluate RUN --data FILE judges on rows that the run has not seen."
+        )
+    elif rows.left_out is None:
+        yield (
+            "Whether the run was trained on some of the test rows was not looked at when it was "
+            "judged: pgkd evaluate RUN --data FILE does, and leaves them out."
+        )
+    elif rows.left_out:
+        own = f"{rows.left_out:,} other rows of {rows.source}"
+        yield f"{own} are the run's own and judge nothing."
+
+
+def _ending(records: Records) -> Iterator[str]:
+    ended = records.event("run ended")
+    if not ended:
+        yield "The run has not ended: it is going on, or was cut off, and can be resumed."
+    elif (why := ended["stopped_by"]) in _EARLY:
+        detail = f": {ended['detail']}" if ended.get("detail") else ""
+        who = "a person" if detail and why == "interrupted" else _EARLY[why]
+        yield f"The run ended early, by {who}{detail}"
