@@ -86,14 +86,14 @@ TRAPS = (
     ),
     Trap(
         "a file to classify is read as a whole",
-        "apps/bulk/source.py",
+        "apps/bulk/classify.py",
         "_in_chunks(islice(self._texts(problems, stream), skip, None))",
         "_in_chunks(list(islice(self._texts(problems, stream), skip, None)))",
         "tests/apps/bulk/test_classify.py",
     ),
     Trap(
         "half a step stays in a file that is gone on with",
-        "apps/bulk/partial.py",
+        "apps/bulk/answers.py",
         "            self._file.truncate(self.size)\n",
         "",
         "tests/apps/bulk/test_classify.py",

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.apps.bulk.job import Job
-from pgkd.apps.bulk.source import Source
+from pgkd.apps.bulk.classify import Job, Source
 from pgkd.tasks.classification.students import saving
 from tests.conftest import TOPICS
 

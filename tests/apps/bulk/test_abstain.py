@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.apps.bulk import source
-from pgkd.apps.bulk.classify import classify_file, classify_stream
-from pgkd.apps.bulk.models import load_model
+from pgkd.apps.bulk import classify
+from pgkd.apps.bulk.classify import Job, classify_file, classify_stream, load_model
 from pgkd.errors import ConfigError, ResumeError
 from tests.apps.bulk.conftest import make_texts
 from tests.apps.bulk.test_classify import Scissors, cut_off
@@ -21,12 +20,10 @@ from tests.apps.bulk.test_classify import Scissors, cut_off
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pgkd.apps.bulk.job import Job
-
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "CHUNK_ROWS", 40)
+    monkeypatch.setattr(classify, "CHUNK_ROWS", 40)
 
 
 @pytest.fixture

@@ -13,13 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.apps.bulk import source
-from pgkd.apps.bulk.answers import partial_of
-from pgkd.apps.bulk.classify import Watcher, classify_file
-from pgkd.apps.bulk.job import Job
-from pgkd.apps.bulk.models import find_model, load_model
-from pgkd.apps.bulk.partial import PartialFile
-from pgkd.apps.bulk.source import Source
+from pgkd.apps.bulk import classify
+from pgkd.apps.bulk.answers import ResumableFile, partial_path
+from pgkd.apps.bulk.classify import Job, Source, Watcher, classify_file, find_model, load_model
 from pgkd.errors import ConfigError, DataError, MissingExtraError, ResumeError, RunError
 from tests.apps.bulk.conftest import make_texts, write_lines
 from tests.behaviour.test_light import python
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "CHUNK_ROWS", 40)
+    monkeypatch.setattr(classify, "CHUNK_ROWS", 40)
 
 
 class Cut(Exception):  # noqa: N818  # no error: what a killed process is in these tests
@@ -89,7 +85,7 @@ def test_every_text_is_answered_in_its_order_as_by_the_model(
 def test_a_chunk_ends_by_rows_or_by_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(classify, "CHUNK_CHARACTERS", 100)
     texts = ["a"] * 90 + ["b" * 60] * 3 + ["c"]
     chunks = list(Source(write_lines(tmp_path / "texts.txt", texts)).chunks())
     assert [len(chunk) for chunk in chunks] == [40, 40, 12, 2]
@@ -102,7 +98,7 @@ def test_what_was_cut_off_goes_on_where_it_stopped(job: Job, tmp_path: Path) -> 
     with pytest.raises(Cut):
         classify_file(job, out, watcher=Scissors(120))
     assert left_in(tmp_path) == ["out.csv.partial", "out.csv.partial.journal", "whole.csv"]
-    with partial_of(out).open("ab") as file:
+    with partial_path(out).open("ab") as file:
         file.write(b"half of a st")
     assert classify_file(job, out, watcher=heard) == 300
     assert heard.started == [(120, 300)]
@@ -118,8 +114,8 @@ def test_rows_that_never_reached_the_disk_are_done_again(job: Job, tmp_path: Pat
     out, heard = tmp_path / "out.csv", Heard()
     with pytest.raises(Cut):
         classify_file(job, out, watcher=Scissors(120))
-    size = partial_of(out).stat().st_size
-    with partial_of(out).open("r+b") as file:
+    size = partial_path(out).stat().st_size
+    with partial_path(out).open("r+b") as file:
         file.truncate(size - 1)
     classify_file(job, out, watcher=heard)
     assert heard.started == [(80, 300)]
@@ -134,12 +130,12 @@ def cut_off(job: Job, out: Path) -> None:
 def test_other_texts_are_refused_with_the_difference(job: Job, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     cut_off(job, out)
-    held = partial_of(out).read_bytes()
+    held = partial_path(out).read_bytes()
     write_lines(job.source.path, [*make_texts(299), "another"])
     with pytest.raises(ResumeError, match=r"80 rows are done:\n  - digest: '\w{64}' then") as told:
         classify_file(job, out)
     assert "rows:" not in str(told.value)  # as many as before
-    assert partial_of(out).read_bytes() == held
+    assert partial_path(out).read_bytes() == held
     assert classify_file(job, out, restart=True) == 300
     assert out.read_text(encoding="utf-8").splitlines()[-1].startswith("another,")
 
@@ -175,7 +171,7 @@ def test_a_damaged_journal_is_refused(job: Job, tmp_path: Path) -> None:
 def test_a_file_that_another_process_writes_is_refused(job: Job, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with (
-        PartialFile.begin_or_resume(out, {}, 1, restart=False),
+        ResumableFile.open(out, {}, 1, restart=False),
         pytest.raises(ResumeError, match="Another process is writing"),
     ):
         classify_file(job, out)
@@ -243,10 +239,10 @@ def test_a_full_disk_is_told_and_loses_nothing(
     def fails(number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ResumeError, match=r"No space left.*goes on after row 80"):
+    with pytest.raises(ResumeError, match=r"No space left.*resumes after row 80"):
         classify_file(job, out, watcher=FullDisk())
     monkeypatch.undo()
-    monkeypatch.setattr(source, "CHUNK_ROWS", 40)
+    monkeypatch.setattr(classify, "CHUNK_ROWS", 40)
     classify_file(job, out)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
@@ -266,8 +262,8 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 LIVES = """
 import os, random, signal, sys, time
 from pathlib import Path
-from pgkd.apps.bulk import Job, Source, classify_file, source
-source.CHUNK_ROWS = 40
+from pgkd.apps.bulk import Job, Source, classify, classify_file
+classify.CHUNK_ROWS = 40
 model, data, folder = map(Path, sys.argv[1:])
 job = Job(Source(data), model, ".csv")
 classify_file(job, folder / "whole.csv")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.apps.bulk.classify import Watcher, classify_file
-from pgkd.apps.bulk.source import Source
+from pgkd.apps.bulk.classify import Job, Source, Watcher, classify_file
 from pgkd.errors import DataError, StudentError
 from tests.apps.bulk.conftest import make_texts, write_lines
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pgkd.apps.bulk.job import Job
 
 pytestmark = [
     pytest.mark.skipif(
@@ -32,9 +30,9 @@ ROWS = 9000  # three chunks: in Ray's workers their size is what it is
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """One for all tests: starting takes longer than they do."""
-    from pgkd.apps.bulk.ray_engine import started
+    from pgkd.apps.bulk.ray_engine import connected
 
-    with started():
+    with connected():
         yield
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.text import Text
 
 from pgkd.apps.cli import main
-from pgkd.apps.cli.console import console, print_json, print_rows, tell_error
+from pgkd.apps.cli.console import console, print_error, print_json, print_rows
 from pgkd.printable import printable
 from tests.apps.cli.test_commands import data as data
 from tests.apps.cli.test_commands import finished as finished
@@ -51,7 +51,7 @@ def test_json_means_what_it_meant(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lines_and_tabs_of_a_message_stay(capsys: pytest.CaptureFixture[str]) -> None:
-    tell_error(f"two\n\tlines {HOSTILE}")
+    print_error(f"two\n\tlines {HOSTILE}")
     told = capsys.readouterr().err
     assert told.startswith("pgkd: two\n\tlines red ")
     assert clean(told)

@@ -188,7 +188,7 @@ def test_doctor_asks_as_a_run_asks_and_reads_the_answer(server: Server) -> None:
     [
         (completion("What a nice question!"), "nice question"),
         (completion(None, finish_reason="length", reasoning_content="I think"), "cut off"),
-        (completion(""), "names no class"),
+        (completion(""), "names none of the classes"),
         ({"error": {"message": "no such model", "code": 404}}, "no such model"),
     ],
 )

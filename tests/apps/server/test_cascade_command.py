@@ -64,7 +64,7 @@ def test_answers_of_pgkd_label_and_a_price_will_do(
     with pytest.raises(DataError, match="has 19 rows"):
         told(run_folder, "--data", data, "--answers", out)
     out.write_text("".join([lines[0], *reversed(lines[1:])]), encoding="utf-8")
-    with pytest.raises(DataError, match="row 1, is not about the text"):
+    with pytest.raises(DataError, match="row 1, has another text"):
         told(run_folder, "--data", data, "--answers", out)
 
 

@@ -2,40 +2,219 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, Protocol
 
 import pgkd
-from pgkd.apps.bulk.job import Piece, answer_here
-from pgkd.apps.bulk.models import digest, load_model
-from pgkd.apps.bulk.partial import PartialFile
-from pgkd.apps.bulk.source import CHUNK_CHARACTERS, CHUNK_ROWS, Survey
+from pgkd import export
+from pgkd.apps.bulk.answers import ResumableFile, format_header, format_rows
+from pgkd.data.problems import Problems
+from pgkd.data.reading import raise_unusable, stream_texts
 from pgkd.errors import ConfigError, DataError
+from pgkd.export import manifest
 from pgkd.extras import require
+from pgkd.runs.folder import RunFolder
+from pgkd.tasks.classification.students.base import Student
+from pgkd.tasks.classification.students.registry import load_student
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
-    from typing import BinaryIO
-
-    from pgkd.apps.bulk.job import Job
+    import numpy as np
+    from numpy.typing import NDArray
 
 Engine = Literal["here", "ray"]
 """Where the model runs: in this process, or on the machines of a cluster."""
 
+# Thousands of rows, so that sorting them by length pays off; and bounded text, for a tokenizer
+# needs a hundred bytes per character.
+CHUNK_ROWS = 4096
+CHUNK_CHARACTERS = 2**20
+
 
 class Watcher:
-    """Is told how far the work is; this one does not care."""
+    """Follows the progress; this one ignores it."""
 
     def on_read(self, rows: int) -> None:
-        """So many rows have been looked at, before the first one is classified."""
+        """So many rows were checked, before the first one is classified."""
 
     def on_start(self, done: int, total: int | None) -> None:
-        """Classification begins; `done` rows were classified before it was cut off."""
+        """Classification starts; `done` rows were classified before an interruption."""
 
     def on_rows(self, done: int) -> None:
         """So many rows are classified and written."""
+
+
+class Classifier(Protocol):
+    """What students and exports have in common."""
+
+    classes: tuple[str, ...]
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Class probabilities, shape (n, n_classes)."""
+
+
+class Piece(NamedTuple):
+    """The answers to a chunk of texts: how many, and as the file has them."""
+
+    rows: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where texts come from. Where a chunk ends depends on the texts alone.
+
+    Attributes:
+        path: a file, or the name of a stream in messages.
+        text_column: column of the text.
+        kind: suffix that names the format; None takes the path's.
+    """
+
+    path: Path
+    text_column: str = "text"
+    kind: str | None = None
+
+    def chunks(self, skip: int = 0, stream: BinaryIO | None = None) -> Iterator[list[str]]:
+        """The texts after the first `skip`, in lists of thousands.
+
+        Args:
+            skip: texts to pass over: as many as some first chunks had.
+            stream: what to read instead of the file.
+
+        Raises:
+            DataError: the file cannot be read, or a row has no text. Chunks of the rows before it
+                have been yielded by then.
+        """
+        problems = Problems()
+        for chunk in _in_chunks(islice(self._texts(problems, stream), skip, None)):
+            raise_unusable(self.path, problems)
+            yield chunk
+        raise_unusable(self.path, problems)
+
+    def survey(self, on_rows: Callable[[int], object] = lambda rows: None) -> tuple[int, str]:
+        """Read the whole file once.
+
+        Args:
+            on_rows: called after each chunk with the number of rows read.
+
+        Returns:
+            How many texts it has, and the SHA-256 of the texts in order.
+
+        Raises:
+            DataError: lists every row that cannot be read or has no text.
+        """
+        problems, digest, rows = Problems(), hashlib.sha256(), 0
+        for chunk in _in_chunks(self._texts(problems)):
+            # UTF-8 never has the byte 255, so no text is mistaken for two.
+            digest.update(b"".join(text.encode() + b"\xff" for text in chunk))
+            rows += len(chunk)
+            on_rows(rows)
+        raise_unusable(self.path, problems)
+        return rows, digest.hexdigest()
+
+    def _texts(self, problems: Problems, stream: BinaryIO | None = None) -> Iterator[str]:
+        return stream_texts(self.path, self.text_column, problems, kind=self.kind, stream=stream)
+
+
+def _in_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        chunk.append(text)
+        characters += len(text)
+        if len(chunk) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Everything that the answers depend on; it can be sent to another machine.
+
+    Attributes:
+        source: of the texts.
+        model: folder of the classifier.
+        suffix: format of the answers: ``.csv`` or ``.jsonl``.
+        abstain_below: probability below which an answer is flagged, in a column of its own; None
+            writes no such column.
+
+    Raises:
+        ConfigError: `abstain_below` is no probability.
+    """
+
+    source: Source
+    model: Path
+    suffix: str
+    abstain_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
+            raise ConfigError(
+                f"abstain_below is {self.abstain_below}: give a probability from 0 to 1."
+            )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of the answers."""
+        flag = () if self.abstain_below is None else ("abstain",)
+        return ("text", "label", "probability", *flag)
+
+    def header(self) -> bytes:
+        """The beginning of the file of answers."""
+        return format_header(self.suffix, self.columns)
+
+    def answer(self, model: Classifier, texts: Sequence[str]) -> Piece:
+        """The answers to a chunk: class and probability of each text, and whether it is unsure."""
+        found = model.predict_proba(texts)
+        if isinstance(model, Student):
+            model.forget()  # else its cache would grow with the file
+        rows = (
+            (text, model.classes[int(row.argmax())], *self._certainty(float(row.max())))
+            for text, row in zip(texts, found, strict=True)
+        )
+        return Piece(len(texts), format_rows(self.suffix, self.columns, rows))
+
+    def _certainty(self, probability: float) -> tuple[float] | tuple[float, bool]:
+        p = round(probability, 6)
+        return (p,) if self.abstain_below is None else (p, probability < self.abstain_below)
+
+
+def find_model(path: Path, which: str = "best") -> Path:
+    """The folder of the classifier at a path.
+
+    Args:
+        path: an export, the folder of a saved student, or a run.
+        which: student of the run.
+
+    Raises:
+        RunError: it is none of the three, or the run has no such student.
+    """
+    if (path / manifest.FILE).is_file() or (path / "student.json").is_file():
+        return path
+    return RunFolder.open(path).student_folder(which)
+
+
+def load_model(folder: Path, *, threads: int | None = None) -> Classifier:
+    """Load what `find_model` found.
+
+    Args:
+        folder: of an export or a student.
+        threads: CPU threads of an export; None takes all cores.
+
+    Raises:
+        ExportError: an export is damaged, or is for other libraries.
+        StudentError: a student is damaged.
+        MissingExtraError: it needs an extra.
+    """
+    if (folder / manifest.FILE).is_file():
+        return export.load(folder, threads=threads)
+    return load_student(folder)
 
 
 def classify_file(
@@ -46,62 +225,71 @@ def classify_file(
     restart: bool = False,
     watcher: Watcher | None = None,
 ) -> int:
-    """Write an answer for every text of a file, in their order; go on where it was cut off.
+    """Write an answer for every text of a file, in order; resume where it was interrupted.
 
-    All texts are read once before the first is classified: what is wrong with them is told at once,
-    and whether they are those that the work was begun with.
+    All texts are read once before the first is classified, to report all data problems at once and
+    to see whether they are the same as before an interruption.
 
     Args:
         job: what to answer.
-        out: file of answers; it appears when it is whole, and replaces one that is there.
-        engine: ``"here"`` is this process, ``"ray"`` a cluster of Ray.
-        restart: forget what an earlier call has done.
-        watcher: is told how far it is.
+        out: file of answers; it appears once it is complete, and replaces an older one.
+        engine: ``"here"`` is this process, ``"ray"`` a Ray cluster.
+        restart: discard what an earlier call has done.
+        watcher: follows the progress.
 
     Returns:
         How many rows the file has.
 
     Raises:
         DataError: the texts cannot be read, or change while they are.
-        ResumeError: the work was begun with other texts, another model or other settings; it cannot
-            be written, or another process is writing it.
+        ResumeError: the work was started with other texts, another model or other settings; the
+            answers cannot be written, or another process is writing them.
         EngineError: the cluster fails.
         MissingExtraError: an engine or format needs an extra.
     """
-    watcher = watcher or Watcher()
-    if job.source.path.exists() and out.exists() and out.samefile(job.source.path):
+    watcher, texts = watcher or Watcher(), job.source.path
+    if texts.exists() and out.exists() and out.samefile(texts):
         raise ConfigError(f"{out} holds the texts: give another file for the answers.")
-    before = _stamp(job.source.path)
-    survey = job.source.survey(watcher.on_read)
-    made_of = _made_of(job, survey, engine)
-    with PartialFile.begin_or_resume(out, made_of, survey.rows, restart=restart) as file:
-        watcher.on_start(file.rows, survey.rows)
+    before = _stamp(texts)
+    rows, digest = job.source.survey(watcher.on_read)
+    content = {
+        "rows": rows,
+        "digest": digest,
+        "text column": job.source.text_column,
+        "abstain below": job.abstain_below,
+        "model": _digest(job.model),
+        "engine": engine,
+        "pgkd": pgkd.__version__,
+        "chunk": [CHUNK_ROWS, CHUNK_CHARACTERS],
+    }
+    with ResumableFile.open(out, content, rows, restart=restart) as file:
+        watcher.on_start(file.rows, rows)
         if not file.size:
             file.append(job.header(), 0)
-        if file.rows < survey.rows:
-            with closing(_pieces(job, file.rows, engine)) as pieces:
+        if file.rows < rows:
+            with closing(_answer(job, file.rows, engine)) as pieces:
                 for piece in pieces:
                     file.append(piece.data, piece.rows)
                     watcher.on_rows(file.rows)
-        if file.rows != survey.rows or _stamp(job.source.path) != before:
+        if file.rows != rows or _stamp(texts) != before:
             raise DataError(
-                f"{job.source.path} has changed while it was read, so the answers are of no use. "
-                "Begin again with --restart when nothing writes to it."
+                f"{texts} has changed while it was read, so the answers are of no use. Start over "
+                "with --restart when nothing writes to it."
             )
         file.finish()
-    return survey.rows
+    return rows
 
 
 def classify_stream(
     job: Job, source: BinaryIO | None, target: BinaryIO, watcher: Watcher | None = None
 ) -> int:
-    """Write an answer for every text as they come; what is cut off has to begin again.
+    """Write an answer for every text as they arrive; an interrupted stream has to start over.
 
     Args:
         job: what to answer.
         source: the texts; None reads the job's file.
         target: takes the answers.
-        watcher: is told how far it is.
+        watcher: follows the progress.
 
     Returns:
         How many answers were written.
@@ -112,40 +300,40 @@ def classify_stream(
     watcher = watcher or Watcher()
     watcher.on_start(0, None)
     target.write(job.header())
-    rows = 0
-    for piece in answer_here(job, load_model(job.model), stream=source):
-        target.write(piece.data)
+    rows, model = 0, load_model(job.model)
+    for texts in job.source.chunks(stream=source):
+        target.write(job.answer(model, texts).data)
         target.flush()
-        rows += piece.rows
+        rows += len(texts)
         watcher.on_rows(rows)
     return rows
 
 
-def _pieces(job: Job, skip: int, engine: Engine) -> Generator[Piece, None, None]:
+def _answer(job: Job, skip: int, engine: Engine) -> Generator[Piece, None, None]:
+    """The answers to all chunks after the first `skip` texts, in order."""
     if engine == "ray":
         require("ray", extra="ray", job="--engine ray")
         from pgkd.apps.bulk.ray_engine import answer_on_cluster
 
         yield from answer_on_cluster(job, skip)
     else:
-        yield from answer_here(job, load_model(job.model), skip)
+        model = load_model(job.model)
+        for texts in job.source.chunks(skip):
+            yield job.answer(model, texts)
 
 
-def _made_of(job: Job, survey: Survey, engine: Engine) -> dict[str, Any]:
-    """What the bytes of the answers follow from."""
-    return {
-        **asdict(survey),
-        "text column": job.source.text_column,
-        "abstain below": job.abstain_below,
-        "model": digest(job.model),
-        "engine": engine,
-        "pgkd": pgkd.__version__,
-        "chunk": [CHUNK_ROWS, CHUNK_CHARACTERS],
-    }
+def _digest(folder: Path) -> str:
+    """SHA-256 of all files of a classifier and their names."""
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is written; None where there is none, which its reader tells."""
+    """Changes when a file is written; None for a missing file, which its reader reports."""
     if not path.exists():
         return None
     status = path.stat()

@@ -1,4 +1,4 @@
-"""The command line, one file a command."""
+"""The command line."""
 
 from __future__ import annotations
 
@@ -8,25 +8,8 @@ from contextlib import suppress
 
 import typer
 
-from pgkd.apps.cli import (
-    bench,
-    cascade,
-    cost,
-    dataset,
-    distill,
-    doctor,
-    evaluate,
-    export,
-    init,
-    label,
-    models,
-    predict,
-    report,
-    retrain,
-    serve,
-    show,
-    ui,
-)
+from pgkd.apps.cli import bench, distill, evaluate, export, label, machine, predict, show
+from pgkd.apps.cli.console import clean_log, print_error
 from pgkd.errors import PgkdError
 from pgkd.files import system_error
 
@@ -35,35 +18,22 @@ app = typer.Typer(
     help="Own a small text classifier, taught by an LLM where it is weak.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
-app.command()(init.init)
-app.command()(distill.distill)
-app.command()(evaluate.evaluate)
-app.command()(predict.predict)
-app.command()(export.export)
-app.command()(dataset.dataset)
-app.command()(serve.serve)
-app.command()(cascade.cascade)
-app.command()(label.label)
-app.command()(show.show)
-app.command()(report.report)
-app.command()(retrain.retrain)
-app.command()(ui.ui)
-app.command()(cost.cost)
-app.command()(doctor.doctor)
-app.command()(bench.bench)
-app.add_typer(models.app, name="models", help="Find, fetch and locate model weights.")
+for command in (
+    distill.init, distill.distill, evaluate.evaluate, predict.predict, export.export,
+    export.dataset, export.serve, evaluate.cascade, label.label, show.show, show.report,
+    show.retrain, show.ui, show.cost, machine.doctor, bench.bench,
+):  # fmt: skip
+    app.command()(command)
+app.add_typer(machine.models, name="models", help="Find, fetch and locate model weights.")
 
 
 def main() -> None:
     """Run the command line.
 
-    An error that pgkd raised on purpose, and one of the system such as a full disk, is told
-    without a traceback.
+    Errors of pgkd and of the system, such as a full disk, are printed without a traceback.
     """
-    from pgkd.apps.cli.console import clean_log, tell_error
-
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding shows an escape where it lacks a character.
         if stream is not None and hasattr(stream, "reconfigure"):
@@ -73,11 +43,11 @@ def main() -> None:
     try:
         app()
     except PgkdError as error:
-        tell_error(str(error))
+        print_error(str(error))
     except OSError as error:
-        tell_error(system_error(error))
+        print_error(system_error(error))
     except sqlite3.OperationalError as error:
-        tell_error(f"The ledger of the run cannot be read or written: {error}.")
+        print_error(f"The ledger of the run cannot be read or written: {error}.")
     else:
         return
     sys.exit(1)

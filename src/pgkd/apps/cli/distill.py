@@ -1,128 +1,211 @@
-"""`pgkd distill`: run the loop."""
+"""`pgkd init` and `pgkd distill`: from a file of labelled rows to a run."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-if TYPE_CHECKING:
-    from pgkd.tasks.classification.data.dataset import Dataset
+import pgkd
+from pgkd.apps.cli import options
+from pgkd.apps.cli.console import console, print_json
+from pgkd.apps.cli.options import DATA, OUTPUT, ROUNDS, STUDENT, TEACHER, advanced
+from pgkd.errors import ConfigError
 
-Option = typer.Option
-_STATUS = {"teacher failed": 1, "nothing usable": 1, "interrupted": 130}
-"""Exit status of a run that did not end as it was meant to, so that a script does not go on."""
+_EXIT_CODES = {"teacher failed": 1, "nothing usable": 1, "interrupted": 130}
+"""Exit codes of runs that did not end as they should, so that a script stops."""
+
+_TEMPLATE = """\
+# Settings of `pgkd distill`. All are optional; those commented out show the default.
+# Paths are relative to this file.
+
+data:
+  train: {train}
+  text_column: {text_column}
+  label_column: {label_column}
+  # validation: validation.csv     # used as it is; default: a fifth of 1,000 rows or more
+  # unlabelled: unlabelled.csv     # texts without labels: the teacher labels the useful ones
+  classes: {classes}
+  # limit: 1000                    # use so many rows, drawn at random
+  # on_conflict: error             # or drop: rows that contradict each other
+
+student:
+  kind: encoder                    # or linear: TF-IDF and logistic regression
+  # encoder: all-minilm-l6-v2      # a name from `pgkd models list`, a hub name or a folder
+  # recipe: auto                   # or frozen (seconds), or finetune (minutes): see docs
+  # device: auto                   # a GPU if there is one; or cpu, cuda, cuda:1, mps
+
+teacher:
+  provider: local                  # or openai, anthropic, bedrock: keys come from the environment
+  # model: null                    # local: path of a GGUF file; the others: name of the model
+  # base_url: null                 # openai: http://localhost:11434/v1 for Ollama, and so on
+  # threads: null                  # local: CPU threads; fewer can be faster on a busy machine
+
+guidance:
+  mode: targeted                   # or paper: the paper's one prompt per round
+  # instructions: ""               # who writes these texts, to whom; empty: the teacher describes
+  # glossary: auto                 # what each class covers: by the teacher, off, or a file
+
+# class_list: true                 # train on label names too, where cross-validation shows a gain
+# written_weight: auto             # of a synthetic text, a row's is 1; auto: cross-validated
+# exam: 64                         # rows that the teacher labels before anything else
+# texts_per_class: auto            # texts in all: 20 per class, or fewer for a small teacher
+# rounds: 3                        # at most; the stop rule may end the run earlier
+# samples: auto                    # texts requested per round; auto: they double
+# patience: 2
+# seed: 0
+"""
+
+_CLASSES_HEAD = """\
+# The classes. A description helps the teacher most where names mislead or classes are alike.
+# A class without rows may be listed, too: the teacher writes texts for it.
+"""
+
+
+def init(
+    data: Annotated[Path, Argument(help="Labelled rows: CSV, TSV, JSONL, Parquet, .gz.")],
+    text_column: options.TextColumn = "text",
+    label_column: options.LabelColumn = "label",
+    out: Annotated[Path, Option(help="File to write.")] = Path("pgkd.yaml"),
+    force: Annotated[bool, Option(help="Replace existing files.")] = False,
+) -> None:
+    """Write pgkd.yaml and classes.yaml for a file of labelled rows, after checking them."""
+    from pgkd.files import write_whole
+    from pgkd.tasks.classification.data.dataset import load_dataset
+    from pgkd.yamls import quoted
+
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder: give a file, such as {out / 'pgkd.yaml'}.")
+    classes = out.with_name("classes.yaml")
+    for path in (out, classes):
+        if path.exists() and not force:
+            raise ConfigError(f"{path} already exists. Use --force to replace it, or --out.")
+    options.check_writable(out)
+    task = load_dataset(
+        train=data, text_column=text_column, label_column=label_column, on_conflict="drop"
+    )
+    rows = Counter(row.label for row in (*task.train, *task.validation))
+    entries = (
+        f"- name: {quoted(name)}  # {rows[name]} rows\n  description: ''\n"
+        for name in task.taxonomy.names
+    )
+    settings = _TEMPLATE.format(
+        train=quoted(os.path.relpath(data, out.parent)),
+        text_column=quoted(text_column),
+        label_column=quoted(label_column),
+        classes=classes.name,
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(classes, _CLASSES_HEAD + "".join(entries))
+    write_whole(out, settings)
+    shell = console()
+    for warning in task.warnings:
+        shell.print(f"warning: {warning}")
+    shell.print(f"{rows.total()} rows, {len(task.taxonomy)} classes.")
+    shell.print(
+        f"Wrote {out} and {classes}. Describe the classes, then: pgkd distill --config {out}"
+    )
 
 
 def distill(
-    config: Annotated[Path | None, Option(help="Settings, as `pgkd init` writes them.")] = None,
     train: Annotated[Path | None, Option(help="Labelled rows.")] = None,
-    validation: Annotated[Path | None, Option(help="Validation rows, used as they are.")] = None,
-    unlabelled: Annotated[Path | None, Option(help="Texts without labels, to label some.")] = None,
-    pool_share: Annotated[str | None, Option(help="Share of rounds that label; or auto.")] = None,
-    text_column: Annotated[str | None, Option(help="Column of the text.")] = None,
-    label_column: Annotated[str | None, Option(help="Column of the class.")] = None,
-    classes: Annotated[Path | None, Option(help="YAML list of the classes.")] = None,
-    limit: Annotated[int | None, Option(help="Use this many rows, drawn at random.")] = None,
-    on_conflict: Annotated[str | None, Option(help="Contradicting rows: error or drop.")] = None,
+    config: Annotated[Path | None, Option(help="Settings, as `pgkd init` writes them.")] = None,
+    out: Annotated[Path | None, Option(help="Run folder; an existing run is resumed.")] = None,
+    teacher: options.Teacher = None,
+    teacher_model: options.TeacherModel = None,
     student: Annotated[str | None, Option(help="encoder, static or linear.")] = None,
-    encoder: Annotated[str | None, Option(help="Encoder: name, hub name or folder.")] = None,
-    recipe: Annotated[str | None, Option(help="Encoder: auto, frozen or finetune.")] = None,
-    teacher: Annotated[str | None, Option(help="Provider: local, openai, anthropic, ...")] = None,
-    teacher_model: Annotated[str | None, Option(help="Model name or GGUF path.")] = None,
-    base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
-    mode: Annotated[str | None, Option(help="targeted or paper.")] = None,
     instructions: Annotated[
         str | None, Option(help="What else the teacher should know, e.g. who writes the texts.")
     ] = None,
-    class_list: Annotated[
-        bool | None, Option(help="Train on the class names too, where that helps (default).")
-    ] = None,
-    written_weight: Annotated[
-        str | None, Option(help="Weight of a written text, a labelled row's is 1; or auto.")
-    ] = None,
-    rounds: Annotated[int | None, Option(help="Rounds at most.")] = None,
-    exam: Annotated[
-        int | None, Option(help="Rows that the teacher labels before it writes; 0: none.")
-    ] = None,
-    texts_per_class: Annotated[str | None, Option(help="Texts in all, by class; or auto.")] = None,
-    samples: Annotated[str | None, Option(help="Texts asked for a round; or auto.")] = None,
-    patience: Annotated[int | None, Option(help="Rounds without a better loss.")] = None,
-    cache: Annotated[
-        str | None, Option(help="Replies that other runs paid for: auto, on, off, read, refresh.")
-    ] = None,
-    concurrency: Annotated[int | None, Option(help="Calls to the teacher at once.")] = None,
-    batch: Annotated[
-        bool | None,
-        Option(
-            "--batch/--no-batch",
-            help="Hand each round in as a batch: half the price, up to a day.",
-        ),
-    ] = None,
-    budget_usd: Annotated[str | None, Option(help="US dollars for the teacher at most.")] = None,
-    budget_tokens: Annotated[int | None, Option(help="Tokens of the teacher at most.")] = None,
-    budget_calls: Annotated[int | None, Option(help="Calls to the teacher at most.")] = None,
-    seed: Annotated[int | None, Option(help="Seed of everything random.")] = None,
-    threads: Annotated[int | None, Option(help="CPU threads of student and teacher.")] = None,
-    track: Annotated[list[str] | None, Option(help="Tell mlflow, wandb, otel, ...")] = None,
-    out: Annotated[Path | None, Option(help="Run folder to make.")] = None,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Say what it will cost, about, and stop.")
-    ] = False,
-    report: Annotated[bool, Option("--report", help="Write report.html at the end.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
+    rounds: Annotated[int | None, Option(help="Maximum number of rounds.")] = None,
+    budget_usd: options.BudgetUsd = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="Estimate the cost, and stop.")] = False,
+    validation: Path | None = advanced(DATA, "Validation rows, used as they are."),
+    unlabelled: Path | None = advanced(DATA, "Texts without labels; the teacher labels some."),
+    text_column: str | None = advanced(DATA, "Column of the text."),
+    label_column: str | None = advanced(DATA, "Column of the class."),
+    classes: Path | None = advanced(DATA, "YAML list of the classes."),
+    limit: int | None = advanced(DATA, "Use so many rows, drawn at random."),
+    on_conflict: str | None = advanced(DATA, "Contradicting rows: error or drop."),
+    encoder: str | None = advanced(STUDENT, "Encoder: name, hub name or folder."),
+    recipe: str | None = advanced(STUDENT, "Encoder: auto, frozen or finetune."),
+    class_list: bool | None = advanced(
+        STUDENT, "Train on the label names too, where it helps (default)."
+    ),
+    written_weight: str | None = advanced(
+        STUDENT, "Weight of a synthetic text (a row's is 1), or auto."
+    ),
+    seed: int | None = advanced(STUDENT, "Seed of everything random."),
+    threads: int | None = advanced(STUDENT, "CPU threads of student and teacher."),
+    mode: str | None = advanced(TEACHER, "targeted or paper."),
+    base_url: options.BaseUrl = None,
+    cache: options.Cache = None,
+    concurrency: options.Concurrency = None,
+    batch: bool | None = advanced(
+        TEACHER, "Send each round as a batch: half the price, up to a day."
+    ),
+    budget_tokens: options.BudgetTokens = None,
+    budget_calls: options.BudgetCalls = None,
+    exam: int | None = advanced(ROUNDS, "Rows that the teacher labels before it writes; 0: none."),
+    texts_per_class: str | None = advanced(ROUNDS, "Synthetic texts per class in all, or auto."),
+    samples: str | None = advanced(ROUNDS, "Texts requested per round, or auto."),
+    pool_share: str | None = advanced(ROUNDS, "Share of rounds that label texts, or auto."),
+    patience: int | None = advanced(ROUNDS, "Rounds without a better loss before it stops."),
+    track: list[str] | None = advanced(OUTPUT, "Log to mlflow, wandb, otel, ..."),
+    report: bool = advanced(OUTPUT, "Write report.html at the end.", "--report", default=False),
+    as_json: bool = advanced(OUTPUT, "Print the result as JSON.", "--json", default=False),
 ) -> None:
-    """Distil a teacher into a student; an --out that holds a run is resumed."""
-    options = locals()  # before any other name is bound
-    from pgkd.apps.cli.options import OPTIONS, resolve
+    """Distil a teacher into a student; an existing run in --out is resumed."""
+    given = locals()  # before any other name is bound
+    given = {name: given[name] for name in options.SETTINGS}
+    settings = options.load_config(config, threads, **given)
+    _distill(settings, dry_run=dry_run, as_json=as_json, report=report)
 
-    given = {name: options[name] for name in OPTIONS}
-    run(resolve(config, threads, **given), dry=dry_run, as_json=as_json, report=report)
 
-
-def run(settings: Any, *, dry: bool, as_json: bool, report: bool = False) -> None:
-    """Run the loop with its display, and tell how it ended."""
-    from pgkd.apps.cli.console import console, print_json
-    from pgkd.apps.cli.progress import RunDisplay, estimate_line
-    from pgkd.distiller import Distiller
+def _distill(settings: pgkd.Config, *, dry_run: bool, as_json: bool, report: bool) -> None:
+    from pgkd.apps.cli.progress import RunDisplay, format_estimate
 
     if report:
         from pgkd.apps.report import check_available
 
-        check_available()  # not only after hours
-    out = console(stderr=True)
-    display = RunDisplay(out)
-    distiller = Distiller(settings, hooks=[display])
+        check_available()  # before hours of work, not after
+    shell = console(stderr=True)
+    display = RunDisplay(shell)
+    distiller = pgkd.Distiller(settings, hooks=[display])
     task = distiller.load()
     for warning in task.warnings:
-        out.print(f"warning: {warning}")
-    out.print(
-        f"{_rows(task)}, {len(task.taxonomy)} classes; teacher {settings.teacher.provider}, "
-        f"student {settings.student.kind}"
+        shell.print(f"warning: {warning}")
+    shell.print(
+        f"{_describe_rows(task)}, {len(task.taxonomy)} classes; teacher "
+        f"{settings.teacher.provider}, student {settings.student.kind}"
     )
-    if dry:
-        found = distiller.estimate(task)
+    if dry_run:
+        estimate = distiller.estimate(task)
         if as_json:
-            print_json(found.to_json())
+            print_json(estimate.to_json())
         else:
-            console().print(estimate_line(found))
+            console().print(format_estimate(estimate))
         return
     with display:
         distiller.fit_dataset(task)
+    run, outcome = distiller.run_, distiller.outcome_
     if as_json:
-        print_json({"run": str(distiller.run_.path), **distiller.run_.read_json("result.json")})
+        print_json({"run": str(run.path), **run.read_json("result.json")})
     else:
-        display.summary(distiller.run_.path, distiller.outcome_)
+        display.print_summary(run.path, outcome)
     if report:
         from pgkd.apps.report import write_report
 
-        out.print(f"Report: {write_report(distiller.run_)}")
-    if code := _STATUS.get(distiller.outcome_.stopped_by):
+        shell.print(f"Report: {write_report(run)}")
+    if code := _EXIT_CODES.get(outcome.stopped_by):
         raise typer.Exit(code)
 
 
-def _rows(task: Dataset) -> str:
+def _describe_rows(task: pgkd.Dataset) -> str:
     if task.validation:
         return f"{len(task.train)} training and {len(task.validation)} validation rows"
     return f"{len(task.train)} labelled rows, cross-validated"

@@ -1,213 +1,369 @@
-"""`pgkd evaluate`: judge a run on other rows than its own."""
+"""`pgkd evaluate` and `pgkd cascade`: figures on labelled rows that a run has not seen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-import typer
+from typer import Argument, Option
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+import pgkd
+from pgkd.apps.cli import options
+from pgkd.apps.cli.console import (
+    console,
+    format_interval,
+    print_json,
+    print_rows,
+    progress_bar,
+)
+from pgkd.errors import DataError
 
-    from pgkd.tasks.classification.students.base import Student
-
-Option = typer.Option
-
-_MEASURES = {
+_METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
     "log_loss": "log loss",
     "ece": "calibration error",
 }
+_STUDENTS = {
+    "before": "before the teacher (round 0)",
+    "after": "student after (best round)",
+    "last": "student of the last round",
+    "reviewed": "student of pgkd retrain",
+}
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder, or the folder of a saved student.")],
-    data: Annotated[Path, Option(help="Labelled rows that the run has not seen.")],
-    text_column: Annotated[str, Option(help="Column of the text.")] = "text",
-    label_column: Annotated[str, Option(help="Column of the class.")] = "label",
+    run: Annotated[Path, Argument(help="Run folder, or the folder of a saved student.")],
+    data: options.TestData,
+    text_column: options.TextColumn = "text",
+    label_column: options.LabelColumn = "label",
     teacher_rows: Annotated[
         int, Option(min=0, help="Let the teacher alone classify so many rows, drawn at random.")
     ] = 0,
     repeats: Annotated[
         int,
-        Option(min=0, help="Train fine-tuned students again so often, to tell a gain from chance."),
+        Option(min=0, help="Retrain fine-tuned students so often, to tell a gain from chance."),
     ] = 2,
     seed: Annotated[int, Option(help="Seed of the intervals and of the teacher's rows.")] = 0,
     per_class: Annotated[bool, Option(help="Print the figures of every class.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare the student before, after and at the last round, with 95% intervals.
 
-    Rows that are the run's own, to train or to validate, are left out.
+    The run's own training and validation rows are left out.
     """
-    from pgkd.apps.cli.console import console, print_json
-    from pgkd.apps.cli.judged_rows import left_to_judge
     from pgkd.runs.files import fitting_together
-    from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.dataset import read_rows
     from pgkd.tasks.classification.evaluation.judging import judge_students
     from pgkd.tasks.classification.evaluation.timing import time_student
 
-    students = _students(run)
+    students = _load_students(run)
     classes = next(iter(students.values())).classes
-    texts, labels = read_rows(data, text_column, label_column, classes=classes)
-    left, own = left_to_judge(run, data, texts)
-    texts, labels = [texts[i] for i in left], [labels[i] for i in left]
+    rows = _read_unseen(run, data, text_column, label_column, classes)
+    texts, labels = rows.texts, rows.labels
     report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
-    if own is not None:
-        report["left_out"] = own
-    with console(stderr=True).status("evaluating"), fitting_together(RunFolder(run)):
+    if rows.left_out is not None:
+        report["left_out"] = rows.left_out
+    with console(stderr=True).status("evaluating"), fitting_together(pgkd.RunFolder(run)):
         report["timing"] = time_student(students["after"], texts).to_json()
         probabilities = {name: s.predict_proba(texts) for name, s in students.items()}
-    again = _repeated(run, repeats, texts) if "before" in students else {}
+    again = _predict_repeated(run, repeats, texts) if "before" in students else {}
     report["repeats"] = min(map(len, again.values()), default=0)
     report |= judge_students(probabilities, labels, classes, repeats=again, seed=seed)
     if teacher_rows:
-        report["teacher"] = _teacher(run, texts, labels, teacher_rows, seed)
-    _keep(run, report)
+        report["teacher"] = _score_teacher(run, texts, labels, teacher_rows, seed)
+    _save(run, report)
     if as_json:
         print_json(report)
     else:
-        _print(report, per_class=per_class)
+        _print_report(report, per_class=per_class)
 
 
-def _students(path: Path) -> dict[str, Student]:
+class _Unseen(NamedTuple):
+    """The rows of a file that are none of a run's own."""
+
+    texts: list[str]
+    labels: list[str]
+    places: list[int]  # in the file
+    all_texts: list[str]  # of the file
+    left_out: dict[str, int] | None  # how many rows are what in the run; None without a run
+
+
+def _read_unseen(
+    path: Path, data: Path, text_column: str, label_column: str, classes: Sequence[str]
+) -> _Unseen:
+    """The rows of a file, without those of the run that a path is or is inside of.
+
+    Raises:
+        DataError: all are the run's own.
+    """
+    from pgkd.runs.own_rows import counted, own_rows, run_around
+    from pgkd.tasks.classification.data.dataset import read_rows
+
+    texts, labels = read_rows(data, text_column, label_column, classes=classes)
+    folder = run_around(path)
+    if folder is None:
+        return _Unseen(texts, labels, list(range(len(texts))), texts, None)
+    found = own_rows(pgkd.RunFolder.open(folder), texts)
+    if left_out := counted(found):
+        kinds = " and ".join(f"{count} {kind}" for kind, count in left_out.items())
+        what = (
+            f"{sum(left_out.values())} of {len(texts)} rows of {data} are the run's own ({kinds})"
+        )
+        if all(found):
+            raise DataError(f"{what}, and none is left: give rows that the run has not seen.")
+        console(stderr=True).print(f"warning: {what} and are left out")
+    places = [i for i, kind in enumerate(found) if kind is None]
+    return _Unseen([texts[i] for i in places], [labels[i] for i in places], places, texts, left_out)
+
+
+def _print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[str]],
+    left_out: dict[str, int] | None,
+) -> None:  # fmt: skip
+    print_rows(f"{title}, 95% intervals", header, rows)
+    if n := sum((left_out or {}).values()):
+        console().print(f"{n} rows of the file are the run's own and are left out.")
+
+
+def _load_students(path: Path) -> dict[str, pgkd.Student]:
     """The students of a run by their roles; a saved student is the one after."""
-    from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.students.registry import load_student
-
     if (path / "student.json").is_file():
-        return {"after": load_student(path)}
-    run = RunFolder.open(path)
+        return {"after": pgkd.load_student(path)}
+    run = pgkd.RunFolder.open(path)
     return {role: run.student(name) for role, name in run.compared().items()}
 
 
-def _repeated(path: Path, times: int, texts: Sequence[str]) -> dict[str, list[Any]]:
-    """Probabilities of the students of a run trained again; none where no seed plays a part."""
-    from rich.progress import Progress
-
-    from pgkd.apps.cli.console import console
-    from pgkd.runs.folder import RunFolder
+def _predict_repeated(path: Path, times: int, texts: Sequence[str]) -> dict[str, list[Any]]:
+    """Probabilities of a run's students retrained; none where no seed plays a part."""
     from pgkd.tasks.classification.assembly import repeated
 
-    run, shell = RunFolder.open(path), console(stderr=True)
+    run = pgkd.RunFolder.open(path)
     found: dict[str, list[Any]] = {}
-    with Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress:
-        bar = progress.add_task("training again, to tell a gain from chance", total=2 * times)
+    with progress_bar("retraining, to tell a gain from chance", 2 * times) as advance:
         for role, name in (("before", "first"), ("after", "best")):
             for student in repeated(run, name, times):
                 found.setdefault(role, []).append(student.predict_proba(texts))
-                progress.advance(bar)
+                advance(student)
     return found
 
 
-def _keep(path: Path, report: dict[str, Any]) -> None:
-    """Keep the last result in the run folder, for `pgkd report`; a saved student has none."""
-    from pgkd.apps.cli.console import console
-    from pgkd.runs.folder import RunFolder
+def _save(path: Path, report: dict[str, Any]) -> None:
+    """Save the last result in the run folder, for `pgkd report`; a saved student has none."""
     from pgkd.usage.ledger import now
 
     if not (path / "config.yaml").is_file():
         return
-    kept = {name: value for name, value in report.items() if name != "run"}
+    saved = {name: value for name, value in report.items() if name != "run"}
     try:
-        RunFolder.open(path).write_json("evaluation.json", {**kept, "time": now()})
+        pgkd.RunFolder.open(path).write_json("evaluation.json", {**saved, "time": now()})
     except OSError as error:
-        console(stderr=True).print(f"warning: the result is not kept in {path}: {error}")
+        console(stderr=True).print(f"warning: the result is not saved in {path}: {error}")
 
 
-def _teacher(
+def _score_teacher(
     path: Path, texts: Sequence[str], labels: Sequence[str], n: int, seed: int
 ) -> dict[str, Any]:
-    """What the teacher alone gets right of some rows; its replies are kept in the run folder."""
-    from rich.progress import Progress
-
-    from pgkd.apps.cli.console import console
-    from pgkd.runs.folder import RunFolder
+    """What the teacher alone gets right of some rows; its replies are in the run's ledger."""
     from pgkd.tasks.classification.assembly import employed, teacher_of
     from pgkd.tasks.classification.evaluation.baselines import draw_rows, score_teacher
 
-    run = RunFolder.open(path)
+    run = pgkd.RunFolder.open(path)
     config = run.config()
     drawn = draw_rows(len(texts), n, seed)
-    shell = console(stderr=True)
     with (
         run.ledger() as ledger,
         teacher_of(config) as teacher,
-        Progress(console=shell, disable=not shell.is_terminal, transient=True) as progress,
+        progress_bar("the teacher classifies", len(drawn)) as advance,
     ):
-        bar = progress.add_task("the teacher classifies", total=len(drawn))
         score = score_teacher(
             employed(config, teacher, ledger),
             [texts[i] for i in drawn],
             [labels[i] for i in drawn],
             run.dataset().taxonomy,
             seed=seed,
-            on_reply=lambda _: progress.advance(bar),
+            on_reply=advance,
         )
     return score.to_json()
 
 
-def _print(report: dict[str, Any], *, per_class: bool) -> None:
-    from pgkd.apps.cli.console import console, print_rows
-
-    names = {
-        "before": "before the teacher (round 0)",
-        "after": "student after (kept as best)",
-        "last": "student of the last round",
-        "reviewed": "student of pgkd retrain",
-    }
-    rows = [
-        (names[name], *(_cell(figures, measure) for measure in _MEASURES))
-        for name, figures in report["students"].items()
-    ]
+def _print_report(report: dict[str, Any], *, per_class: bool) -> None:
+    figures = {_STUDENTS[role]: student for role, student in report["students"].items()}
     if teacher := report.get("teacher"):
-        label = f"teacher alone ({teacher['n']} rows)"
-        rows.append((label, *(_cell(teacher, measure) for measure in _MEASURES)))
-    title = f"{report['rows']} rows of {report['data']}, 95% intervals"
-    print_rows(title, ("", *_MEASURES.values()), rows)
-    shell = console()
-    if left_out := sum(report.get("left_out", {}).values()):
-        shell.print(f"{left_out} rows of the file are the run's own and are left out.")
-    again = report["repeats"]
-    trained = f" over the rows and {1 + again} trainings" if again else ""
-    for name, found in report.get("after_minus_before", {}).items():
-        low, high = found["interval"]
-        shell.print(
-            f"{_MEASURES[name]}, after minus before: {found['difference']:+.3f} "
-            f"[{low:+.3f}, {high:+.3f}] (paired bootstrap{trained})"
+        figures[f"teacher alone ({teacher['n']} rows)"] = teacher
+    _print_table(
+        f"{report['rows']} rows of {report['data']}",
+        ("", *_METRICS.values()),
+        [
+            (name, *(_format_metric(f, metric) for metric in _METRICS))
+            for name, f in figures.items()
+        ],
+        report.get("left_out"),
+    )
+    trainings = 1 + report["repeats"]
+    over = f" over the rows and {trainings} trainings" if trainings > 1 else ""
+    for name, change in report.get("after_minus_before", {}).items():
+        difference = format_interval(change["difference"], change["interval"], "+")
+        console().print(
+            f"{_METRICS[name]}, after minus before: {difference} (paired bootstrap{over})"
         )
     if per_class:
         _print_classes(report["students"])
 
 
-def _cell(figures: dict[str, Any], measure: str) -> str:
-    if measure not in figures:
+def _format_metric(figures: dict[str, Any], metric: str) -> str:
+    if metric not in figures:
         return "–"
-    text = f"{figures[measure]:.3f}"
-    interval = figures["intervals"].get(measure)
-    return f"{text} [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else text
+    interval = figures["intervals"].get(metric)
+    value = figures[metric]
+    return format_interval(value, interval) if interval else f"{value:.3f}"
 
 
 def _print_classes(students: dict[str, dict[str, Any]]) -> None:
-    from pgkd.apps.cli.console import print_rows
-
     after = students["after"]["per_class"]
     before = students.get("before", students["after"])["per_class"]
-    rows = [
-        (
-            new["name"],
-            f"{old['f1']:.2f}",
-            f"{new['f1']:.2f}",
-            f"{new['precision']:.2f}",
-            f"{new['recall']:.2f}",
-            str(new["support"]),
-        )
-        for old, new in zip(before, after, strict=True)
-    ]
+    rows = []
+    for old, new in zip(before, after, strict=True):
+        figures = (old["f1"], new["f1"], new["precision"], new["recall"])
+        rows.append((new["name"], *(f"{figure:.2f}" for figure in figures), str(new["support"])))
     rows.sort(key=lambda row: float(row[1]) - float(row[2]))
     header = ("class", "F1 before", "F1 after", "precision", "recall", "rows")
     print_rows("Per class, largest gain first", header, rows)
+
+
+def cascade(
+    path: options.ExportPath,
+    data: options.TestData,
+    answers: Annotated[
+        Path | None, Option(help="File of pgkd label on these rows; default: ask the teacher.")
+    ] = None,
+    usd_per_call: Annotated[
+        float | None, Option(min=0, help="US dollars per text; default: from the ledger.")
+    ] = None,
+    text_column: options.TextColumn = "text",
+    label_column: options.LabelColumn = "label",
+    config: options.CascadeConfig = None,
+    ledger: options.CascadeLedger = None,
+    budget_usd: options.BudgetUsd = None,
+    budget_tokens: options.BudgetTokens = None,
+    budget_calls: options.BudgetCalls = None,
+    seed: Annotated[int, Option(help="Seed of the intervals.")] = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Accuracy and cost of a cascade by its threshold, on labelled rows.
+
+    The teacher is asked as `pgkd serve --cascade-below` asks it, with the same ledger: after an
+    interruption, the same command resumes and pays for no answer twice. The run's own training and
+    validation rows are left out.
+    """
+    from pgkd.apps.cli.label import ledger_path
+    from pgkd.export.manifest import find_export
+    from pgkd.export.predictor import load
+    from pgkd.tasks.classification.evaluation.cascade import cascade_curve
+
+    student = load(find_export(path), threads=None)
+    rows = _read_unseen(path, data, text_column, label_column, student.classes)
+    if answers is not None:
+        given = _read_answers(answers, rows.all_texts)
+        labels, usd = [given[i] for i in rows.places], _mean_usd(ledger_path(answers))
+    else:
+        settings = options.load_run_config(
+            path, config,
+            budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls,
+        )  # fmt: skip
+        labels, usd = _ask_teacher(path, rows.texts, settings, ledger)
+    curve = cascade_curve(
+        student.predict_proba(rows.texts), rows.labels, student.classes, labels,
+        usd_per_call=usd if usd_per_call is None else usd_per_call, seed=seed,
+    )  # fmt: skip
+    n = len(rows.labels)
+    accuracy = sum(a == label for a, label in zip(labels, rows.labels, strict=True)) / n
+    unanswered = labels.count(None)
+    if as_json:
+        print_json(
+            {
+                "export": str(path),
+                "data": str(data),
+                "rows": n,
+                **({} if rows.left_out is None else {"left_out": rows.left_out}),
+                "teacher": {"accuracy": accuracy, "unanswered": unanswered},
+                "curve": [point.to_json() for point in curve],
+            }
+        )
+        return
+    _print_table(
+        f"Cascade on {n} rows of {data}",
+        ("below", "to the teacher", "accuracy", "gain", "student's own", "US $ per 1,000"),
+        [
+            (
+                f"{point.below:.4g}",
+                f"{point.sent:.1%}",
+                format_interval(point.accuracy, point.interval),
+                format_interval(point.gain, point.gain_interval, "+"),
+                "–" if point.kept_accuracy is None else f"{point.kept_accuracy:.3f}",
+                "unknown" if point.usd_per_1000 is None else f"{point.usd_per_1000:.4f}",
+            )
+            for point in curve
+        ],
+        rows.left_out,
+    )
+    shell = console()
+    shell.print(f"The teacher alone: {accuracy:.3f}; {unanswered} rows unanswered.")
+    shell.print(
+        '"Student\'s own" is its accuracy on the rows that it answers itself, as with '
+        "--abstain-below."
+    )
+
+
+def _ask_teacher(
+    path: Path, texts: Sequence[str], config: pgkd.Config, ledger: Path | None
+) -> tuple[list[str | None], float | None]:
+    """The teacher's classes, and the mean price of a call."""
+    from pgkd.apps.server.cascade import cascade_of
+    from pgkd.apps.server.desk import metered
+    from pgkd.tasks.classification.prompts.labelling import label_texts
+
+    made = cascade_of(path, 1.0, config, ledger=ledger, seconds=config.teacher.longest)
+    with metered(made) as teacher, progress_bar("the teacher classifies", len(texts)) as advance:
+        # No calibration, as in the server: it cannot know the mean over texts still to come.
+        found = label_texts(
+            teacher, texts, made.taxonomy, calibrate=False, seed=config.seed,
+            on_reply=advance, needs_some=True,
+        )  # fmt: skip
+    return [answer.label for answer in found], _mean_usd(made.ledger)
+
+
+def _read_answers(path: Path, texts: Sequence[str]) -> list[str | None]:
+    """The labels in a file of `pgkd label`, row by row.
+
+    Raises:
+        DataError: it is of other rows.
+    """
+    from pgkd.data.problems import Problems
+    from pgkd.data.reading import open_table, raise_unusable
+
+    problems, columns = Problems(), ("text", "label")
+    with open_table(path, columns, problems) as table:
+        rows = list(table.cells(*columns)) if table.has(columns, path, problems) else []
+    raise_unusable(path, problems)
+    for (number, text, _), expected in zip(rows, texts, strict=False):
+        if str(text).strip() != expected:
+            raise DataError(f"{path}, row {number}, has another text than that row of --data.")
+    if len(rows) != len(texts):
+        raise DataError(f"{path} has {len(rows)} rows, but --data has {len(texts)}.")
+    return [str(label) if label else None for _, _, label in rows]
+
+
+def _mean_usd(path: Path) -> float | None:
+    """Mean US dollars of the answered calls with a known price; None if there are none."""
+    from pgkd.usage.ledger import Ledger
+    from pgkd.usage.sums import answered, summed
+
+    if not path.is_file():
+        return None
+    with Ledger.to_read(path) as ledger:
+        total = summed(ledger.calls())
+    priced = answered(total) - total["unpriced"]
+    return float(Decimal(total["usd"]) / priced) if priced else None

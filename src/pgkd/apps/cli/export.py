@@ -1,77 +1,148 @@
-"""`pgkd export`: the student of a run, for a server."""
+"""`pgkd export`, `pgkd dataset` and `pgkd serve`: what leaves a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
+from typer import Option
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pgkd.export.export import Exported
-
-Option = typer.Option
+import pgkd
+from pgkd.apps.cli import options
+from pgkd.apps.cli.console import console, print_json
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: options.Run,
     choice: Annotated[
         str,
         Option(
             "--format",
-            help="onnx, onnx-int8, huggingface, plain, all; auto takes the smallest there is.",
+            help="onnx, onnx-int8, huggingface, plain, all; auto takes the smallest possible.",
         ),
     ] = "auto",
     out: Annotated[
-        Path | None, Option(help="Takes a folder for each format. Default: RUN/export.")
+        Path | None, Option(help="Gets a folder per format. Default: RUN/export.")
     ] = None,
-    which: Annotated[
-        str, Option(help="Student of the run: best, reviewed, last or first.")
-    ] = "best",
-    as_json: Annotated[bool, Option("--json", help="Print the result as JSON.")] = False,
+    which: options.Which = "best",
+    as_json: options.Json = False,
 ) -> None:
-    """Export a student, and check that what was exported answers as it does."""
-    from pgkd.apps.cli.console import console, print_json
-    from pgkd.apps.cli.options import check_writable
+    """Export a student, and check that the export answers as the student does."""
     from pgkd.export.export import export as make
     from pgkd.runs.files import fitting_together
-    from pgkd.runs.folder import RunFolder
 
-    check_writable(out or run / "export")
-    shell, folder = console(stderr=True), RunFolder.open(run)
+    target = out or run / "export"
+    options.check_writable(target)
+    shell, folder = console(stderr=True), pgkd.RunFolder.open(run)
     with shell.status("exporting") as status, fitting_together(folder):
-        done = make(
+        exports = make(
             folder,
             choice,  # type: ignore[arg-type]  # checked there
-            out or run / "export",
+            target,
             which=which,
             on_format=lambda name: status.update(f"exporting {name}"),
         )
-    for found in done:
-        if found.folder is None:
-            shell.print(f"{found.format} refused: {'; '.join(found.faults)}")
+    refused = [made for made in exports if made.folder is None]
+    for made in refused:
+        shell.print(f"{made.format} refused: {'; '.join(made.faults)}")
     if as_json:
-        print_json({"run": str(run), "exports": [found.to_json() for found in done]})
+        print_json({"run": str(run), "exports": [made.to_json() for made in exports]})
     else:
-        for found in done:
-            if found.folder is not None:
-                console().print(_line(found))
-    if _missed(done, choice):
+        for made in exports:
+            if made.folder is not None:
+                p = made.parity
+                console().print(
+                    f"{made.format}: {made.size / 1e6:.1f} MB in {made.folder}; {p.same:.2%} of "
+                    f"{p.n} texts answered as before, accuracy {p.accuracy:.4f} (student "
+                    f"{p.student_accuracy:.4f}), probabilities differ by at most {p.difference:.1e}"
+                )
+    if refused and (choice != "auto" or len(refused) == len(exports)):
         raise typer.Exit(1)
 
 
-def _line(found: Exported) -> str:
-    p = found.parity
-    return (
-        f"{found.format}: {found.size / 1e6:.1f} MB in {found.folder}; {p.same:.2%} of {p.n} texts "
-        f"answered as before, accuracy {p.accuracy:.4f} (student {p.student_accuracy:.4f}), "
-        f"probabilities differ by {p.difference:.1e} at most"
+def dataset(
+    run: options.Run,
+    out: Annotated[Path, Option(help="Folder to write.")],
+    format_: Annotated[
+        str, Option("--format", help="hf for Hugging Face datasets, argilla for Argilla 2.")
+    ] = "hf",
+    all_rounds: Annotated[
+        bool, Option("--all-rounds", help="Include texts of rounds after the best one.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write the training data of the best student, with review decisions and a data card."""
+    from pgkd.integrations.datasets.folder import write_dataset
+
+    written = write_dataset(pgkd.RunFolder.open(run), out, format_, all_rounds=all_rounds).to_json()
+    if as_json:
+        print_json(written)
+        return
+    by, shell = written["by_source"], console()
+    shell.print(
+        f"{out}: {written['train']} training texts ({by['row']} labelled rows, {by['written']} "
+        f"written and {by['labelled']} labelled by the teacher) and {written['validation']} "
+        "validation rows"
     )
+    if n := written["left_out"]:
+        shell.print(f"{n} texts of rounds after the best are left out (--all-rounds)")
+    advice = "see Licence in its README.md" if format_ == "hf" else "protecting them is up to you"
+    shell.print(f"It contains your rows. Before you share them: {advice}.")
 
 
-def _missed(done: Sequence[Exported], choice: Any) -> bool:
-    """Whether something that was asked for is not there; ``auto`` asks for any format."""
-    refused = [found for found in done if found.folder is None]
-    return len(refused) == len(done) if choice == "auto" else bool(refused)
+def serve(
+    path: options.ExportPath,
+    host: Annotated[
+        str, Option(help="Address to listen on. Other machines reach any but loopback.")
+    ] = "127.0.0.1",
+    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    workers: Annotated[
+        int | None, Option(min=1, help="Processes. Default: one per usable core.")
+    ] = None,
+    max_body: Annotated[int, Option(min=1, help="Bytes per request.")] = 1 << 20,
+    max_texts: Annotated[int, Option(min=1, help="Texts per request.")] = 256,
+    max_characters: Annotated[int, Option(min=1, help="Characters per text.")] = 20_000,
+    max_waiting: Annotated[
+        int, Option(min=1, help="Texts that may wait in a worker; more are answered with 503.")
+    ] = 512,
+    abstain_below: options.AbstainBelow = None,
+    cascade_below: Annotated[
+        float | None,
+        Option(min=0, max=1, help="Ask the teacher where the student's answer is less probable."),
+    ] = None,
+    config: options.CascadeConfig = None,
+    ledger: options.CascadeLedger = None,
+    budget_usd: options.BudgetUsd = None,
+    budget_tokens: options.BudgetTokens = None,
+    budget_calls: options.BudgetCalls = None,
+    cascade_seconds: Annotated[
+        float, Option(help="Seconds that a text waits for the teacher at most.")
+    ] = 10.0,
+    cascade_at_once: Annotated[
+        int, Option(min=1, help="Texts per worker that may wait for the teacher.")
+    ] = 8,
+) -> None:
+    """Serve an export over HTTP, without torch, until it is stopped.
+
+    With --cascade-below, texts that the student is unsure of go to the teacher, within a budget.
+    """
+    from pgkd.apps.server.cascade import cascade_of
+    from pgkd.apps.server.limits import Limits
+    from pgkd.apps.server.process import serve as run
+
+    cascade = None
+    if cascade_below is not None:
+        settings = options.load_run_config(
+            path, config,
+            budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls,
+        )  # fmt: skip
+        cascade = cascade_of(
+            path, cascade_below, settings, ledger=ledger,
+            seconds=cascade_seconds, at_once=cascade_at_once,
+        )  # fmt: skip
+    run(
+        path, host=host, port=port, workers=workers,
+        limits=Limits(max_body, max_texts, max_characters, max_waiting),
+        abstain_below=abstain_below, cascade=cascade,
+    )  # fmt: skip

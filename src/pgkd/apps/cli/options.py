@@ -1,87 +1,140 @@
-"""Options that mirror pgkd.yaml: one that is not given leaves the file's setting alone."""
+"""Options that several commands share, and settings made of a pgkd.yaml and of options."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pgkd.config import Config, merge
+from typer import Argument, Option
+
+import pgkd
 from pgkd.errors import ConfigError
 
-OPTIONS = {
-    "train": "data.train",
-    "validation": "data.validation",
-    "unlabelled": "data.unlabelled",
-    "pool_share": "pool.share",
-    "text_column": "data.text_column",
-    "label_column": "data.label_column",
-    "classes": "data.classes",
-    "limit": "data.limit",
-    "on_conflict": "data.on_conflict",
+DATA, STUDENT, TEACHER, ROUNDS, OUTPUT = (
+    f"Advanced: {group}" for group in ("data", "student", "teacher", "rounds", "output")
+)
+"""Panels of `pgkd distill --help`, below the options that most people need."""
+
+Run = Annotated[Path, Argument(help="Run folder.")]
+ExportPath = Annotated[Path, Argument(help="Export, or a run folder that has one.")]
+Json = Annotated[bool, Option("--json", help="Print as JSON.")]
+Which = Annotated[str, Option(help="Student of the run: best, reviewed, last or first.")]
+TestData = Annotated[Path, Option(help="Labelled rows that the run has not seen.")]
+TextColumn = Annotated[str, Option(help="Column of the text.")]
+LabelColumn = Annotated[str, Option(help="Column of the class.")]
+AbstainBelow = Annotated[
+    float | None, Option(min=0, max=1, help="Flag answers that are less probable than this.")
+]
+CascadeConfig = Annotated[Path | None, Option(help="pgkd.yaml of the teacher; default: the run's.")]
+CascadeLedger = Annotated[
+    Path | None, Option(help="Calls of the cascade; default: cascade.sqlite of the run.")
+]
+Teacher = Annotated[str | None, Option(help="Provider: local, openai, anthropic, ...")]
+TeacherModel = Annotated[str | None, Option(help="Model name or GGUF path.")]
+BudgetUsd = Annotated[str | None, Option(help="Spend at most so many US dollars.")]
+
+
+def advanced(panel: str, description: str, *names: str, default: Any = None) -> Any:
+    """An option in a panel of its own, as the default of a parameter."""
+    return Option(default, *names, help=description, rich_help_panel=panel)
+
+
+_teacher = partial(Option, rich_help_panel=TEACHER)
+BaseUrl = Annotated[str | None, _teacher(help="Endpoint of the provider.")]
+Cache = Annotated[
+    str | None, _teacher(help="Replies that other runs paid for: auto, on, off, read, refresh.")
+]
+Concurrency = Annotated[int | None, _teacher(help="Concurrent calls to the teacher.")]
+BudgetTokens = Annotated[int | None, _teacher(help="Use at most so many tokens.")]
+BudgetCalls = Annotated[int | None, _teacher(help="Make at most so many calls.")]
+
+SETTINGS = {
+    name: f"{section}{name}"
+    for section, names in {
+        "": "class_list written_weight exam texts_per_class rounds samples patience seed track out",
+        "data.": "train validation unlabelled text_column label_column classes limit on_conflict",
+        "student.": "encoder recipe",
+        "teacher.": "base_url cache concurrency batch",
+        "guidance.": "mode instructions",
+    }.items()
+    for name in names.split()
+} | {
     "student": "student.kind",
-    "encoder": "student.encoder",
-    "recipe": "student.recipe",
     "teacher": "teacher.provider",
     "teacher_model": "teacher.model",
-    "base_url": "teacher.base_url",
-    "mode": "guidance.mode",
-    "instructions": "guidance.instructions",
-    "class_list": "class_list",
-    "written_weight": "written_weight",
-    "exam": "exam",
-    "texts_per_class": "texts_per_class",
-    "rounds": "rounds",
-    "samples": "samples",
-    "patience": "patience",
-    "cache": "teacher.cache",
-    "concurrency": "teacher.concurrency",
-    "batch": "teacher.batch",
+    "pool_share": "pool.share",
     "budget_usd": "budget.usd",
     "budget_tokens": "budget.tokens",
     "budget_calls": "budget.calls",
-    "seed": "seed",
-    "track": "track",
-    "out": "out",
 }
-"""Name of each command-line option, and the setting that it overrides."""
+"""The setting of pgkd.yaml that each option overrides."""
 
 
-def resolve(config: Path | None, threads: int | None, **options: Any) -> Config:
-    """The settings of a run: the file's, overridden by the options that were given.
+def load_config(config: Path | None, threads: int | None = None, **options: Any) -> pgkd.Config:
+    """The settings of a file, overridden by the options that were given.
 
     Args:
         config: a pgkd.yaml; None takes ``pgkd.yaml`` of this folder where no training file is
             given and there is one.
-        threads: CPU threads of student and teacher both.
-        options: values by the names of `OPTIONS`; None where an option was not given.
+        threads: CPU threads of student and teacher.
+        options: values by the names of `SETTINGS`; None where an option was not given.
     """
-    overrides: dict[str, Any] = {}
-    for name, value in options.items():
-        if value is not None and value != []:  # an option that may be given often is a list
-            overrides = merge(overrides, _nested(OPTIONS[name], value))
+    from pgkd.config import merge
+
+    given = {SETTINGS[name]: value for name, value in options.items() if value not in (None, [])}
     if threads is not None:
-        both = {"student": {"threads": threads}, "teacher": {"threads": threads}}
-        overrides = merge(overrides, both)
+        given |= {"student.threads": threads, "teacher.threads": threads}
+    overrides: dict[str, Any] = {}
+    for setting, value in given.items():
+        for name in reversed(setting.split(".")):
+            value = {name: value}
+        overrides = merge(overrides, value)
     here = Path("pgkd.yaml")
     if config is None and options.get("train") is None and here.exists():
         config = here
-    return Config.from_yaml(config, overrides) if config else Config.parse(overrides)
+    if config is None:
+        return pgkd.Config.parse(overrides)
+    return pgkd.Config.from_yaml(config, overrides)
+
+
+def load_run_config(path: Path, config: Path | None, **budget: Any) -> pgkd.Config:
+    """The settings of a cascade: those of a file or else of its run, with another budget.
+
+    Args:
+        path: an export, or a run folder.
+        config: a pgkd.yaml; None takes that of the run.
+        budget: values by the names of the options; None where one was not given.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    config = config or path / "config.yaml"
+    if not config.is_file():
+        raise ConfigError(f"{config} does not exist: give --config, to choose the teacher.")
+    return load_config(config, **budget)
+
+
+def check_choice(kind: str, value: str, choices: Iterable[str]) -> None:
+    """See that a value is one of the choices.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if value not in choices:
+        raise ConfigError(f'Unknown {kind} "{value}". Choose from: {", ".join(choices)}.')
 
 
 def check_writable(path: Path) -> None:
-    """See, before the work, that a file or folder can be written or made.
+    """See, before the work, that a file or folder can be written or created.
 
     Raises:
-        ConfigError: the folder that is to hold it is read-only, or is a file.
+        ConfigError: its folder is read-only, or is a file.
     """
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if there != path and not there.is_dir():
-        raise ConfigError(f"{path} cannot be made: {there} is no folder.")
-    if not os.access(there, os.W_OK):
-        raise ConfigError(f"{there} cannot be written to: choose another place for {path}.")
-
-
-def _nested(path: str, value: Any) -> dict[str, Any]:
-    head, _, rest = path.partition(".")
-    return {head: _nested(rest, value)} if rest else {head: value}
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if existing != path and not existing.is_dir():
+        raise ConfigError(f"{path} cannot be created: {existing} is no folder.")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"{existing} cannot be written to: choose another place for {path}.")

@@ -1,4 +1,4 @@
-"""`pgkd show`: look into a run."""
+"""`pgkd show`, `report`, `cost`, `ui` and `retrain`: look into a run, and review it."""
 
 from __future__ import annotations
 
@@ -6,81 +6,83 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
+
+import pgkd
+from pgkd.apps.cli import options
+from pgkd.apps.cli.console import (
+    clean,
+    console,
+    format_change,
+    print_json,
+    print_rows,
+)
 
 if TYPE_CHECKING:
-    from pgkd.runs.folder import RunFolder
-
-Option = typer.Option
+    from pgkd.runs.retraining import Retrained
 
 
 def show(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: options.Run,
     round_: Annotated[int | None, Option("--round", help="Only this round's texts.")] = None,
     label: Annotated[str | None, Option("--class", help="Only this class.")] = None,
-    examples: Annotated[int, Option(min=0, help="Texts to show, kept and dropped each.")] = 5,
+    examples: Annotated[
+        int, Option(min=0, help="Number of accepted and of rejected texts to show.")
+    ] = 5,
     prompts: Annotated[bool, Option(help="Print the prompts that were sent.")] = False,
-    as_json: Annotated[bool, Option("--json", help="Print everything as JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Show the rounds, what was asked and why, what was kept and dropped, and doubtful labels."""
-    from pgkd.apps.cli.console import print_json
+    """Show rounds, requests with reasons, accepted and rejected texts, and label issues."""
     from pgkd.runs.files import fitting_together
-    from pgkd.runs.folder import RunFolder
 
-    folder = RunFolder.open(run)
-    folder.settings()  # a run that no other command can read is told of here, too
+    folder = pgkd.RunFolder.open(run)
+    folder.settings()  # a run that no other command can read fails here, too
     with fitting_together(folder):
         content = _gather(folder, round_, label)
-        judged_on = _judged_on(folder, content["rounds"])
+        basis = _describe_basis(folder, content["rounds"])
     if as_json:
         print_json(content)
         return
-    _class_list(content["class_list"])
-    _description(content["description"])
-    _rounds(content["rounds"], judged_on)
-    _asks(content["asks"])
-    _texts("Kept", content["kept"], examples)
-    _dropped(content["dropped"], examples)
-    _suspects(content["suspects"], examples)
+    _print_overview(content, basis)
+    _print_texts(content, examples)
     if prompts:
-        _prompts(folder, round_)
+        _print_prompts(folder, round_)
 
 
-def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[str, Any]:
-    """All of a run that matches, as plain data; a run that was cut short has what it has."""
+def _gather(folder: pgkd.RunFolder, number: int | None, label: str | None) -> dict[str, Any]:
+    """All of a run that matches, as plain data; an interrupted run gives what it has."""
     journal = list(folder.read_lines("journal.jsonl"))
 
-    def fits(request: str, name: str | None) -> bool:
+    def events(*names: str) -> list[dict[str, Any]]:
+        return [line for line in journal if line["event"] in names]
+
+    def matches(request: str, name: str | None) -> bool:
         in_round = number is None or request.startswith(f"r{number}-")
         return in_round and (label is None or name == label)
 
-    asks = [
-        {"round": line["round"], **ask}
-        for line in journal
-        if line["event"] == "round started"
-        for ask in line["asks"]
-        if fits(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
-    ]
-    tried = [line for line in journal if line["event"] == "class list tried"]
-    described = [
-        str(line.get("description") or line.get("about") or "")
-        for line in journal
-        if line["event"] in ("task described", "glossary written")
-    ]
+    asks = [{"round": line["round"], **ask} for line in events("round started")
+            for ask in line["asks"]]  # fmt: skip
+    described = events("task described", "glossary written")[:1]
     return {
-        "class_list": tried[0] if tried else None,
-        "description": described[0] if described else None,
-        "rounds": [line for line in journal if line["event"] == "round ended"],
-        "asks": asks,
+        "class_list": next(iter(events("class list tried")), None),
+        "description": next(
+            (str(line.get("description") or line.get("about") or "") for line in described), None
+        ),
+        "rounds": events("round ended"),
+        "asks": [
+            ask
+            for ask in asks
+            if matches(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
+        ],
         "kept": [
             line
             for line in folder.read_lines("examples.jsonl")
-            if fits(line["origin"]["request"], line["label"])
+            if matches(line["origin"]["request"], line["label"])
         ],
         "dropped": [
             line
             for line in folder.read_lines("dropped.jsonl")
-            if fits(line["request"], line.get("label"))
+            if matches(line["request"], line.get("label"))
         ],
         "suspects": [
             line
@@ -90,136 +92,223 @@ def _gather(folder: RunFolder, number: int | None, label: str | None) -> dict[st
     }
 
 
-def _class_list(tried: dict[str, Any] | None) -> None:
-    from pgkd.apps.cli.console import console
-
-    if tried:
-        change = tried.get("loss_change", 0.0)
-        error = tried.get("loss_change_standard_error") or 0.0
-        console().print(
-            f"The class list as training texts: cross-validated log loss "
-            f"{change:+.3f} ± {error:.3f}, {'used' if tried['used'] else 'not used'}."
-        )
-
-
-def _description(description: str | None) -> None:
-    from pgkd.apps.cli.console import clean, console
-
-    if description:
-        told = "What the teacher takes the task for (guidance.instructions replaces it): "
-        console().print(told, clean(description), sep="")
-
-
-def _judged_on(folder: RunFolder, rounds: list[dict[str, Any]]) -> str:
-    """Which rows the figures of the rounds are of, in words."""
+def _describe_basis(folder: pgkd.RunFolder, rounds: list[dict[str, Any]]) -> str:
+    """The rows that the figures of the rounds are of."""
     if not rounds or folder.read_json("task.json")["validation"]:
         return "on the validation rows"
     return f"cross-validated on {rounds[-1]['validation']['n']} labelled rows"
 
 
-def _rounds(rounds: list[dict[str, Any]], judged_on: str) -> None:
-    from pgkd.apps.cli.console import print_rows
+def _print_overview(content: dict[str, Any], basis: str) -> None:
+    from pgkd.apps.cli.progress import format_class_list
 
-    rows = []
-    for line in rounds:
-        metrics = line["validation"]
-        change = line.get("loss_change", 0.0)
-        error = line.get("loss_change_standard_error") or 0.0
-        rows.append(
-            (
-                str(line["round"]),
-                f"{line['kept']} of {line['asked']}",
-                _weights(line),
-                f"{metrics['accuracy']:.3f}",
-                f"{metrics['macro_f1']:.3f}",
-                f"{metrics['log_loss']:.3f}",
-                f"{change:+.3f} ± {error:.3f}" if line["round"] else "",
-                "kept" if line["keep"] else "",
-            )
+    shell = console()
+    if tried := content["class_list"]:
+        shell.print(format_class_list(format_change(tried), used=tried["used"]))
+    if description := content["description"]:
+        shell.print(
+            "The teacher's summary of the data (guidance.instructions replaces it): ",
+            clean(description), sep="",
+        )  # fmt: skip
+    header = ("round", "accepted", "weight", "accuracy", "macro F1", "log loss", "loss change", "")
+    rounds = [
+        (
+            str(line["round"]),
+            f"{line['kept']} of {line['asked']}",
+            _format_weights(line),
+            *(f"{line['validation'][name]:.3f}" for name in ("accuracy", "macro_f1", "log_loss")),
+            format_change(line) if line["round"] else "",
+            "new best" if line["keep"] else "",
         )
-    figures = ("accuracy", "macro F1", "log loss", "loss change")
-    header = ("round", "texts kept", "weight", *figures, "student")
-    print_rows(f"Rounds ({judged_on})", header, rows)
-
-
-def _weights(line: dict[str, Any]) -> str:
-    """What written texts weigh in a round, and those of the pool that the teacher labelled."""
-    written, labelled = line.get("written_weight"), line.get("labelled_weight")
-    told = [f"{written:g}"] if written else []
-    return "; ".join(told + ([f"labelled {labelled:.2g}"] if labelled else []))
-
-
-def _asks(asks: list[dict[str, Any]]) -> None:
-    from pgkd.apps.cli.console import print_rows
-
-    if not asks:
-        return
-    rows = [
+        for line in content["rounds"]
+    ]
+    print_rows(f"Rounds ({basis})", header, rounds)
+    asks = [
         (
             ask["id"],
             "the teacher's choice" if ask["labels"] == "all" else ask["labels"][0],
             str(ask["count"]),
             "; ".join(ask.get("reasons", ())),
         )
-        for ask in asks
+        for ask in content["asks"]
     ]
-    print_rows("Asked of the teacher", ("request", "class", "texts", "why"), rows)
+    if asks:
+        print_rows("Requests to the teacher", ("request", "class", "texts", "why"), asks)
 
 
-def _texts(title: str, texts: list[dict[str, Any]], n: int) -> None:
-    from pgkd.apps.cli.console import clean, console
+def _format_weights(line: dict[str, Any]) -> str:
+    """The weights of synthetic texts, and of texts that the teacher labelled."""
+    written, labelled = line.get("written_weight"), line.get("labelled_weight")
+    parts = [f"{written:g}"] if written else []
+    return "; ".join(parts + ([f"labelled {labelled:.2g}"] if labelled else []))
 
+
+def _print_texts(content: dict[str, Any], n: int) -> None:
     shell = console()
-    shell.print(f"\n{title}: {len(texts)} texts" + (", the last ones:" if n and texts else ""))
-    for line in texts[-n:] if n else ():
+    kept, dropped, suspects = (content[name] for name in ("kept", "dropped", "suspects"))
+    shell.print(f"\nAccepted: {len(kept)} texts" + (", the last ones:" if n and kept else ""))
+    for line in kept[-n:] if n else ():
         shell.print("  ", clean(line["label"]), " │ ", clean(line["text"], 160), sep="")
-
-
-def _dropped(dropped: list[dict[str, Any]], n: int) -> None:
-    from pgkd.apps.cli.console import clean, console
-
-    shell = console()
-    reasons = Counter(line["reason"] for line in dropped)
-    shell.print(f"\nDropped: {len(dropped)}")
-    for reason, count in reasons.most_common():
+    shell.print(f"\nRejected: {len(dropped)}")
+    for reason, count in Counter(line["reason"] for line in dropped).most_common():
         shell.print(f"  {count:4d}  {reason}")
         for line in [line for line in dropped if line["reason"] == reason][: min(n, 2)]:
             text = line.get("text") or line.get("raw") or ""
             shell.print("        ", clean(str(text), 120), sep="")
             shell.print("          ", clean(line.get("detail", ""), 140), sep="")
-
-
-def _suspects(suspects: list[dict[str, Any]], n: int) -> None:
-    from pgkd.apps.cli.console import clean, console
-
     if not suspects:
         return
-    shell = console()
-    shell.print(f"\nRows whose label is doubtful: {len(suspects)} (all in suspects.jsonl)")
+    shell.print(f"\nPossible label issues: {len(suspects)} (all in suspects.jsonl)")
     for line in suspects[:n]:
-        other = f", rather {line['suggested']}" if "suggested" in line else ""
-        doubt = f"  {line['id']}: {line['label']}{other} ({line.get('by', '')}) │ "
-        shell.print(clean(doubt), " ", clean(line["text"], 110), sep="")
+        other = f", looks like {line['suggested']}" if "suggested" in line else ""
+        issue = f"  {line['id']}: labelled {line['label']}{other} ({line.get('by', '')}) │ "
+        shell.print(clean(issue), " ", clean(line["text"], 110), sep="")
 
 
-def _prompts(folder: RunFolder, number: int | None) -> None:
-    from pgkd.apps.cli.console import console
-
+def _print_prompts(folder: pgkd.RunFolder, number: int | None) -> None:
     shell = console()
+
+    def print_part(title: str, text: str) -> None:
+        shell.print(f"[{title}]")
+        shell.print("\n".join(clean(line).plain for line in text.splitlines()))
+
     with folder.ledger_to_read() as ledger:
         for call in ledger.calls():
             if number is not None and call.round != number:
                 continue
             shell.rule(f"{call.id} ({call.state})", align="left")
             for message in call.request["messages"]:
-                shell.print(f"[{message['role']}]")
-                shell.print(_multiline(message["content"]))
-            answer = call.reply.text if call.reply else f"{call.error_kind}: {call.error}"
-            shell.print("[reply]")
-            shell.print(_multiline(answer))
+                print_part(message["role"], message["content"])
+            print_part(
+                "reply", call.reply.text if call.reply else f"{call.error_kind}: {call.error}"
+            )
 
 
-def _multiline(text: str) -> str:
-    from pgkd.apps.cli.console import clean
+def report(
+    run: options.Run,
+    out: Annotated[Path | None, Option(help="File to write; default: RUN/report.html.")] = None,
+    open_: Annotated[bool, Option("--open", help="Open it in the browser.")] = False,
+    as_json: Annotated[
+        bool, Option("--json", help="Print the content as JSON, and write no file.")
+    ] = False,
+) -> None:
+    """Write one HTML file that shows what a run gained, wrote and cost."""
+    from pgkd.apps.report import gather, write_report
 
-    return "\n".join(clean(line).plain for line in text.splitlines())
+    folder = pgkd.RunFolder.open(run)
+    if as_json:
+        print_json(gather(folder).to_json())
+        return
+    with console(stderr=True).status("reading the run"):
+        written = write_report(folder, out)
+    console().print(f"Report: {written}")
+    if open_:
+        import webbrowser
+
+        webbrowser.open(written.resolve().as_uri())
+
+
+_COLUMNS = {
+    "calls": "calls", "retries": "retries", "failed": "failed", "lost": "lost", "cached": "cached",
+    "input_tokens": "tokens in", "cached_tokens": "of them cached", "output_tokens": "tokens out",
+}  # fmt: skip
+_IF_ANY = ("retries", "cached_tokens")  # columns that are shown only if not empty
+
+
+def cost(
+    run: Annotated[Path, Argument(help="Run folder, or the ledger of pgkd label.")],
+    as_json: options.Json = False,
+) -> None:
+    """Sum the calls of a run by round and purpose: tokens and US dollars.
+
+    Unknown prices stay unknown: `unpriced` counts the replies without one.
+    """
+    from pgkd.usage.ledger import Ledger
+    from pgkd.usage.sums import by_round_and_purpose, known_usd, summed
+
+    is_ledger = run.exists() and not run.is_dir()
+    with Ledger.to_read(run) if is_ledger else pgkd.RunFolder.open(run).ledger_to_read() as ledger:
+        calls = list(ledger.calls())
+    parts, total = by_round_and_purpose(calls), summed(calls)
+    if as_json:
+        sources = sorted({call.price_source for call in calls if call.price_source})
+        print_json({"run": str(run), "parts": parts, "total": total, "prices": sources})
+        return
+    shown = [name for name in _COLUMNS if total[name] or name not in _IF_ANY]
+    rows = []
+    for line in (*parts, {"round": "all", "purpose": "", **total}):
+        usd = known_usd(line)
+        cells = (line[name] for name in ("round", "purpose", *shown))
+        rows.append((*map(str, cells), "unknown" if usd is None else f"{usd:.4f}"))
+    header = ("round", "purpose", *(_COLUMNS[name] for name in shown), "US $")
+    print_rows(f"Calls to the teacher, {run}", header, rows)
+    if total["unpriced"]:
+        console().print(
+            f"{total['unpriced']} replies have no known price and are not in the sum: set "
+            "teacher.price_input and teacher.price_output."
+        )
+    if total["lost"]:
+        console().print(
+            "Lost calls were in flight when the run was interrupted, or are out in a batch; they "
+            "may be charged."
+        )
+
+
+def ui(
+    path: Annotated[Path, Argument(help="Run folder, or a folder of runs.")] = Path("runs"),
+    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
+    host: Annotated[str, Option(help="Loopback address.")] = "127.0.0.1",
+    who: Annotated[
+        str, Option(help="Your name in the journal of decisions; default: your user name.")
+    ] = "",
+) -> None:
+    """Open a page to watch runs, review their texts and start new ones, until Ctrl-C.
+
+    It prints an address with a secret in it. Only this machine can reach it.
+    """
+    from pgkd.apps.ui.process import open_ui
+
+    open_ui(path, host=host, port=port, who=who)
+
+
+def retrain(run: options.Run, as_json: options.Json = False) -> None:
+    """Retrain a student with the review decisions of `pgkd ui`; the previous one stays.
+
+    No teacher is asked.
+    """
+    from pgkd.runs.retraining import retrain as train
+
+    folder = pgkd.RunFolder.open(run)
+    options.check_writable(run / "students")
+    with console(stderr=True).status("retraining"):
+        result = train(folder)
+    if as_json:
+        print_json({"run": str(run), **result.to_json()})
+    else:
+        _print_retrained(folder, result)
+
+
+def _print_retrained(run: pgkd.RunFolder, result: Retrained) -> None:
+    from pgkd.apps.cli.progress import describe_rows, figure_names, format_figures
+
+    shell = console()
+    decisions = ", ".join(f"{count} {kind}" for kind, count in result.decisions.items())
+    weight = result.after.synthetic_weight
+    others = "" if weight is None else f", the others {weight:.0%} of one"
+    shell.print(
+        f"Decisions: {decisions}. Trained on {result.rows} labelled rows and {result.written} "
+        f"synthetic texts: {result.human_verified} human-verified ones count as a row{others}."
+    )
+    students = {"the run's best student": result.before, "retrained": result.after}
+    print_rows(
+        describe_rows(result.after),
+        ("", *figure_names(result.after)),
+        [(name, *format_figures(evaluation)) for name, evaluation in students.items()],
+    )
+    verdict = result.verdict
+    outcome = "would accept it" if verdict.keep else "would reject it: it is worse"
+    shell.print(
+        f"Loss {verdict.change:+.3f} ± {verdict.standard_error:.3f}; the stop rule {outcome}."
+    )
+    shell.print(f"Both are saved: students/best and students/reviewed of {run.path}.")
+    shell.print(f"Next: pgkd export {run.path} --which reviewed")
