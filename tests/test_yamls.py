@@ -9,10 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgkd.config import Config
+from pgkd.config import Config, quoted, read_yaml
 from pgkd.errors import ConfigError, DataError
 from pgkd.tasks.classification.data.examples import read_taxonomy
-from pgkd.yamls import quoted, read_yaml
 
 
 @given(text=st.text(st.characters(exclude_categories=[])))

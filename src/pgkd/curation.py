@@ -14,9 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from pgkd.data.length import mostly_characters, units
-from pgkd.data.similarity import letters, nearest
 from pgkd.task import Example, Rejected
+from pgkd.text import letters, mostly_characters, nearest, units
 
 E = TypeVar("E", bound=Example)
 

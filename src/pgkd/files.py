@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, BinaryIO
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+Refuse = Callable[[str], Exception]
+"""Makes an error of a sentence: the caller's class of errors."""
 
 
 def write_whole(path: Path, content: str | bytes, *, alone: bool = True) -> None:
@@ -147,3 +149,193 @@ def _copy_or_share(source: str, target: str) -> str:
     else:
         shutil.copy2(source, target)
     return target
+
+
+MOST_BYTES = 256 << 20
+MOST_BYTES_OF_LINE = 16 << 20
+MOST_BYTES_OF_YAML = 256 << 10
+MOST_NODES_OF_YAML = 50_000  # aliases counted as what they stand for
+DEEPEST = 50  # levels; pgkd writes eight
+
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to would be waited for
+    | getattr(os, "O_NOFOLLOW", 0)  # the links were followed, and looked at, before
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+def open_regular(
+    path: Path, refuse: Refuse, *, within: Path | None = None, most: int = MOST_BYTES
+) -> BinaryIO:
+    """Open a file to read, if it is a regular one.
+
+    Args:
+        path: the file.
+        refuse: makes the error.
+        within: a folder; a link that leads out of it is refused.
+        most: bytes that the file may have.
+    """
+    try:
+        real = path.resolve(strict=True)
+        if within is not None and not real.is_relative_to(within.resolve(strict=True)):
+            raise refuse(f"{path} is a link that leaves {within}, and is not followed.")
+        descriptor = os.open(real, _FLAGS)
+    except FileNotFoundError:
+        raise refuse(f"{path} is missing.") from None
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise refuse(f"{path} cannot be read: {reason(error)}.") from error
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > most:
+        os.close(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise refuse(f"{path} is no regular file.")
+        raise refuse(f"{path} has {about.st_size:,} bytes; at most {most:,} are read.")
+    return os.fdopen(descriptor, "rb")
+
+
+def check_kind(
+    path: Path, refuse: Refuse, *, within: Path | None = None, folders: bool = False
+) -> None:
+    """See that a file is one, where a library opens it that would wait at a pipe for ever.
+
+    One that is gone is none: who opens it will find that.
+
+    Args:
+        path: the file.
+        refuse: makes the error.
+        within: a folder; a link that leads out of it is refused.
+        folders: whether it may be a folder.
+    """
+    try:
+        mode, real = path.stat().st_mode, path.resolve()
+    except FileNotFoundError:
+        return
+    except (OSError, RuntimeError, ValueError) as error:
+        raise refuse(f"{path} cannot be read: {reason(error)}.") from error
+    if within is not None and not real.is_relative_to(within.resolve()):
+        raise refuse(f"{path} is a link that leaves {within}, and is not followed.")
+    if not stat.S_ISREG(mode) and not (folders and stat.S_ISDIR(mode)):
+        raise refuse(f"{path} is no regular file.")
+
+
+def read_text(
+    path: Path, refuse: Refuse, *, within: Path | None = None, most: int = MOST_BYTES
+) -> str:
+    """All of a text file; see `open_regular`."""
+    try:
+        with open_regular(path, refuse, within=within, most=most) as file:
+            return file.read(most + 1).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise refuse(f"{path} is damaged: {reason(error)}.") from error
+
+
+def read_json(path: Path, refuse: Refuse, *, within: Path | None = None) -> dict[str, Any]:
+    """The JSON object in a file; see `open_regular`."""
+    text = read_text(path, refuse, within=within)
+    try:
+        return json_object(text)
+    except ValueError as error:
+        raise refuse(f"{path} is damaged: {reason(error)}.") from error
+
+
+def read_json_lines(
+    path: Path, refuse: Refuse, *, within: Path | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and object of every line; the half of one at the end, which a crash leaves, is none.
+
+    See `open_regular`.
+    """
+    with open_regular(path, refuse, within=within) as file:
+        number = 0
+        while line := file.readline(MOST_BYTES_OF_LINE + 1):
+            number += 1
+            try:
+                if len(line) > MOST_BYTES_OF_LINE:
+                    raise ValueError(f"it has more than {MOST_BYTES_OF_LINE:,} bytes")
+                record = json_object(line.decode("utf-8"))
+            except ValueError as error:
+                if line.startswith(b"{") and not line.endswith(b"\n") and not file.read(1):
+                    return
+                raise refuse(f"{path}, line {number}, is damaged: {reason(error)}.") from error
+            yield number, record
+
+
+def read_yaml(path: Path, refuse: Refuse, *, within: Path | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file; see `open_regular`."""
+    import yaml
+
+    text = read_text(path, refuse, within=within, most=MOST_BYTES_OF_YAML)
+    try:
+        _check_yaml(text)
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # of a date, of a number
+        raise refuse(f"{path} is damaged: {reason(error)}.") from error
+    if not isinstance(found, dict) or not found:
+        raise refuse(f"{path} is damaged: it holds no settings.")
+    return found
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object that is not nested beyond reason.
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    if _is_deeper(found, DEEPEST):
+        raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+    return found
+
+
+def reason(error: Exception, longest: int = 200) -> str:
+    """Why something failed: one line, without a full stop."""
+    told = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    line = " ".join(told.split()).rstrip(".") or type(error).__name__
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in inner)
+
+
+def _check_yaml(text: str) -> None:
+    """See that a text stays small when its aliases are written out. Nothing is built of it yet.
+
+    Raises:
+        YAMLError, ValueError: it does not, or is no YAML.
+    """
+    import yaml
+
+    nodes = 0
+    sizes: dict[str, int] = {}
+    opened: list[tuple[str | None, int]] = []
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"the alias {event.anchor} refers to nothing, or to itself")
+            nodes += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            nodes += 1
+            opened.append((event.anchor, nodes))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = opened.pop()
+            if anchor:
+                sizes[anchor] = nodes - before + 1
+        if len(opened) > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} levels deep")
+        if nodes > MOST_NODES_OF_YAML:
+            raise ValueError(f"it holds more than {MOST_NODES_OF_YAML:,} values")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.curation import Curator, Reason
 from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError, TeacherError
-from pgkd.quoting import shown
 from pgkd.task import Example, Origin, Parsed, Prompt, Rejected
 from pgkd.teachers.base import Message, Reply
+from pgkd.text import shown
 from pgkd.usage.concurrency import in_order
 from pgkd.usage.patient import with_breaker
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgkd.apps.bulk.answers import write_answers
-from pgkd.data.problems import Problems
+from pgkd.data.cells import Problems
 from pgkd.data.reading import open_table, read_texts
 from pgkd.errors import DataError
 from pgkd.tasks.classification.data.dataset import load_dataset

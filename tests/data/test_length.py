@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pgkd.curation import Curator, Reason
-from pgkd.data.length import counts_characters, shortened
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.prompts.labelling import label_prompt
 from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing, answer_tokens, shorten
+from pgkd.text import counts_characters, shortened
 
 CHINESE = "我的包裹还没有到请帮我查询一下物流信息谢谢你们的帮助了"
 THAI = "ฉันต้องการเปลี่ยนรหัสผ่านของบัญชีผู้ใช้ของฉัน"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pgkd.data import lines
-from pgkd.data.problems import Problems
+from pgkd.data.cells import Problems
 from pgkd.data.reading import open_table, read_texts, stream_texts
 from pgkd.errors import DataError
 

@@ -6,12 +6,10 @@ import unicodedata
 
 import pytest
 
-from pgkd.data.sameness import text_key
-from pgkd.data.similarity import letters
 from pgkd.errors import DataError
-from pgkd.quoting import shown
 from pgkd.tasks.classification.data.dataset import dataset_from_arrays
 from pgkd.tasks.classification.data.pool import pool_of
+from pgkd.text import letters, shown, text_key
 
 VARIANTS = (
     unicodedata.normalize("NFC", "Café au lait"),

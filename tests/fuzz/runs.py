@@ -26,9 +26,9 @@ from typer.testing import CliRunner
 from pgkd.apps.cli import app
 from pgkd.errors import PgkdError
 from pgkd.files import system_error
-from pgkd.printable import printable
 from pgkd.runs.retraining import retrain
 from pgkd.runs.review import Reviews
+from pgkd.text import printable
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:

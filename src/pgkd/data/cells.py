@@ -1,17 +1,73 @@
-"""From cells to texts and class names; a cell that is neither is noted as a problem.
-
-Texts and names lose the space around them and are otherwise used as they were given. A label has
-one spelling, whatever its type or its file's format: ``1`` for 1 and 1.0, ``true`` for True.
-"""
+"""What is wrong with the rows: collected as it is found, told all at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
 
-from pgkd.data.sameness import text_key
+from pgkd.errors import DataError, PgkdError
+from pgkd.text import text_key
 
-if TYPE_CHECKING:
-    from pgkd.data.problems import Problems
+_TOLD = 20  # rows of one kind of problem that are told one by one; the rest are counted
+
+
+class Problems:
+    """Collects sentences by kind; the kinds come out in the order of their first problem.
+
+    However many there are, it stays small: of each kind it keeps as many as are told.
+    """
+
+    def __init__(self) -> None:
+        self._told: defaultdict[str, list[str]] = defaultdict(list)
+        self._counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return self._counts.total()
+
+    def add(self, kind: str, sentence: str, *, most: int = _TOLD) -> None:
+        """Note one problem; `kind` names what it is, in the plural.
+
+        Of a kind with one cause for all of a file, give as `most` how many need to be told.
+        """
+        self._counts[kind] += 1
+        if self._counts[kind] <= most:
+            self._told[kind].append(sentence)
+
+    def add_error(self, kind: str, error: DataError) -> None:
+        """Note what an error says, so that the search for other problems can go on."""
+        message = str(error).split("\n  - ", 1)[0]
+        for problem in error.problems:
+            self.add(kind, f"{message} {problem}")
+        if not error.problems:
+            self.add(kind, message)
+
+    def has(self, *kinds: str) -> bool:
+        """Whether a problem of one of these kinds was noted."""
+        return any(kind in self._counts for kind in kinds)
+
+    def is_full(self, kind: str) -> bool:
+        """Whether further problems of a kind will be counted and not told."""
+        return self._counts[kind] >= _TOLD
+
+    def sentences(self) -> tuple[str, ...]:
+        """All problems, each kind cut to its first ones and a count of the others."""
+        told = []
+        for kind, sentences in self._told.items():
+            told += sentences
+            if more := self._counts[kind] - len(sentences):
+                told.append(f"and {more} more {kind}")
+        return tuple(told)
+
+    def raise_if_any(self, message: str) -> None:
+        """Tell everything.
+
+        Raises:
+            DataError: there is at least one problem.
+        """
+        if self:
+            raise DataError(message, self.sentences())
 
 
 def place(row_id: str) -> str:
@@ -97,3 +153,59 @@ def _plain(cell: Any) -> Any:
 
 def _type(cell: Any) -> str:
     return type(cell).__name__
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+_WRITTEN = (("text", "label", "probability"), ("text", "label", "confidence"))
+
+
+def disarmed(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula (OWASP: CSV injection), by an apostrophe.
+
+    A plain number is no formula. A cell that has the apostrophe already gets another one, so that
+    `armed` gives back every cell as it was.
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def armed(cell: str) -> str:
+    """The cell that `disarmed` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def is_synthetic(header: list[str]) -> bool:
+    """Whether a header is that of a file of answers, whose cells pgkd has disarmed.
+
+    Elsewhere an apostrophe is the user's own.
+    """
+    return tuple(header[:3]) in _WRITTEN
+
+
+def one_column(values: Any, what: str, *, error: type[PgkdError] = DataError) -> list[Any]:
+    """The items of a list, an array, a column or a tensor, as plain values of Python.
+
+    Args:
+        values: what a caller gave. A column vector, of shape (n, 1), is read as n items.
+        what: their name in messages, in the plural.
+        error: raised where it is something else.
+
+    Raises:
+        PgkdError: of the type `error`.
+    """
+    if isinstance(values, str | bytes):
+        raise error(f"Give a list of {what}. For one, give a list that holds it.")
+    if hasattr(values, "columns") or isinstance(values, Mapping):
+        raise error(f"This is a table, not a list of {what}: give one column of it.")
+    if isinstance(values, Set) or not isinstance(values, Iterable):
+        raise error(f"Give a list of {what}, not a value of type {type(values).__name__}.")
+    shape = getattr(values, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        if len(shape) != 2 or shape[1] != 1 or not hasattr(values, "reshape"):
+            hint = "" if what == "texts" else "; of one-hot rows, argmax(axis=1) gives them"
+            raise error(
+                f"The {what} have the shape {tuple(shape)}: give one dimension, an item a row"
+                f"{hint}."
+            )
+        values = values.reshape(-1)
+    return list(values.tolist() if hasattr(values, "tolist") else values)

@@ -1,26 +1,297 @@
-"""The formats: CSV, TSV, JSON, plain lines, Parquet and folders of Hugging Face `datasets`.
-
-Rows are read as they are asked for. What cannot be read of a file is noted as a problem, and
-reading goes on where that is possible.
-"""
+"""Text files line by line: in memory is one line at a time, and none may be endless."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from itertools import chain
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
-from pgkd.data.delimited import read_delimited
-from pgkd.data.lines import Lines, RowTooLongError, encoding_of, with_head
-from pgkd.data.table import Records, Table
+from pgkd.data.cells import armed, is_synthetic
+from pgkd.data.reading import Records, Table
 from pgkd.errors import DataError
 from pgkd.extras import require
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from pgkd.data.problems import Problems
+    from pgkd.data.cells import Problems
+
+LONGEST_ROW = 2**22  # characters: more is a novel, or a quote that nothing closes
+HEAD = 4096  # bytes that are looked at before a file is read
+
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of such bytes
+_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+
+
+class RowTooLongError(Exception):
+    """A row has more than `LONGEST_ROW` characters; of the file nothing further is read."""
+
+    def __init__(self) -> None:
+        super().__init__(f"longer than {LONGEST_ROW:,} characters")
+
+
+def with_head(file: BinaryIO) -> tuple[BinaryIO, bytes]:
+    """A file, and the bytes that it begins with; they are still to be read."""
+    buffered: Any = file if hasattr(file, "peek") else io.BufferedReader(cast("Any", file), HEAD)
+    return buffered, buffered.peek(HEAD)[:HEAD]
+
+
+def encoding_of(head: bytes) -> str:
+    """The encoding of a text file by its byte-order mark, or by the zeros of UTF-16."""
+    for mark, encoding in _MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    # The first two characters of a header or of JSON are of ASCII.
+    if len(head) >= 4:
+        zeros = [byte == 0 for byte in head[:4]]
+        if zeros == [False, True, False, True]:
+            return "utf-16-le"
+        if zeros == [True, False, True, False]:
+            return "utf-16-be"
+    return "utf-8-sig"
+
+
+class Lines:
+    """The lines of a text file with their ends, with or without byte-order marks.
+
+    UTF-8, UTF-16 and UTF-32 are read. A line in another encoding is noted, and comes out with
+    replacement characters. As a context it closes the file.
+
+    Args:
+        file: its bytes.
+        path: its name in messages.
+        problems: takes lines in another encoding.
+        newline: what ends a line, as for `open`; empty for any of the three ends.
+
+    Attributes:
+        number: lines read so far.
+        row: the lines since `start_row`.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, problems: Problems, *, newline: str) -> None:
+        file, head = with_head(file)
+        self._encoding = encoding_of(head)
+        errors = "surrogateescape" if self._encoding == "utf-8-sig" else "replace"
+        self._text = io.TextIOWrapper(file, self._encoding, errors, newline=newline)
+        self._path = path
+        self._problems = problems
+        self._left = LONGEST_ROW
+        self.number = 0
+        self.row: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._text.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        """The next line.
+
+        Raises:
+            RowTooLongError: with it, the lines since `start_row` are too long.
+        """
+        line = self._text.readline(self._left + 1)
+        if not line:
+            raise StopIteration
+        self._left -= len(line)
+        if self._left < 0:
+            raise RowTooLongError
+        self.number += 1
+        if self.number == 1:
+            line = line.lstrip("\ufeff")  # a file that was saved twice has two marks
+        line = self._readable(line)
+        self.row.append(line)
+        return line
+
+    def rest(self, most: int) -> str:
+        """All of the file, or its first characters."""
+        self.number += 1
+        return self._readable(self._text.read(most).lstrip("\ufeff"))
+
+    def start_row(self) -> None:
+        """Say that a row has ended: the next line may be as long as a row may be."""
+        self._left = LONGEST_ROW
+        self.row = []
+
+    def _readable(self, line: str) -> str:
+        if self._encoding != "utf-8-sig":
+            if "\ufffd" in line:
+                self._note(f"it holds what is not {self._encoding.upper()}")
+            return line
+        if not _NOT_UTF8.search(line):
+            return line
+        data = line.encode("utf-8", "surrogateescape")
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            self._note(f"byte {error.start + 1} is not UTF-8")
+        return data.decode("utf-8", "replace")
+
+    def _note(self, what: str) -> None:
+        self._problems.add(
+            "lines in another encoding",
+            f"{self._path}, line {self.number}: {what}; save the file as UTF-8 (one of an older "
+            "Windows program: iconv -f WINDOWS-1252 -t UTF-8)",
+            most=1,
+        )
+
+
+_SEPARATORS = (",", ";", "\t", "|")
+_DIRECTIVE = re.compile(r'"?sep=(.)"?\s*')  # how Excel is told
+_DOUBTFUL = 1_000  # rows that are judged at the end, when the other columns are known
+_MOST_VALUES = 10_000  # of the other columns that are remembered
+
+
+def read_delimited(
+    file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, ...], *, delimiter: str
+) -> Table:
+    """The rows of a file, whatever separates them; `delimiter` is what its suffix promises."""
+    # A text may be longer than the module's default of 131,072 characters.
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_ROW))
+    reading = _Reading(Lines(file, path, problems, newline=""), path, problems, wanted)
+    rows = reading.rows(delimiter)
+    header = next(rows, [])
+    return Table(tuple(header), reading.records(rows, header))
+
+
+class _Reading:
+    """One pass over a file."""
+
+    def __init__(
+        self, lines: Lines, path: Path, problems: Problems, wanted: tuple[str, ...]
+    ) -> None:
+        self._lines, self._path, self._problems, self._wanted = lines, path, problems, wanted
+        self._delimiter = ","
+        self._where = ""
+        self._seen: defaultdict[int, set[str]] = defaultdict(set)
+
+    def rows(self, delimiter: str) -> Iterator[list[str]]:
+        """Header and rows without blank lines, up to the first one that breaks the quoting rules.
+
+        Of the row that was yielded last, `self._lines.row` has the lines until the next is asked
+        for.
+        """
+        number = 0
+        try:
+            with self._lines as lines:
+                self._delimiter, begun = self._separated(delimiter)
+                reader = csv.reader(chain(begun, lines), delimiter=self._delimiter, strict=True)
+                for fields in reader:
+                    if fields:
+                        yield fields
+                        number += 1
+                    lines.start_row()
+        except (csv.Error, RowTooLongError) as error:
+            where = f"row {number}" if number else "the header"
+            why = f"{error}; is a quote left open?" if isinstance(error, RowTooLongError) else error
+            self._problems.add(
+                "broken rows", f"{self._path}, {where}: {why}; nothing from there on was read"
+            )
+
+    def records(self, rows: Iterator[list[str]], header: list[str]) -> Records:
+        """Rows as long as the header; the others are noted, as are rows that look misread."""
+        written = is_synthetic(header)
+        doubtful: list[tuple[str, set[tuple[int, str]]]] = []
+        for number, fields in enumerate(rows, start=1):
+            physical = self._lines.row
+            where = f"{self._path}, row {number} ({self._at(len(physical))})"
+            if len(fields) != len(header):
+                self._problems.add(
+                    "rows of another length",
+                    f"{self._path}, row {number} has {len(fields)} "
+                    f"{'field' if len(fields) == 1 else 'fields'}, the header {len(header)} "
+                    f"({self._at(len(physical))}): quote texts that hold the separator",
+                )
+                continue
+            if len(header) > 1 and [field.strip("\ufeff") for field in fields] == header:
+                self._problems.add(
+                    "rows that repeat the header",
+                    f"{where} repeats the header: were files joined? Take the line out",
+                )
+                continue
+            if len(header) > 1:
+                if len(physical) == 1:
+                    self._remember(header, fields)
+                elif (cells := self._inner_cells(header, physical)) and len(doubtful) < _DOUBTFUL:
+                    doubtful.append((where, cells))
+            values = map(armed, fields) if written else fields
+            yield number, dict(zip(header, values, strict=True))
+        self._note_swallowed(doubtful)
+
+    def _separated(self, delimiter: str) -> tuple[str, Iterable[str]]:
+        """What separates fields, as the first line tells it, and that line if it is a header."""
+        first = next(self._lines, "")
+        if directive := _DIRECTIVE.fullmatch(first):
+            self._lines.start_row()
+            return directive[1], ()
+        found = {mark: _fields(first, mark) for mark in (delimiter, *_SEPARATORS)}
+        for mark, fields in found.items():
+            if all(column in fields for column in self._wanted):
+                return mark, (first,)
+        if len(found[delimiter]) == 1:
+            delimiter = max(found, key=lambda mark: len(found[mark]))
+        return delimiter, (first,)
+
+    def _at(self, length: int) -> str:
+        last = self._lines.number
+        return f"line {last}" if length <= 1 else f"lines {last - length + 1} to {last}"
+
+    def _remember(self, header: list[str], fields: list[str]) -> None:
+        for column, (name, value) in enumerate(zip(header, fields, strict=True)):
+            if name not in self._wanted[:1] and len(self._seen[column]) < _MOST_VALUES:
+                self._seen[column].add(value)
+
+    def _inner_cells(self, header: list[str], physical: list[str]) -> set[tuple[int, str]]:
+        """Column and value of what would be cells beside the text, were each line a row."""
+        if not self._wanted or self._wanted[0] not in header:
+            return set()
+        text = header.index(self._wanted[0])
+        found: set[tuple[int, str]] = set()
+        for number, line in enumerate(physical):
+            cells = list(enumerate(line.rstrip("\r\n").split(self._delimiter)))
+            if len(cells) == len(header):
+                # Before the text of the first line, and behind that of the last, they are cells.
+                start = text + 1 if number == 0 else 0
+                end = text if number == len(physical) - 1 else len(cells)
+                found |= {(column, value.strip()) for column, value in cells[start:end]}
+        return found
+
+    def _note_swallowed(self, doubtful: list[tuple[str, set[tuple[int, str]]]]) -> None:
+        """Note rows of several lines of which one would be a row of its own.
+
+        Texts of several lines are fine. But where such a line has as many fields as the header,
+        and in a column but the text's a value that other rows have there, a stray quote opened a
+        text that only the quote of a later row has closed.
+        """
+        for where, cells in doubtful:
+            if any(value in self._seen[column] for column, value in cells if value):
+                self._problems.add(
+                    "rows that swallow others",
+                    f"{where} takes lines into its text that look like rows: a quote opens there "
+                    "and closes lines later. Write each quote inside of a text twice, and the "
+                    "text in quotes",
+                )
+
+
+def _fields(line: str, mark: str) -> list[str]:
+    return next(csv.reader([line], delimiter=mark), [])
+
 
 _Reader = Callable[[BinaryIO, "Path", "Problems", tuple[str, ...]], Table]
 """Takes an open file, its name, who is told what cannot be read, and the columns in demand."""

@@ -17,8 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pgkd.config import Config
-from pgkd.data.arrays import one_column
-from pgkd.data.cells import name_of
+from pgkd.data.cells import name_of, one_column
 from pgkd.distiller import Distiller
 from pgkd.errors import DataError, StudentError
 from pgkd.runs.folder import RunFolder

@@ -11,10 +11,9 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from pgkd import readers
+from pgkd import files
 from pgkd.errors import ConfigError, RunError
-from pgkd.files import discard, held, move_folder, with_name, write_whole
-from pgkd.readers import reason
+from pgkd.files import discard, held, move_folder, reason, with_name, write_whole
 from pgkd.runs.forms import FORMS, check
 from pgkd.tasks import DEFAULT, make_task
 from pgkd.usage.ledger import Ledger
@@ -197,7 +196,7 @@ class RunFiles:
             RunError: the file is missing or damaged.
         """
         path = self.at(name)
-        found = readers.read_json(path, RunError, within=self.path)
+        found = files.read_json(path, RunError, within=self.path)
         self._check(name, found, str(path))
         return found
 
@@ -221,7 +220,7 @@ class RunFiles:
         """
         path = self.at(name)
         if os.path.lexists(path):
-            for number, record in readers.read_json_lines(path, RunError, within=self.path):
+            for number, record in files.read_json_lines(path, RunError, within=self.path):
                 self._check(name, record, f"{path}, line {number},")
                 yield record
 
@@ -232,7 +231,7 @@ class RunFiles:
             RunError: it cannot be read.
         """
         path = self.path / CONFIG
-        found = readers.read_yaml(path, RunError, within=self.path)
+        found = files.read_yaml(path, RunError, within=self.path)
         check(found, [FORMS[CONFIG]], str(path))
         return found
 

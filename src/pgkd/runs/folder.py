@@ -36,8 +36,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import ConfigError, RunError
-from pgkd.files import copy_folder, write_anew
-from pgkd.readers import check_kind, reason
+from pgkd.files import check_kind, copy_folder, reason, write_anew
 from pgkd.runs.files import CONFIG, LEDGER, LOCK, RunFiles, as_json
 from pgkd.runs.files import STUDENTS as _STUDENTS
 from pgkd.usage.ledger import now

@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pgkd.data.similarity import letters
+from pgkd.text import letters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pgkd.curation import Reason
 from pgkd.errors import ConflictError, DataError, RunError
-from pgkd.files import held, with_name
-from pgkd.readers import json_object, open_regular, reason
+from pgkd.files import held, json_object, open_regular, reason, with_name
 from pgkd.task import Evaluation, Example, Learner, Prompt
 from pgkd.usage.ledger import now
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pgkd.errors import ConfigError, TeacherUnavailableError
 from pgkd.extras import require
-from pgkd.quoting import shown
 from pgkd.teachers.endpoint import Endpoint, error_of_sdk, guarded_client, http_of, key_of, parsed
 from pgkd.teachers.quiet import Quiet
 from pgkd.teachers.refusals import AdaptingTeacher, may_think
+from pgkd.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

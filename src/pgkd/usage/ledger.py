@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pgkd.errors import RunError
-from pgkd.readers import json_object, reason
+from pgkd.files import json_object, reason
 from pgkd.usage.budget import Amount
 from pgkd.usage.commits import Commits
 from pgkd.usage.ledger_file import (

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pgkd.errors import RunError
-from pgkd.readers import check_kind
+from pgkd.files import check_kind
 from pgkd.teachers.base import Reply
 
 SCHEMA = """

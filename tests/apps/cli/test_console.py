@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pgkd.apps.cli import main
 from pgkd.apps.cli.console import console, print_error, print_json, print_rows
-from pgkd.printable import printable
+from pgkd.text import printable
 from tests.apps.cli.test_commands import data as data
 from tests.apps.cli.test_commands import finished as finished
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgkd.data.similarity import letters, near_any
 from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
 from pgkd.tasks.classification.prompts.parsing import parse_samples
+from pgkd.text import letters, near_any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

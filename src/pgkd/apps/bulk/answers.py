@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from pgkd.data.formulas import disarmed
+from pgkd.data.cells import disarmed
 from pgkd.errors import ConfigError, ResumeError
 from pgkd.files import held, with_name, write_whole
 from pgkd.runs.resume import differences

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, Protocol
 import pgkd
 from pgkd import export
 from pgkd.apps.bulk.answers import ResumableFile, format_header, format_rows
-from pgkd.data.problems import Problems
+from pgkd.data.cells import Problems
 from pgkd.data.reading import raise_unusable, stream_texts
 from pgkd.errors import ConfigError, DataError
 from pgkd.export import manifest

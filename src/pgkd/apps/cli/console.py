@@ -18,7 +18,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from pgkd.printable import printable
+from pgkd.text import printable
 
 # What JSON may hold as it is, but a terminal must not get: it is escaped, as JSON allows.
 _UNSAFE = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -99,11 +99,6 @@ def format_change(record: dict[str, Any]) -> str:
     """The change of the loss in a line of a journal, with its standard error."""
     error = record.get("loss_change_standard_error") or 0.0
     return f"{record.get('loss_change', 0.0):+.3f} ± {error:.3f}"
-
-
-def format_metrics(metrics: Any) -> tuple[str, str, str]:
-    """Accuracy, macro F1 and log loss of `Metrics`."""
-    return f"{metrics.accuracy:.3f}", f"{metrics.macro_f1:.3f}", f"{metrics.log_loss:.3f}"
 
 
 def clean_log() -> None:

@@ -74,9 +74,9 @@ def init(
     force: Annotated[bool, Option(help="Replace existing files.")] = False,
 ) -> None:
     """Write pgkd.yaml and classes.yaml for a file of labelled rows, after checking them."""
+    from pgkd.config import quoted
     from pgkd.files import write_whole
     from pgkd.tasks.classification.data.dataset import load_dataset
-    from pgkd.yamls import quoted
 
     if out.is_dir():
         raise ConfigError(f"{out} is a folder: give a file, such as {out / 'pgkd.yaml'}.")

@@ -341,7 +341,7 @@ def _read_answers(path: Path, texts: Sequence[str]) -> list[str | None]:
     Raises:
         DataError: it is of other rows.
     """
-    from pgkd.data.problems import Problems
+    from pgkd.data.cells import Problems
     from pgkd.data.reading import open_table, raise_unusable
 
     problems, columns = Problems(), ("text", "label")

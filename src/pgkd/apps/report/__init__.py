@@ -14,8 +14,7 @@ from pgkd.apps.report.gather import gather
 from pgkd.apps.report.page import render
 from pgkd.apps.report.svg import check_available
 from pgkd.errors import RunError
-from pgkd.files import write_whole
-from pgkd.readers import reason
+from pgkd.files import reason, write_whole
 from pgkd.runs.folder import RunFolder
 
 __all__ = ["Content", "check_available", "gather", "write_report"]

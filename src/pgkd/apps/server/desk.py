@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 from pgkd.apps.server.workers import CANNOT_START, end_with_parent
 from pgkd.errors import BudgetExhaustedError, ConfigError, PgkdError
 from pgkd.files import held
-from pgkd.printable import printable
 from pgkd.tasks.classification.assembly import employed, teacher_of
 from pgkd.tasks.classification.prompts.labelling import Labelled, label_texts
+from pgkd.text import printable
 from pgkd.usage.breaker import Breaker
 from pgkd.usage.ledger import Ledger
 

@@ -18,7 +18,7 @@ from pgkd.apps.server.workers import CANNOT_START, Supervisor, end_with_parent
 from pgkd.errors import ConfigError, PgkdError
 from pgkd.export.manifest import Manifest, find_export
 from pgkd.extras import require
-from pgkd.printable import printable
+from pgkd.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

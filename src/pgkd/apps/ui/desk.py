@@ -19,10 +19,10 @@ from pgkd.apps.ui.queue import (
     sorted_queue,
 )
 from pgkd.apps.ui.reading import Progress, Reader
-from pgkd.data.similarity import letters, nearest
 from pgkd.errors import DataError, RunError
 from pgkd.runs.files import fitting_together
 from pgkd.runs.review import DECISIONS, Reviews
+from pgkd.text import letters, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,8 +29,8 @@ import yaml
 
 from pgkd.apps.report.content import Snippet
 from pgkd.config import Config
+from pgkd.data.cells import Problems
 from pgkd.data.formats import READERS
-from pgkd.data.problems import Problems
 from pgkd.data.reading import open_table, raise_unusable
 from pgkd.errors import DataError, RunError
 from pgkd.files import write_whole

@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from pgkd.config import Config, CurationConfig, DataConfig
-from pgkd.sections import Section
+from pgkd.config import Config, CurationConfig, DataConfig, Section
 
 
 class TextData(DataConfig):

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pgkd.data.arrays import one_column
+from pgkd.data.cells import one_column
 from pgkd.errors import ConfigError
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder

@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pgkd.data.arrays import one_column
-from pgkd.data.cells import is_missing, label_of, name_of, place, text_of
-from pgkd.data.problems import Problems
+from pgkd.data.cells import Problems, is_missing, label_of, name_of, one_column, place, text_of
 from pgkd.data.reading import open_table, raise_unusable
-from pgkd.data.sameness import label_key, text_key
 from pgkd.errors import DataError
-from pgkd.quoting import shown
 from pgkd.tasks.classification.data.examples import (
     LabelClass,
     LabelledText,
@@ -25,6 +21,7 @@ from pgkd.tasks.classification.data.examples import (
     read_taxonomy,
 )
 from pgkd.tasks.classification.data.pool import Pool
+from pgkd.text import label_key, shown, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

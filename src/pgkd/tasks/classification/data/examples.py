@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from pgkd.config import read_yaml
 from pgkd.errors import DataError
-from pgkd.quoting import shown
 from pgkd.task import Example, Origin
-from pgkd.yamls import read_yaml
+from pgkd.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pgkd.curation import Reason
-from pgkd.data.cells import is_broken, is_missing
-from pgkd.data.problems import Problems
+from pgkd.data.cells import Problems, is_broken, is_missing
 from pgkd.data.reading import raise_unusable, stream_texts
-from pgkd.data.sameness import text_key
-from pgkd.data.similarity import letters, near_any
 from pgkd.errors import DataError
+from pgkd.text import letters, near_any, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

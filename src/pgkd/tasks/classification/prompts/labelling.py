@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pgkd.data.length import shortened
 from pgkd.errors import ConfigError, TeacherError, TeacherRequestError
 from pgkd.tasks.classification.prompts.writing import render
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.replies import objects
+from pgkd.text import shortened
 from pgkd.usage.concurrency import in_order
 from pgkd.usage.patient import with_breaker
 

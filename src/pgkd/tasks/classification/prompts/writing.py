@@ -12,11 +12,11 @@ from zlib import crc32
 
 import numpy as np
 
-from pgkd.data.length import mostly_characters, shortened
 from pgkd.task import Parsed, Prompt
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.prompts.parsing import parse_samples
 from pgkd.teachers.base import Message, Reply, Request, Sampling
+from pgkd.text import mostly_characters, shortened
 
 if TYPE_CHECKING:
     from jinja2 import Environment

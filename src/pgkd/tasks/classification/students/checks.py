@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pgkd.data.arrays import one_column
-from pgkd.data.cells import is_broken
+from pgkd.data.cells import is_broken, one_column
 from pgkd.errors import StudentError
-from pgkd.quoting import shown
+from pgkd.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

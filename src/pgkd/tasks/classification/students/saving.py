@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pgkd import readers
+from pgkd import files
 from pgkd.errors import StudentError
 from pgkd.files import write_whole
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pgkd.readers import Refuse
+    from pgkd.files import Refuse
 
 _FORMAT = 1
 _DESCRIPTION = "student.json"
@@ -50,9 +50,7 @@ def read(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[np.
     try:
         return description, load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError, ValueError, KeyError) as error:  # of a type unknown to NumPy
-        raise StudentError(
-            f"{folder / _WEIGHTS} cannot be read: {readers.reason(error)}."
-        ) from error
+        raise StudentError(f"{folder / _WEIGHTS} cannot be read: {files.reason(error)}.") from error
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         StudentError: there is none, it is damaged, or a later version of pgkd wrote it.
     """
     check_files(folder, StudentError)
-    description = readers.read_json(
+    description = files.read_json(
         folder / _DESCRIPTION, lambda why: StudentError(f"{folder} is not a saved student: {why}")
     )
     written = description.get("format")
@@ -82,4 +80,4 @@ def check_files(folder: Path, refuse: Refuse, *, within: Path | None = None) -> 
     if not folder.is_dir():
         raise refuse(f"{folder} is no folder.")
     for path in (folder, *folder.rglob("*")):
-        readers.check_kind(path, refuse, within=within, folders=True)
+        files.check_kind(path, refuse, within=within, folders=True)

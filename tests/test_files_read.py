@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd import readers
+from pgkd import files
 from pgkd.errors import RunError
-from pgkd.readers import open_regular, read_json, read_json_lines, read_text, read_yaml
+from pgkd.files import open_regular, read_json, read_json_lines, read_text, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_file_has_so_many_bytes_at_most(path: Path) -> None:
     path.write_bytes(b"12345")
     with pytest.raises(RunError, match="has 5 bytes; at most 4 are read"):
         open_regular(path, RunError, most=4)
-    os.truncate(path, readers.MOST_BYTES + 1)
+    os.truncate(path, files.MOST_BYTES + 1)
     for read in (read_text, read_json, read_yaml):
         with pytest.raises(RunError, match="at most .* are read"):
             read(path, RunError)
@@ -108,7 +108,7 @@ def test_half_a_line_at_the_end_is_none_and_elsewhere_damage(path: Path) -> None
 
 
 def test_a_line_has_so_many_bytes_at_most(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_BYTES_OF_LINE", 20)
+    monkeypatch.setattr(files, "MOST_BYTES_OF_LINE", 20)
     path.write_text(json.dumps({"a": "b" * 20}) + "\n")
     with pytest.raises(RunError, match="more than 20 bytes"):
         list(read_json_lines(path, RunError))
