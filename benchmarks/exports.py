@@ -42,13 +42,10 @@ from serving import COLUMNS, FLOAT, HELPDESK, INT8, STATIC, cpu_ms, machine, one
 
 import pgkd
 from pgkd.export import quantize as quantizing
-from pgkd.export.export import export
+from pgkd.export.export import compare, export
 from pgkd.export.graph import encoder_graph
-from pgkd.export.manifest import Manifest
-from pgkd.export.onnx_model import save_model
-from pgkd.export.parity import compare
-from pgkd.export.quantize import quantize
-from pgkd.export.rounding import round_weights
+from pgkd.export.predictor import Manifest, save_model
+from pgkd.export.quantize import quantize, round_weights
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.evaluation.baselines import draw_rows
@@ -60,7 +57,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.export.rounding import Floats
+    from pgkd.export.quantize import Floats
     from pgkd.tasks.classification.students.base import Student
 
     Rows = tuple[list[str], list[str]]

@@ -444,7 +444,7 @@ def minimal() -> FastAPI:
     from safetensors.numpy import load_file
     from tokenizers import Tokenizer
 
-    from pgkd.export.manifest import Manifest
+    from pgkd.export.predictor import Manifest
 
     folder = Path(os.environ[_EXPORT])
     manifest = Manifest.read(folder)

@@ -31,8 +31,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pgkd
-from pgkd.export.export import export
-from pgkd.export.parity import compare
+from pgkd.export.export import compare, export
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.data.examples import Taxonomy

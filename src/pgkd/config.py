@@ -1,4 +1,8 @@
-"""YAML as people write it: read with what YAML itself lets pass refused, written to be read."""
+"""Every setting of a run: bounded, described, and refused when unknown.
+
+The YAML file, the command line's options and the Python API all end here. `Config.from_yaml`
+reads, `Config.to_yaml` writes the file that a run folder keeps. A task adds its own settings.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders that are never half there, and that one process holds at a time."""
+"""Files that are never half there, read with bounds, and locked by one process at a time."""
 
 from __future__ import annotations
 

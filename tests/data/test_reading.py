@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pgkd.data import lines
+from pgkd.data import formats
 from pgkd.data.cells import Problems
 from pgkd.data.reading import open_table, read_texts, stream_texts
 from pgkd.errors import DataError
@@ -205,14 +205,14 @@ def test_bad_json_lines_are_told_and_the_others_read(tmp_path: Path) -> None:
 def test_a_row_without_an_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, told: str
 ) -> None:
-    monkeypatch.setattr(lines, "LONGEST_ROW", 50)
+    monkeypatch.setattr(formats, "LONGEST_ROW", 50)
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=told):
         read_texts(tmp_path / name)
 
 
 def test_many_rows_may_be_long_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "LONGEST_ROW", 50)
+    monkeypatch.setattr(formats, "LONGEST_ROW", 50)
     rows = [('two\nlines, and "quotes"', "a")] * 20
     (tmp_path / "rows.csv").write_bytes(as_csv(rows))
     assert read(tmp_path / "rows.csv") == (rows, ())

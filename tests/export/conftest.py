@@ -9,7 +9,7 @@ import pytest
 from pgkd.distiller import Distiller
 from pgkd.export import quantize
 from pgkd.export.export import export
-from pgkd.export.rounding import round_weights
+from pgkd.export.quantize import round_weights
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.students.encoders import load_encoder
 from tests.conftest import make_rows

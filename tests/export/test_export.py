@@ -13,8 +13,7 @@ import pytest
 from pgkd.errors import ConfigError, ExportError
 from pgkd.export import export as exporting
 from pgkd.export import graph, huggingface
-from pgkd.export.export import export
-from pgkd.export.parity import EXACT, ROUNDED, Parity, compare
+from pgkd.export.export import EXACT, ROUNDED, Parity, compare, export
 from pgkd.export.predictor import load
 from tests.conftest import make_rows
 from tests.export.conftest import run_of, spoil_int8

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 import pgkd
 from pgkd.errors import ExportError, MissingExtraError, StudentError
-from pgkd.export import onnx_model
+from pgkd.export import predictor as predictors
 from pgkd.export.export import export
 from pgkd.export.predictor import load, ranked
 from tests.behaviour.test_light import python
@@ -44,7 +44,7 @@ def test_an_answer_does_not_depend_on_the_batch(
     together = predictor.predict_proba(TEXTS)
     alone = np.concatenate([predictor.predict_proba([text]) for text in TEXTS])
     turned = predictor.predict_proba(TEXTS[::-1])[::-1]
-    monkeypatch.setattr(onnx_model, "_BATCH", 10_000)
+    monkeypatch.setattr(predictors, "_BATCH", 10_000)
     wide = predictor.predict_proba(TEXTS)
     for other in (alone, turned, wide):
         assert other == pytest.approx(together, abs=5e-6)

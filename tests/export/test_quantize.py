@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from pgkd.errors import ExportError
-from pgkd.export import attention, calibration
-from pgkd.export.calibration import observe
-from pgkd.export.graph import encoder_graph
-from pgkd.export.inside import look_inside
-from pgkd.export.onnx_model import OUTPUT, batches
-from pgkd.export.quantize import quantize
+from pgkd.export import graph
+from pgkd.export import quantize as quantizing
+from pgkd.export.graph import encoder_graph, look_inside
+from pgkd.export.predictor import OUTPUT, batches
+from pgkd.export.quantize import observe, quantize
 from pgkd.tasks.classification.students.features import Encoder
 from tests.conftest import make_rows, of_kind
 
@@ -58,10 +57,10 @@ def test_attention_is_that_of_softmax(scale: int) -> None:
     hidden = torch.zeros(2, 1, 7, 7)
     hidden[0, ..., 5:] = torch.finfo(torch.float32).min
     highest = (query @ key.transpose(2, 3) / 8**0.5).abs().max()
-    assert scale == 1 or attention._CEILING / 2 < highest < attention._CEILING
+    assert scale == 1 or graph._CEILING / 2 < highest < graph._CEILING
     for mask in (None, hidden):
         expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
-        mixed, _ = attention._attention(None, query, key, value, mask)
+        mixed, _ = graph._attention(None, query, key, value, mask)
         assert (mixed.transpose(1, 2) - expected).abs().max() < 1e-5
 
 
@@ -70,7 +69,7 @@ def test_scores_of_any_size_give_numbers() -> None:
 
     for size in (1e4, -1e4):
         query, key = torch.full((1, 1, 2, 4), size), torch.ones(1, 1, 2, 4)
-        got, _ = attention._attention(None, query, key, torch.ones(1, 1, 2, 4), None)
+        got, _ = graph._attention(None, query, key, torch.ones(1, 1, 2, 4), None)
         assert torch.isfinite(got).all()
 
 
@@ -100,7 +99,7 @@ def test_padding_changes_no_digit(tmp_path: Path) -> None:
 
     class Attention(torch.nn.Module):  # type: ignore[misc]
         def forward(self, query: Any, key: Any, value: Any, mask: Any) -> Any:
-            return attention._attention(None, query, key, value, mask)[0]
+            return graph._attention(None, query, key, value, mask)[0]
 
     names = ["query", "key", "value", "mask"]
     example = (*torch.randn(3, 2, 2, 5, 16), torch.zeros(2, 1, 5, 5))
@@ -177,12 +176,12 @@ def test_padding_is_not_looked_at(encoder: Encoder) -> None:
 def test_of_many_texts_some_from_all_over_are_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(calibration, "_TOKENS", 20)
+    monkeypatch.setattr(quantizing, "_TOKENS", 20)
     rows = [[number] * 10 for number in range(9)]
-    assert [row[0] for row in calibration._some(rows)] == [0, 4]
-    assert calibration._some([[1] * 30]) == [[1] * 30]  # one text at least
-    monkeypatch.setattr(calibration, "_TOKENS", 1000)
-    assert calibration._some(rows) == rows
+    assert [row[0] for row in quantizing._some(rows)] == [0, 4]
+    assert quantizing._some([[1] * 30]) == [[1] * 30]  # one text at least
+    monkeypatch.setattr(quantizing, "_TOKENS", 1000)
+    assert quantizing._some(rows) == rows
 
 
 def test_what_gelu_gives_fits_eight_bits_from_a_little_below_nothing(encoder: Encoder) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pgkd.export.rounding import LARGEST, round_weights
+from pgkd.export.quantize import LARGEST, round_weights
 
 
 def test_inputs_that_move_together_make_good_for_each_other() -> None:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.export.graph import encoder_graph
-from pgkd.export.onnx_model import INPUTS, OUTPUT
-from pgkd.export.shapes import fix_reshapes
+from pgkd.export.graph import encoder_graph, fix_reshapes
+from pgkd.export.predictor import INPUTS, OUTPUT
 from tests.conftest import of_kind
 
 if TYPE_CHECKING:

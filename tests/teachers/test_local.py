@@ -19,7 +19,7 @@ from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.local import LocalTeacher, _payload
 from pgkd.usage.cache import ReplyCache
-from pgkd.weights.cache import cached
+from pgkd.weights.fetch import cached
 from pgkd.weights.pins import DEFAULT_TEACHER
 
 if TYPE_CHECKING:

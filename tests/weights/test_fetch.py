@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from pgkd.errors import WeightsError, WeightsIntegrityError, WeightsOfflineError
-from pgkd.weights.cache import cached
-from pgkd.weights.fetch import ensure, pull
+from pgkd.weights.fetch import cached, ensure, pull
 from pgkd.weights.pins import catalogue
 from tests.weights.conftest import CONTENT, Hub, write_wheel
 
@@ -55,7 +54,7 @@ def test_a_mirror_that_lacks_a_part_keeps_those_it_has(mirror: Path) -> None:
 
 
 def catalogue_folder() -> Path:
-    from pgkd.weights.cache import folder_of
+    from pgkd.weights.fetch import folder_of
 
     return folder_of(catalogue()[0])
 

@@ -1,4 +1,8 @@
-"""What is wrong with the rows: collected as it is found, told all at once."""
+"""From cells to texts and labels, and the problems of those that are neither.
+
+Texts and names lose the space around them and are otherwise used as they were given. A label has
+one spelling, whatever its type or its file's format: ``1`` for 1 and 1.0, ``true`` for True.
+"""
 
 from __future__ import annotations
 

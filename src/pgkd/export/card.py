@@ -19,8 +19,8 @@ from pgkd.weights.pins import find
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pgkd.export.manifest import Format
-    from pgkd.export.parity import Parity
+    from pgkd.export.export import Parity
+    from pgkd.export.predictor import Format
     from pgkd.runs.folder import RunFolder
     from pgkd.tasks.classification.students.base import Student
 

@@ -1,20 +1,240 @@
-"""`pgkd.load`: an export predicts, and nothing of what trained it is imported."""
+"""An export, loaded and asked; needs none of what makes exports."""
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 
 from pgkd.errors import ExportError, StudentError
-from pgkd.export.manifest import Manifest
+from pgkd.extras import require
 from pgkd.tasks.classification.students.checks import check_classes, check_texts
+from pgkd.tasks.classification.students.head import Head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    Inputs = NDArray[np.int64]
+
+Format = Literal["plain", "onnx", "onnx-int8", "huggingface"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+FILE = "export.json"
+_VERSION = 1
+_SERVED: tuple[Format, ...] = ("onnx-int8", "onnx", "plain")  # the smallest first
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an export says of itself.
+
+    Attributes:
+        format: which of the formats it has.
+        classes: class names in column order.
+        max_length: tokens of a text that are read; None where the files themselves say it.
+        parity: how near it came to its student, as `Parity.to_json` tells it.
+    """
+
+    format: Format
+    classes: tuple[str, ...]
+    max_length: int | None = None
+    parity: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of an export."""
+        text = json.dumps({"version": _VERSION, **asdict(self)}, indent=2, ensure_ascii=False)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read it from the folder of an export.
+
+        Raises:
+            ExportError: there is none, it is damaged, or a later version of pgkd wrote it.
+        """
+        path = folder / FILE
+        if not path.is_file():
+            raise ExportError(f"{folder} is no export: it has no {FILE}. Make one: pgkd export RUN")
+        try:
+            data = dict(json.loads(path.read_text(encoding="utf-8")))
+            version = data.pop("version")
+            found = cls(**{**data, "classes": tuple(data["classes"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ExportError(f"{path} is damaged: {error!r}. Export the run again.") from error
+        if version != _VERSION:
+            raise ExportError(f"{path} has version {version}; this pgkd reads {_VERSION}.")
+        if found.format not in FORMATS:
+            raise ExportError(f"{path} is damaged: there is no format {found.format!r}.")
+        length = found.max_length
+        if length is not None and (type(length) is not int or length < 1):
+            raise ExportError(f"{path} is damaged: a text cannot be cut to {length!r} tokens.")
+        return found
+
+
+def find_export(path: Path) -> Path:
+    """The export at a path that `pgkd.load` can read: the folder itself, or the smallest of a run.
+
+    Raises:
+        ExportError: there is none.
+    """
+    if (path / FILE).is_file():
+        return path
+    for name in _SERVED:
+        if (path / "export" / name / FILE).is_file():
+            return path / "export" / name
+    raise ExportError(
+        f"{path} is no export and holds none that can be served. Make one: pgkd export {path}"
+    )
+
+
+GRAPH, TOKENIZER, HEAD = "model.onnx", "tokenizer.json", "head.safetensors"
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "features"
+_JOB = "An exported encoder"
+_EXTRA = "serve"
+_BATCH = 256  # tokens with their padding: what fits a core's cache (benchmarks/serving.py)
+
+
+class OnnxModel:
+    """A session, a tokenizer and a head.
+
+    Args:
+        session: an `onnxruntime.InferenceSession` of a graph with `INPUTS` and `OUTPUT`.
+        tokenizer: a `tokenizers.Tokenizer` that cuts and does not pad.
+        head: of as many features as the graph gives.
+    """
+
+    def __init__(self, session: Any, tokenizer: Any, head: Head) -> None:
+        self._session = session
+        self._tokenizer = tokenizer
+        self._head = head
+
+    @classmethod
+    def load(cls, folder: Path, manifest: Manifest, threads: int | None) -> Self:
+        """Load the export that `manifest` describes.
+
+        Raises:
+            ExportError: a file is missing or damaged, or the files do not fit each other.
+            MissingExtraError: the extra ``serve`` is not installed.
+        """
+        head = _head(folder / HEAD)
+        session = _session(folder / GRAPH, threads)
+        given = [found.name for found in session.get_inputs()]
+        [features, *others] = session.get_outputs()
+        expected = (len(manifest.classes), features.shape[-1])
+        fits = head.weights.shape == expected and head.bias.shape == expected[:1]
+        if tuple(given) != INPUTS or features.name != OUTPUT or others or not fits:
+            raise ExportError(f"{folder} is damaged: its files do not fit each other.")
+        return cls(session, _tokenizer(folder / TOKENIZER, manifest.max_length), head)
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Class probabilities of n texts, n at least 1, shape (n, n_classes)."""
+        return self._head.predict_proba(self.features(texts))
+
+    def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Mean-pooled features of unit length, shape (n, width)."""
+        ids = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
+        features = np.empty((len(ids), self._head.weights.shape[1]))
+        for batch, inputs in batches(ids):
+            features[batch] = self._session.run((OUTPUT,), inputs)[0]
+        return features
+
+
+def batches(rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], dict[str, Inputs]]]:
+    """Inputs of a graph for texts, the shortest first, in batches of about as many tokens.
+
+    Args:
+        rows: token ids of n texts, n at least 1.
+
+    Yields:
+        The indices of a batch, and its inputs, both of shape (texts, length of the longest); the
+        attention mask hides what pads it.
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if batch and (len(batch) + 1) * len(rows[i]) > _BATCH:
+            yield batch, _padded([rows[i] for i in batch])
+            batch = []
+        batch.append(i)
+    yield batch, _padded([rows[i] for i in batch])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> dict[str, Inputs]:
+    ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = row
+        mask[i, : len(row)] = 1
+    return dict(zip(INPUTS, (ids, mask), strict=True))
+
+
+def save_model(graph: Any, tokenizer: Any, head: Head, folder: Path) -> None:
+    """Write what `OnnxModel.load` reads.
+
+    Args:
+        graph: an `onnx.ModelProto` with `INPUTS` and `OUTPUT`.
+        tokenizer: of the encoder, as transformers loads it.
+        head: of the student.
+        folder: where to; it exists.
+
+    Raises:
+        ExportError: the tokenizer exists in Python alone.
+    """
+    from safetensors.numpy import save_file
+
+    if not getattr(tokenizer, "is_fast", False):
+        raise ExportError(
+            f"The encoder's tokenizer, {type(tokenizer).__name__}, has no tokenizer.json: it "
+            "cannot run without transformers. The run itself predicts: pgkd predict RUN"
+        )
+    (folder / GRAPH).write_bytes(graph.SerializeToString())
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+    arrays = {"weights": head.weights, "bias": head.bias}
+    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / HEAD)
+
+
+def _head(path: Path) -> Head:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+        return Head(arrays["weights"], arrays["bias"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ExportError(f"{path} cannot be read: {error!r}. Export the run again.") from error
+
+
+def _session(path: Path, threads: int | None) -> Any:
+    """A session on the CPU that leaves the cores to others while it waits."""
+    onnxruntime = require("onnxruntime", extra=_EXTRA, job=_JOB)
+    options = onnxruntime.SessionOptions()
+    # It sees neither OMP_NUM_THREADS nor the quota of a container: it has to be told.
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own, one class a status code
+        raise ExportError(f"{path} cannot be loaded: {error}. Export the run again.") from error
+
+
+def _tokenizer(path: Path, max_length: int | None) -> Any:
+    tokenizers = require("tokenizers", extra=_EXTRA, job=_JOB)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads are the caller's to choose
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # of the class Exception itself, and no other: tokenizers' own
+        raise ExportError(f"{path} cannot be read: {error}. Export the run again.") from error
+    tokenizer.no_padding()
+    if max_length is not None:
+        tokenizer.enable_truncation(max_length)
+    return tokenizer
 
 
 class _Model(Protocol):
@@ -118,6 +338,6 @@ def _model(folder: Path, manifest: Manifest, threads: int | None) -> _Model:
         from pgkd.tasks.classification.students.registry import load_student
 
         return load_student(folder)
-    from pgkd.export.onnx_model import OnnxModel
+    from pgkd.export.predictor import OnnxModel
 
     return OnnxModel.load(folder, manifest, threads)

@@ -1,35 +1,141 @@
-"""A graph in 8 bits whose output does not depend on the batch.
-
-onnxruntime's own dynamic quantisation takes one scale for all activations of a batch: a text's
-answer then depends on the texts beside it, and one outlier coarsens them all. Here
-
-- what a layer norm gives, and what attention mixes, has a scale for each channel that is fixed
-  beforehand, on texts that the student was trained on. It is shared out between activations and
-  weights as in SmoothQuant (Xiao et al., ICML 2023), for a few channels have large outliers;
-- whatever else, the middle of the feed-forward layers, has one for each token, by its own largest
-  value, as in ZeroQuant (Yao et al., NeurIPS 2022): its range differs too much from text to text.
-
-Weights have a scale for each column, and 7 bits. CPUs without VNNI add two products of 8 bits in 16
-bits, which overflow; with weights of at most 63 they cannot, and where a graph will run is not
-known when it is made. `pgkd.export.rounding` tells how they are rounded.
-"""
+"""Eight-bit weights: calibrated on texts, rounded so that products err little."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pgkd.errors import ExportError
-from pgkd.export.calibration import Seen, observe
-from pgkd.export.rounding import largest, round_weights
-from pgkd.export.shapes import drop_unused
+from pgkd.export.graph import drop_unused, look_inside
+from pgkd.export.predictor import batches
 from pgkd.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    Floats = NDArray[np.floating]
+
+_JOB = "Exporting an encoder"
+
+
+_TOKENS = 16_384  # more than the channels of a wide layer, and soon looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of a value with channels.
+
+    Attributes:
+        least: number of each channel, shape (channels,).
+        largest: the same.
+        moment: sum over all tokens of the outer product of a token's numbers with themselves, shape
+            (channels, channels).
+    """
+
+    least: NDArray[np.float32]
+    largest: NDArray[np.float32]
+    moment: NDArray[np.float32]
+
+    @property
+    def size(self) -> NDArray[np.float32]:
+        """The largest size of a number, shape (channels,)."""
+        found: NDArray[np.float32] = np.maximum(self.largest, -self.least)
+        return found
+
+    def __add__(self, other: Seen) -> Seen:
+        """What was seen of both."""
+        return Seen(
+            np.minimum(self.least, other.least),
+            np.maximum(self.largest, other.largest),
+            self.moment + other.moment,
+        )
+
+
+def observe(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> dict[str, Seen]:
+    """Run a graph on texts and look at numbers inside it.
+
+    Args:
+        model: an `onnx.ModelProto`, as `encoder_graph` makes it; it is not changed.
+        names: outputs of its nodes, the last axis of which are channels. Of shape (batch, length,
+            channels), what fills rows up is not looked at; another, as of DeBERTa's relative
+            positions, is looked at as a whole.
+        rows: token ids of n texts, n at least 1. Where they are many, some from all over them are
+            looked at.
+
+    Raises:
+        MissingExtraError: the extra ``export`` is not installed.
+    """
+    look = look_inside(model, names)
+    seen: dict[str, Seen] = {}
+    for _, inputs in batches(_some(rows)):
+        shown = inputs["attention_mask"] > 0
+        for name, numbers in look(inputs).items():
+            per_token = numbers.shape[:-1] == shown.shape
+            found = numbers[shown] if per_token else numbers.reshape(-1, numbers.shape[-1])
+            new = Seen(found.min(axis=0), found.max(axis=0), found.T @ found)
+            seen[name] = seen[name] + new if name in seen else new
+    return seen
+
+
+def _some(rows: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """About as many as hold `_TOKENS` tokens, evenly spread."""
+    n = min(len(rows), max(1, _TOKENS * len(rows) // sum(map(len, rows))))
+    return [rows[i * len(rows) // n] for i in range(n)]
+
+
+LARGEST = 63  # of a weight: 7 bits, for CPUs that add two products of 8 bits in 16
+_BLOCK = 64  # rows that are rounded before the rows below hear of it
+_DAMPING = 0.01  # of the mean moment: channels that hardly moved are not relied on
+
+
+def round_weights(weight: Floats, moment: Floats) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix in 7 bits whose products err little on inputs such as were seen.
+
+    The rows are rounded one after the other. What a row's rounding does to a product is made good,
+    as far as the inputs tell, by the rows below it, as in GPTQ (Frantar et al., ICLR 2023).
+
+    Args:
+        weight: shape (inputs, outputs).
+        moment: of the inputs, the sum of the outer products of each with itself; shape (inputs,
+            inputs).
+
+    Returns:
+        Whole numbers up to `LARGEST`, shape (inputs, outputs), and what multiplies each column,
+        shape (outputs,).
+    """
+    scale = largest(weight, axis=0)[0] / LARGEST
+    left = np.array(weight, dtype=np.float64)
+    coded = np.empty(weight.shape, dtype=np.int8)
+    makes_good = _makes_good(np.asarray(moment, dtype=np.float64))
+    for start in range(0, len(left), _BLOCK):
+        block = slice(start, min(start + _BLOCK, len(left)))
+        errors = np.empty_like(left[block])
+        for row in range(block.start, block.stop):
+            coded[row] = np.clip(np.round(left[row] / scale), -LARGEST, LARGEST)
+            error = (left[row] - coded[row] * scale) / makes_good[row, row]
+            left[row : block.stop] -= np.outer(makes_good[row, row : block.stop], error)
+            errors[row - start] = error
+        left[block.stop :] -= makes_good[block, block.stop :].T @ errors
+    return coded, scale.astype(np.float32)
+
+
+def largest(values: Floats, axis: int) -> NDArray[np.float64]:
+    """The largest size of a number along an axis, kept as one; 1 where all are 0."""
+    found: NDArray[np.float64] = np.abs(values).max(axis=axis, keepdims=True).astype(np.float64)
+    found[found == 0] = 1.0
+    return found
+
+
+def _makes_good(moment: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of a row's error each row below takes: the upper root of the inverse moment."""
+    damping = _DAMPING * np.trace(moment) / len(moment) or 1.0
+    inverse = np.linalg.inv(moment + damping * np.eye(len(moment)))
+    return np.linalg.cholesky(inverse).T.astype(np.float64)
+
 
 _TABLE_MAX = 127
 _LARGE = 1 << 18  # elements: smaller tables are not worth it

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pgkd.files import write_whole
 from pgkd.teachers.base import Reply
-from pgkd.weights.cache import cache_folder
+from pgkd.weights.fetch import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

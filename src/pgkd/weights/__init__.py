@@ -1,7 +1,6 @@
 """Pinned model weights: where they come from and where they are kept."""
 
-from pgkd.weights.cache import cached, models_folder
-from pgkd.weights.fetch import ensure, pull
+from pgkd.weights.fetch import cached, ensure, models_folder, pull
 from pgkd.weights.pins import (
     DEFAULT_EMBEDDINGS,
     DEFAULT_STUDENT,

@@ -126,7 +126,8 @@ class UnseenRows:
             texts: texts that a student was trained on.
             near_duplicate: similarity from which on curation takes two texts for the same.
         """
-        return near_any(self._letters, [letters(text) for text in texts], near_duplicate)
+        near = near_any(self._letters, [letters(text) for text in texts], near_duplicate)
+        return np.array(near, dtype=bool)
 
 
 def frequencies(labels: Sequence[str], classes: Sequence[str]) -> Mapping[str, int]:

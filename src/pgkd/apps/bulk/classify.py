@@ -16,7 +16,7 @@ from pgkd.apps.bulk.answers import ResumableFile, format_header, format_rows
 from pgkd.data.cells import Problems
 from pgkd.data.reading import raise_unusable, stream_texts
 from pgkd.errors import ConfigError, DataError
-from pgkd.export import manifest
+from pgkd.export import predictor
 from pgkd.extras import require
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.students.base import Student
@@ -195,7 +195,7 @@ def find_model(path: Path, which: str = "best") -> Path:
     Raises:
         RunError: it is none of the three, or the run has no such student.
     """
-    if (path / manifest.FILE).is_file() or (path / "student.json").is_file():
+    if (path / predictor.FILE).is_file() or (path / "student.json").is_file():
         return path
     return RunFolder.open(path).student_folder(which)
 
@@ -212,7 +212,7 @@ def load_model(folder: Path, *, threads: int | None = None) -> Classifier:
         StudentError: a student is damaged.
         MissingExtraError: it needs an extra.
     """
-    if (folder / manifest.FILE).is_file():
+    if (folder / predictor.FILE).is_file():
         return export.load(folder, threads=threads)
     return load_student(folder)
 

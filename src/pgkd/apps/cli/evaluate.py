@@ -259,8 +259,7 @@ def cascade(
     validation rows are left out.
     """
     from pgkd.apps.cli.label import ledger_path
-    from pgkd.export.manifest import find_export
-    from pgkd.export.predictor import load
+    from pgkd.export.predictor import find_export, load
     from pgkd.tasks.classification.evaluation.cascade import cascade_curve
 
     student = load(find_export(path), threads=None)

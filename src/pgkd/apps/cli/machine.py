@@ -37,7 +37,7 @@ def doctor(
 ) -> None:
     """Show what is installed and found, and ask the teacher one question as a run does."""
     from pgkd.runs.provenance import environment
-    from pgkd.weights.cache import cached
+    from pgkd.weights.fetch import cached
     from pgkd.weights.pins import catalogue
 
     paths = {weights.name: cached(weights.name) for weights in catalogue()}
@@ -75,7 +75,7 @@ def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, An
     from pgkd.errors import PgkdError
     from pgkd.tasks.classification.assembly import employed, teacher_of
     from pgkd.usage.ledger import Ledger
-    from pgkd.weights.cache import cached
+    from pgkd.weights.fetch import cached
     from pgkd.weights.pins import DEFAULT_TEACHER
 
     if provider == "local" and model is None and cached(DEFAULT_TEACHER) is None:
@@ -140,7 +140,7 @@ def _print_findings(found: dict[str, Any]) -> None:
 @models.command("list")
 def list_models(as_json: options.Json = False) -> None:
     """List the weights that pgkd knows, and which of them are here."""
-    from pgkd.weights.cache import cached
+    from pgkd.weights.fetch import cached
     from pgkd.weights.pins import catalogue
 
     found = [(weights, cached(weights.name)) for weights in catalogue()]
@@ -192,7 +192,7 @@ def pull(
 def path(name: Annotated[str, Argument(help="A name from `pgkd models list`.")]) -> None:
     """Print where weights are."""
     from pgkd.errors import WeightsError
-    from pgkd.weights.cache import cached
+    from pgkd.weights.fetch import cached
 
     found = cached(name)
     if found is None:

@@ -149,7 +149,7 @@ def cascade_of(
     Raises:
         ConfigError: there is no place for a ledger, or a figure is out of bounds.
     """
-    from pgkd.export.manifest import Manifest, find_export
+    from pgkd.export.predictor import Manifest, find_export
     from pgkd.runs.folder import RunFolder
     from pgkd.tasks.classification.data.examples import Taxonomy, read_taxonomy
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pgkd.apps.server.limits import Limits
 from pgkd.apps.server.workers import CANNOT_START, Supervisor, end_with_parent
 from pgkd.errors import ConfigError, PgkdError
-from pgkd.export.manifest import Manifest, find_export
+from pgkd.export.predictor import Manifest, find_export
 from pgkd.extras import require
 from pgkd.text import printable
 

@@ -1,4 +1,4 @@
-"""From a config and a task to the parts of a run."""
+"""From a config and a data set to the parts of a run."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pgkd.tasks.classification.students.encoder import EncoderStudent
 from pgkd.tasks.classification.students.encoders import forget_encoders, load_encoder
 from pgkd.tasks.classification.students.finetune import FineTuning, batches, fine_tune
 from pgkd.tasks.classification.students.head import HeadSettings, fit_head
-from pgkd.weights.cache import cached
+from pgkd.weights.fetch import cached
 from tests.conftest import make_rows, of_kind
 
 if TYPE_CHECKING:

@@ -1,4 +1,8 @@
-"""`Task`: rows and classes that agree with each other, drawn and split in two."""
+"""The user's rows and label names: read, checked, drawn and split.
+
+Everything that is wrong is found here, before any teacher is paid, and reported at once. Test rows
+do not come this way: `read_rows` reads them, for the evaluation alone.
+"""
 
 from __future__ import annotations
 

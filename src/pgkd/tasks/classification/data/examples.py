@@ -1,4 +1,4 @@
-"""A text with its label and where both came from."""
+"""A labelled text, the label names of a task, and the files that list them."""
 
 from __future__ import annotations
 

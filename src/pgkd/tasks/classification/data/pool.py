@@ -1,4 +1,4 @@
-"""Texts without labels: a pool of them to choose from, drawn from a file of any size."""
+"""Texts without labels: read, drawn, and rid of what may not be trained on."""
 
 from __future__ import annotations
 

@@ -6,6 +6,11 @@ labels the student does not know yet where it is wrong. *Uncertainty herding* (B
 2025) joins both in one sum: every text of the pool counts by how unsure the student is of it, a
 labelled text covers those near it, and the next one is that which covers most of what is uncovered.
 What the user's rows cover from the start is not bought again.
+
+Whose turn a round is: texts that the teacher writes, or labels for texts of the pool.
+
+A round goes one way or the other, so that what it brought can be told: the change of the loss on
+real rows, for what the round has cost. A mix is rounds in turn.
 """
 
 from __future__ import annotations

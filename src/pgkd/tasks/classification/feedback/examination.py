@@ -4,6 +4,15 @@ It labels rows of the user that no prompt has shown, many to a request, and once
 texts it reads some of them without their classes. The first shows a wrong key, model or URL, how
 well it knows the classes, and whether it can do many things in one request; both say what its
 texts are worth.
+
+Self-verification: the teacher reads its own texts blind, and says of which class each is.
+
+Writing a text of a class and telling the class of a text are two tasks, and the second is the
+easier one: of what a small teacher confirms nine texts in ten are right, of the rest one in two.
+The idea is PromptMix's (Sahu et al., EMNLP 2023), who let the teacher relabel what it wrote near a
+border; here a text is kept, and weighs by the probability of its class. The teacher chooses among
+a few classes: the one that the text was written for, and those that the student finds likeliest for
+the texts of that class.
 """
 
 from __future__ import annotations

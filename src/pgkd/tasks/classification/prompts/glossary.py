@@ -3,6 +3,11 @@
 Bare names mislead: the rows of ``get_physical_card`` ask for the PIN, and nobody can tell
 "wellness" from "healthy living" by its name. A teacher that has seen all classes at once can say
 where one ends and the next begins; every later prompt repeats its lines.
+
+What the texts of a task are: asked of the teacher once, where the user does not say it.
+
+A class name alone can mislead: asked for "age limit", a small teacher writes about driving
+licences. One sentence that says "customers of an online bank" keeps it on the task.
 """
 
 from __future__ import annotations

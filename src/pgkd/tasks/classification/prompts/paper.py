@@ -2,6 +2,10 @@
 
 Step 2c of PGKD (Di Palo et al., EMNLP 2024): role, taxonomy, labelled examples, the validation
 report, and correct, misclassified and hard-negative samples; `num_kd_samples` texts come back.
+
+The gradual evaluation check: the student's report as text for the teacher.
+
+Step 2a of PGKD (Di Palo et al., EMNLP 2024): accuracy, and precision, recall and F1 of every class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A prompt for synthetic texts: its schema, its sampling, the rows that it shows, its parsing."""
+"""A prompt for synthetic texts: templates, schema, sampling, shown rows, parsing."""
 
 from __future__ import annotations
 
