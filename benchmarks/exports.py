@@ -48,7 +48,7 @@ from pgkd.export.predictor import Manifest, save_model
 from pgkd.export.quantize import quantize, round_weights
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
-from pgkd.tasks.classification.evaluation.baselines import draw_rows
+from pgkd.tasks.classification.evaluation.teacher import draw_rows
 from pgkd.tasks.classification.students.encoder import EncoderStudent
 from pgkd.tasks.classification.students.static import StaticStudent
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.data.examples import Taxonomy
-from pgkd.tasks.classification.evaluation.baselines import draw_rows, score_labels
+from pgkd.tasks.classification.evaluation.teacher import draw_rows, score_labels
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.teachers.local import LocalTeacher
 from pgkd.usage.accounted import AccountedTeacher

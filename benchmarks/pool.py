@@ -42,7 +42,7 @@ from pgkd.tasks.classification.feedback.acquisition import GuidedChoice, RandomC
 from pgkd.tasks.classification.feedback.cross_validation import try_class_list
 from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.tasks.classification.learner import ClassificationLearner
-from pgkd.tasks.classification.students.registry import make_student
+from pgkd.tasks.classification.students import make_student
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -31,12 +31,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pgkd
+from pgkd.encoders.transformer import mean_pool
 from pgkd.export.export import compare, export
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_request
-from pgkd.tasks.classification.students.features import mean_pool
 from pgkd.usage.estimate import estimate
 from pgkd.usage.prices import ListedPrices
 
@@ -236,7 +236,7 @@ def torch_engine(student: EncoderStudent, padding: str) -> Engine:
             list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt"
         )
         with torch.inference_mode():
-            pooled = mean_pool(torch, model, found["input_ids"], found["attention_mask"])
+            pooled = mean_pool(model, found["input_ids"], found["attention_mask"])
         return student.head.predict_proba(pooled.double().numpy())
 
     return predict

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from pgkd.encoders.transformer import Encoder
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.students.features import Encoder
     from pgkd.usage.ledger import Call
 
 os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # of `device: auto`: bytes are promised there alone
@@ -128,7 +128,7 @@ def of_kind(encoder: Encoder, kind: str, **settings: Any) -> Encoder:
     }  # fmt: skip
     torch.manual_seed(0)
     config = getattr(transformers, f"{kind}Config")(**(sizes | settings))
-    return encoder.trained(getattr(transformers, f"{kind}Model")(config))
+    return encoder.with_model(getattr(transformers, f"{kind}Model")(config))
 
 
 @pytest.fixture(scope="session")

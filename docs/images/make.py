@@ -11,10 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from pgkd.distill import RunFolder
-from pgkd.report import write_report
 from tests.browser import launched
 from tests.ui.conftest import opened
+
+from pgkd.apps.report import write_report
+from pgkd.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pgkd.task import Task
     from pgkd.tasks.classification.data.dataset import Dataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+    from pgkd.tasks.classification.students import load_student
     from pgkd.tasks.classification.students.base import Student
-    from pgkd.tasks.classification.students.registry import load_student
     from pgkd.teachers.base import Reply, Request, Teacher
     from pgkd.teachers.fake import FakeTeacher
     from pgkd.teachers.recorded import RecordedTeacher

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
+from numpy.typing import NDArray
 
 
 def wilson(right: int, asked: int) -> tuple[float, float]:
@@ -54,20 +51,35 @@ def percentiles(figures: NDArray[np.float64], level: float) -> tuple[float, floa
     return float(low), float(high)
 
 
-def paired_change(
-    losses: NDArray[np.float64], reference: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Mean and standard error of a change in loss.
+class Change(NamedTuple):
+    """A mean change in loss, paired over rows.
+
+    Attributes:
+        mean: in nats; negative where the loss fell.
+        error: standard error of the mean.
+    """
+
+    mean: float
+    error: float
+
+    @property
+    def is_improvement(self) -> bool:
+        """Whether the loss fell by more than one standard error (CART; Breiman et al., 1984)."""
+        return self.mean < -self.error
+
+
+def paired_change(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> Change:
+    """The mean change in loss, and its standard error.
 
     Args:
-        losses: shape (n,), NaN where a row cannot judge.
+        losses: shape (n,), NaN for a row that cannot be judged.
         reference: shape (n,), the losses of the same rows by another student.
 
     Returns:
-        Mean and standard error over rows that judge both; (0, inf) where fewer than two do.
+        The change over the rows that both judge; (0, inf) for fewer than two of them.
     """
     both = np.isfinite(losses) & np.isfinite(reference)
     if both.sum() < 2:
-        return 0.0, math.inf
+        return Change(0.0, math.inf)
     change = losses[both] - reference[both]
-    return float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum()))
+    return Change(float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum())))

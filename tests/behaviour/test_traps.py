@@ -65,17 +65,17 @@ TRAPS = (
     ),
     Trap(
         "fine-tuning changes the encoder that all students share",
-        "tasks/classification/students/finetune.py",
+        "encoders/training.py",
         "copy.deepcopy(encoder.model)",
         "encoder.model",
         "tests/tasks/classification/students/test_encoder.py",
     ),
     Trap(
         "a training loader that never shuffles",
-        "tasks/classification/students/finetune.py",
+        "encoders/training.py",
         "rng.permutation(len(lengths))",
         "np.arange(len(lengths))",
-        "tests/tasks/classification/students/test_encoder.py",
+        "tests/encoders/test_training.py",
     ),
     Trap(
         "a repair prompt without the original request",

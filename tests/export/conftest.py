@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.distiller import Distiller
+from pgkd.encoders.transformer import load_encoder
 from pgkd.export import quantize
 from pgkd.export.export import export
 from pgkd.export.quantize import round_weights
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.students.encoders import load_encoder
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pgkd.tasks.classification.students.features import Encoder
+    from pgkd.encoders.transformer import Encoder
 
 
 def run_of(folder: Path, **student: Any) -> RunFolder:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from pgkd.encoders.transformer import Encoder
 from pgkd.errors import ExportError
 from pgkd.export import graph
 from pgkd.export import quantize as quantizing
 from pgkd.export.graph import encoder_graph, look_inside
 from pgkd.export.predictor import OUTPUT, batches
 from pgkd.export.quantize import observe, quantize
-from pgkd.tasks.classification.students.features import Encoder
 from tests.conftest import make_rows, of_kind
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tests.conftest import of_kind
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pgkd.tasks.classification.students.features import Encoder
+    from pgkd.encoders.transformer import Encoder
 
 
 def kinds(model: Any, folder: Path) -> Counter[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from pgkd.errors import RunError
 from pgkd.runs.folder import RunFolder, without_times
-from pgkd.tasks.classification.students.registry import make_student
+from pgkd.tasks.classification.students import make_student
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import RunError
+from pgkd.tasks.classification.evaluation.metrics import MEASURES
 from pgkd.usage.sums import summed
 from pgkd.weights.pins import find
 
@@ -26,12 +27,7 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MARKUP = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
-_MEASURES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "log_loss": "log loss",
-    "ece": "calibration error",
-}
+_MEASURES = {name: title for name, title in MEASURES.items() if name != "weighted_f1"}
 _LIBRARIES = {"huggingface": "transformers", "onnx": "onnx", "onnx-int8": "onnx"}
 _FEW_ROWS = 10  # of validation: an F1 of fewer says little
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pgkd.encoders.transformer import mean_pool
 from pgkd.errors import ExportError
 from pgkd.export.predictor import INPUTS, OUTPUT
 from pgkd.extras import require
-from pgkd.tasks.classification.students.features import mean_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.students.features import Encoder
+    from pgkd.encoders.transformer import Encoder
 
     Shape = tuple[int, ...]
     Look = Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]
@@ -250,7 +250,7 @@ def _pooled(torch: Any, model: Any) -> Any:
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return mean_pool(torch, self.model, input_ids, attention_mask)
+            return mean_pool(self.model, input_ids, attention_mask)
 
     return Pooled().eval()
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.students.features import Encoder
+    from pgkd.encoders.transformer import Encoder
     from pgkd.tasks.classification.students.head import Head
 
 ARCHITECTURE = "bert"

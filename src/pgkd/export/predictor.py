@@ -12,7 +12,7 @@ import numpy as np
 
 from pgkd.errors import ExportError, StudentError
 from pgkd.extras import require
-from pgkd.tasks.classification.students.checks import check_classes, check_texts
+from pgkd.tasks.classification.students.base import check_classes, check_texts
 from pgkd.tasks.classification.students.head import Head
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _loaded(folder: Path, threads: int | None) -> Predictor:
 
 def _model(folder: Path, manifest: Manifest, threads: int | None) -> _Model:
     if manifest.format == "plain":
-        from pgkd.tasks.classification.students.registry import load_student
+        from pgkd.tasks.classification.students import load_student
 
         return load_student(folder)
     from pgkd.export.predictor import OnnxModel

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pgkd.errors import RunError
 from pgkd.events import Event, Hooks, Round
 from pgkd.files import reason, write_whole
-from pgkd.runs.folder import as_json
+from pgkd.runs.files import as_json
 from pgkd.usage.ledger import now
 
 if TYPE_CHECKING:

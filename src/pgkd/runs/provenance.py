@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgkd.runs.folder import as_json
+from pgkd.runs.files import as_json
 from pgkd.tasks import make_task
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pgkd.errors import TeacherRequestError
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing
-from pgkd.tasks.classification.students.registry import make_student
+from pgkd.tasks.classification.students import make_student
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.usage.cache import ReplyCache
 from tests.conftest import make_rows

@@ -7,7 +7,7 @@ import pytest
 
 from pgkd.apps.bench.scores import Predictions, figures, mean_changes
 from pgkd.apps.bench.sets import thirds
-from pgkd.tasks.classification.evaluation.intervals import compare
+from pgkd.tasks.classification.evaluation.judging import compare
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 
 CLASSES = ("a", "b", "c", "d")

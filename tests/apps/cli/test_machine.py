@@ -16,7 +16,7 @@ from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError, TeacherError
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.data.examples import read_taxonomy
-from pgkd.tasks.classification.students.registry import load_student
+from pgkd.tasks.classification.students import load_student
 from pgkd.teachers import registry
 from pgkd.teachers.base import Reply, Request
 from pgkd.teachers.fake import FakeTeacher

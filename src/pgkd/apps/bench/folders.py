@@ -22,7 +22,7 @@ import numpy as np
 
 from pgkd.errors import RunError
 from pgkd.files import held, write_whole
-from pgkd.runs.folder import as_json
+from pgkd.runs.files import as_json
 from pgkd.runs.resume import differences, flat_settings
 
 if TYPE_CHECKING:

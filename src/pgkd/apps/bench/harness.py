@@ -18,7 +18,7 @@ from pgkd.apps.bench.sets import DataSet, UnseenRows, frequencies, thirds
 from pgkd.apps.bench.teachers import Teachers
 from pgkd.errors import DataError
 from pgkd.events import Hooks
-from pgkd.runs.folder import as_json
+from pgkd.runs.files import as_json
 from pgkd.usage.cache import ReplyCache, replies_folder
 
 if TYPE_CHECKING:

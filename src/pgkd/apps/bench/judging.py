@@ -21,8 +21,8 @@ from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.assembly import employed
 from pgkd.tasks.classification.data.dataset import limit_rows
 from pgkd.tasks.classification.data.examples import columns_of
-from pgkd.tasks.classification.evaluation.baselines import draw_rows
 from pgkd.tasks.classification.evaluation.metrics import calibration_error, row_log_losses
+from pgkd.tasks.classification.evaluation.teacher import draw_rows
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.usage.ledger import Ledger
 

@@ -19,8 +19,8 @@ from pgkd.errors import ConfigError, DataError
 from pgkd.export import predictor
 from pgkd.extras import require
 from pgkd.runs.folder import RunFolder
+from pgkd.tasks.classification.students import load_student
 from pgkd.tasks.classification.students.base import Student
-from pgkd.tasks.classification.students.registry import load_student
 
 if TYPE_CHECKING:
     import numpy as np

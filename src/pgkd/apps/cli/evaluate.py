@@ -20,13 +20,6 @@ from pgkd.apps.cli.console import (
 )
 from pgkd.errors import DataError
 
-_METRICS = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "log_loss": "log loss",
-    "ece": "calibration error",
-}
 _STUDENTS = {
     "before": "before the teacher (round 0)",
     "after": "student after (best round)",
@@ -56,8 +49,7 @@ def evaluate(
     The run's own training and validation rows are left out.
     """
     from pgkd.runs.files import fitting_together
-    from pgkd.tasks.classification.evaluation.judging import judge_students
-    from pgkd.tasks.classification.evaluation.timing import time_student
+    from pgkd.tasks.classification.evaluation.judging import judge_students, time_student
 
     students = _load_students(run)
     classes = next(iter(students.values())).classes
@@ -168,7 +160,7 @@ def _score_teacher(
 ) -> dict[str, Any]:
     """What the teacher alone gets right of some rows; its replies are in the run's ledger."""
     from pgkd.tasks.classification.assembly import employed, teacher_of
-    from pgkd.tasks.classification.evaluation.baselines import draw_rows, score_teacher
+    from pgkd.tasks.classification.evaluation.teacher import draw_rows, score_teacher
 
     run = pgkd.RunFolder.open(path)
     config = run.config()
@@ -190,14 +182,16 @@ def _score_teacher(
 
 
 def _print_report(report: dict[str, Any], *, per_class: bool) -> None:
+    from pgkd.tasks.classification.evaluation.metrics import MEASURES
+
     figures = {_STUDENTS[role]: student for role, student in report["students"].items()}
     if teacher := report.get("teacher"):
         figures[f"teacher alone ({teacher['n']} rows)"] = teacher
     _print_table(
         f"{report['rows']} rows of {report['data']}",
-        ("", *_METRICS.values()),
+        ("", *MEASURES.values()),
         [
-            (name, *(_format_metric(f, metric) for metric in _METRICS))
+            (name, *(_format_metric(f, metric) for metric in MEASURES))
             for name, f in figures.items()
         ],
         report.get("left_out"),
@@ -207,7 +201,7 @@ def _print_report(report: dict[str, Any], *, per_class: bool) -> None:
     for name, change in report.get("after_minus_before", {}).items():
         difference = format_interval(change["difference"], change["interval"], "+")
         console().print(
-            f"{_METRICS[name]}, after minus before: {difference} (paired bootstrap{over})"
+            f"{MEASURES[name]}, after minus before: {difference} (paired bootstrap{over})"
         )
     if per_class:
         _print_classes(report["students"])
@@ -260,7 +254,7 @@ def cascade(
     """
     from pgkd.apps.cli.label import ledger_path
     from pgkd.export.predictor import find_export, load
-    from pgkd.tasks.classification.evaluation.cascade import cascade_curve
+    from pgkd.tasks.classification.evaluation.teacher import cascade_curve
 
     student = load(find_export(path), threads=None)
     rows = _read_unseen(path, data, text_column, label_column, student.classes)

@@ -59,11 +59,11 @@ def doctor(
 
 def _find_device() -> dict[str, str] | None:
     """Where the encoder student would compute; None without its extra."""
+    from pgkd.encoders.devices import find_device
     from pgkd.errors import MissingExtraError
-    from pgkd.tasks.classification.students.devices import described, place_of
 
     try:
-        return described(place_of())
+        return find_device().describe()
     except MissingExtraError:
         return None
 

@@ -42,7 +42,7 @@ from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.parsing import masks_in, read_description, read_json
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing
-from pgkd.tasks.classification.students.registry import make_student, student_class
+from pgkd.tasks.classification.students import make_student, student_class
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 from pgkd.teachers.registry import make_teacher, teacher_maker
 from pgkd.usage.accounted import AccountedTeacher

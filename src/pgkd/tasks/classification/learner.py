@@ -20,7 +20,7 @@ from pgkd.tasks.classification.feedback.cross_validation import (
 )
 from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
 from pgkd.tasks.classification.prompts.writing import WritePrompt
-from pgkd.tasks.classification.students.head import Synthetic
+from pgkd.tasks.classification.students.tuning import Synthetic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

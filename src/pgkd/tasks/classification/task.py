@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pgkd.data.cells import one_column
+from pgkd.encoders.devices import find_device
 from pgkd.errors import ConfigError
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder
@@ -21,9 +22,8 @@ from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.data.pool import Pool, pool_of, read_pool, without_rows
 from pgkd.tasks.classification.estimate import requests_of
 from pgkd.tasks.classification.forms import FORMS
+from pgkd.tasks.classification.students import load_student
 from pgkd.tasks.classification.students.base import Student
-from pgkd.tasks.classification.students.devices import described, place_of
-from pgkd.tasks.classification.students.registry import load_student
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 from pgkd.teachers.base import Request, Teacher
 
@@ -142,7 +142,7 @@ class Classification(Task):
         student = config.student
         if student.kind != "encoder":
             return {}
-        return described(place_of(student.device, student.precision))
+        return find_device(student.device, student.precision).describe()
 
 
 def with_pool(config: ClassificationConfig, dataset: Dataset, pool: Pool) -> Dataset:

@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from pgkd.tasks.classification.evaluation.intervals import bootstrap_intervals, compare
-from pgkd.tasks.classification.evaluation.judging import judge_students
 from pgkd.tasks.classification.evaluation.metrics import (
     calibration_error,
     evaluate,
@@ -71,51 +69,6 @@ def test_a_perfectly_calibrated_student_has_no_error() -> None:
     ) == pytest.approx(0)
 
 
-def test_intervals_hold_the_figure_and_narrow_with_rows() -> None:
-    rng = np.random.default_rng(0)
-
-    def interval(n: int) -> tuple[float, float]:
-        probabilities = rng.dirichlet(np.ones(2), n)
-        labels = ["ab"[int(p[1] + rng.normal(0, 0.3) > 0.5)] for p in probabilities]
-        accuracy = evaluate(probabilities, labels, "ab").accuracy
-        low, high = bootstrap_intervals(probabilities, labels, "ab", n_resamples=300)["accuracy"]
-        assert low <= accuracy <= high
-        return low, high
-
-    few, many = interval(50), interval(2000)
-    assert many[1] - many[0] < few[1] - few[0]
-
-
-def test_a_paired_difference_knows_better_from_alike() -> None:
-    rng = np.random.default_rng(0)
-    gold = rng.integers(0, 2, 400)
-    labels = ["ab"[i] for i in gold]
-    right = np.eye(2)[gold]
-    noisy = right.copy()
-    noisy[:80] = noisy[:80, ::-1]
-    better = compare(noisy, right, labels, "ab", n_resamples=300)["accuracy"]
-    assert better.difference == pytest.approx(0.2)
-    assert 0.15 < better.low < 0.2 < better.high < 0.25
-    alike = compare(noisy, noisy, labels, "ab", n_resamples=50)["macro_f1"]
-    assert (alike.difference, alike.low, alike.high) == (0, 0, 0)
-
-
-def test_an_interval_with_repeats_holds_the_chance_of_training() -> None:
-    rng = np.random.default_rng(0)
-    labels = ["a" if i % 2 else "b" for i in range(400)]
-    right = np.array([[0.9, 0.1] if label == "a" else [0.1, 0.9] for label in labels])
-
-    def student(wrong: float) -> np.ndarray:
-        return np.where((rng.random(400) < wrong)[:, None], 1 - right, right)
-
-    before, after, again = student(0.2), student(0.15), student(0.25)
-    alone = compare(before, after, labels, "ab")["accuracy"]
-    with_it = compare(before, after, labels, "ab", repeats=((), (again,)))["accuracy"]
-    assert with_it.difference == alone.difference > 0
-    assert with_it.low < -0.05 < 0 < alone.low
-    assert with_it.high > alone.high - 0.02
-
-
 def test_reliability_bins_are_open_below_and_leave_out_what_is_empty() -> None:
     confidence = np.array([0.5, 0.45, 0.91, 1.0])
     right = np.array([True, False, True, True])
@@ -135,13 +88,3 @@ def test_reliability_adds_up_to_the_calibration_error(n: int, seed: int) -> None
     assert sum(each.n for each in bins) == n
     error = sum(each.n * abs(each.accuracy - each.confidence) for each in bins) / n
     assert error == pytest.approx(calibration_error(confidence, right))
-
-
-def test_students_are_judged_side_by_side() -> None:
-    gold = np.array([0, 1] * 20)
-    labels = ["ab"[i] for i in gold]
-    right, wrong = np.eye(2)[gold], np.eye(2)[1 - gold]
-    found = judge_students({"before": wrong, "after": right}, labels, "ab")
-    assert found["students"]["after"]["accuracy"] == 1.0
-    assert found["after_minus_before"]["accuracy"]["difference"] == 1.0
-    assert found["students"]["before"]["reliability"][0]["accuracy"] == 0.0

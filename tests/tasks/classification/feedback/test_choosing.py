@@ -14,7 +14,7 @@ from pgkd.tasks.classification.feedback.acquisition import (
     herd,
     most_doubtful,
 )
-from pgkd.tasks.classification.students.registry import make_student
+from pgkd.tasks.classification.students import make_student
 from tests.conftest import TOPICS, make_rows
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pgkd.tasks.classification.feedback.cross_validation import (
     out_of_fold,
     try_class_list,
 )
-from pgkd.tasks.classification.students.registry import make_student
+from pgkd.tasks.classification.students import make_student
 from pgkd.teachers.fake import FakeTeacher
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.cross_validation import label_agreement, row_weights
 from pgkd.tasks.classification.learner import ClassificationLearner
-from pgkd.tasks.classification.students.registry import make_student
+from pgkd.tasks.classification.students import make_student
 from tests.conftest import TOPICS, make_rows
 
 if TYPE_CHECKING:

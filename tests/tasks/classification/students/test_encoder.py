@@ -9,20 +9,16 @@ import numpy as np
 import pytest
 
 import pgkd.tasks.classification.students.encoder as encoder_module
-from pgkd.errors import StudentError
-from pgkd.tasks.classification.students.calibration import Calibration
-from pgkd.tasks.classification.students.encoder import EncoderStudent
-from pgkd.tasks.classification.students.encoders import forget_encoders, load_encoder
-from pgkd.tasks.classification.students.finetune import FineTuning, batches, fine_tune
-from pgkd.tasks.classification.students.head import HeadSettings, fit_head
-from pgkd.weights.fetch import cached
+from pgkd.encoders.training import FineTuning
+from pgkd.encoders.transformer import forget_encoders, load_encoder
+from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune
+from pgkd.tasks.classification.students.head import Calibration, HeadSettings, fit_head
 from tests.conftest import make_rows, of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from pgkd.tasks.classification.students.features import Encoder
+    from pgkd.encoders.transformer import Encoder
     from pgkd.tasks.classification.students.head import Head
 
 TEXTS, LABELS = make_rows(8)
@@ -39,21 +35,6 @@ def encoder(tiny_encoder: Path) -> Encoder:
     return load_encoder(str(tiny_encoder), 32)
 
 
-def test_a_text_is_embedded_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    embed = encoder._embed
-
-    def spy(texts: Sequence[str]) -> Any:
-        asked.extend(texts)
-        return embed(texts)
-
-    monkeypatch.setattr(encoder, "_embed", spy)
-    first = encoder.features([*TEXTS, *TEXTS])
-    again = encoder.features(TEXTS)
-    assert asked == TEXTS
-    assert (first[: len(TEXTS)] == again).all()
-
-
 def test_a_student_that_forgets_answers_as_before(tiny_encoder: Path) -> None:
     student = EncoderStudent(CLASSES, encoder=str(tiny_encoder)).fit(TEXTS, LABELS)
     before = student.predict_proba(TEXTS)
@@ -61,34 +42,6 @@ def test_a_student_that_forgets_answers_as_before(tiny_encoder: Path) -> None:
     student.forget()
     assert not student.encoder._cache
     assert (student.predict_proba(TEXTS) == before).all()
-
-
-def test_features_have_unit_length_and_ignore_padding(encoder: Encoder) -> None:
-    import torch
-
-    features = encoder.features(TEXTS)
-    assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
-    ids = encoder.tokenizer(TEXTS[0], return_tensors="pt")
-    with torch.inference_mode():
-        hidden = encoder.model(**ids).last_hidden_state[0].mean(0)
-    assert features[0] == pytest.approx((hidden / hidden.norm()).numpy(), abs=1e-5)
-
-
-def test_features_are_the_same_to_the_bit_whatever_is_asked_beside(tiny_encoder: Path) -> None:
-    """The trap: features that differ by batch, by order, or by what was cached before."""
-    found = []
-    for order in (TEXTS, TEXTS[::-1], [*TEXTS[5:], *TEXTS[:5]]):
-        forget_encoders()
-        encoder = load_encoder(str(tiny_encoder), 32)
-        encoder.features(order[:3])
-        found.append(dict(zip(order, encoder.features(order), strict=True)))
-    for text in TEXTS:
-        assert (found[0][text] == found[1][text]).all()
-        assert (found[0][text] == found[2][text]).all()
-
-
-def test_long_texts_are_cut_and_not_refused(encoder: Encoder) -> None:
-    assert encoder.features(["word " * 5000]).shape == (1, 32)
 
 
 def test_the_number_of_threads_changes_nothing(tiny_encoder: Path) -> None:
@@ -102,26 +55,6 @@ def test_the_number_of_threads_changes_nothing(tiny_encoder: Path) -> None:
         found.append(student.fit(TEXTS, LABELS).predict_proba(TEXTS))
     torch.set_num_threads(before)
     assert (found[0] == found[1]).all()
-
-
-def test_the_training_order_is_shuffled_anew_every_epoch() -> None:
-    """The trap: a training loader that never shuffles."""
-    recipe = FineTuning(epochs=3, batch_size=4)
-    order = np.concatenate(list(batches(np.full(32, 7), recipe, seed=0))).reshape(3, 32)
-    assert (np.sort(order, axis=1) == np.arange(32)).all()
-    assert len({tuple(epoch) for epoch in (*order, np.arange(32))}) == 4
-    together = [frozenset(map(frozenset, epoch.reshape(-1, 4).tolist())) for epoch in order]
-    assert len(set(together)) == 3  # other rows share a batch, and not only in another order
-
-
-def test_rows_of_a_batch_are_of_similar_length() -> None:
-    lengths = np.random.default_rng(1).integers(5, 128, 64)
-    found = list(batches(lengths, FineTuning(epochs=1, batch_size=8), seed=0))
-    padded = sum(len(batch) * lengths[batch].max() for batch in found)
-    unsorted = sum(8 * lengths[i : i + 8].max() for i in range(0, 64, 8))
-    assert padded - lengths.sum() < 0.5 * (unsorted - lengths.sum())
-    longest = [int(lengths[batch].max()) for batch in found]
-    assert longest != sorted(longest)  # else every epoch would end with the long ones
 
 
 def test_another_seed_trains_in_another_order(encoder: Encoder) -> None:
@@ -219,7 +152,8 @@ def test_fine_tuning_is_chosen_where_a_held_out_fold_gains_by_it(
     monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_THOROUGH))
     student.tune(texts, labels, seed=0)
     assert student.recipe == "finetune"
-    assert student.tuning.startswith("finetune; fine-tuning changes the log loss of 20 rows")
+    told = "finetune; fine-tuning changes the log loss of 20 held-out rows by -"
+    assert student.tuning.startswith(told)
     assert student.clone().recipe == "finetune"
     assert student.probe().recipe == "frozen"
     monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_NONE))
@@ -244,20 +178,3 @@ def test_rows_too_few_to_hold_any_out_are_left_frozen(tiny_encoder: Path) -> Non
     student = EncoderStudent(CLASSES, encoder=str(tiny_encoder)).tune(texts, labels, seed=0)
     assert student.recipe == "frozen"
     assert len(student.fit(texts, labels).predict(texts)) == 2
-
-
-def test_an_encoder_that_is_nowhere_is_an_error_that_says_what_to_give(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PGKD_OFFLINE", "1")
-    with pytest.raises(StudentError, match="no/such-encoder.* cannot be loaded.*pgkd models list"):
-        load_encoder("no/such-encoder", 32)
-
-
-@pytest.mark.weights
-def test_the_real_encoder_knows_meaning() -> None:
-    if cached("all-minilm-l6-v2") is None:
-        pytest.skip("the weights all-minilm-l6-v2 are not here: pgkd models pull")
-    texts = ["my card was stolen", "someone took my credit card", "the weather is nice"]
-    features = load_encoder("all-minilm-l6-v2", 32).features(texts)
-    assert features[0] @ features[1] > features[0] @ features[2] + 0.3

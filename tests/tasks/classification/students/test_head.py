@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.students.calibration import Calibration
-from pgkd.tasks.classification.students.head import HeadSettings, Synthetic, fit_head, tune_head
+from pgkd.tasks.classification.students.head import Calibration, HeadSettings, fit_head
+from pgkd.tasks.classification.students.tuning import Synthetic, tune_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.students import head, linear
+from pgkd.tasks.classification.students import head, linear, load_student
 from pgkd.tasks.classification.students.linear import LinearStudent
-from pgkd.tasks.classification.students.registry import load_student
 
 if TYPE_CHECKING:
     from pathlib import Path

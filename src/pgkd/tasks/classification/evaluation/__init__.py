@@ -1,13 +1,6 @@
-"""Metrics, calibration, and how sure one can be of them."""
+"""How good a student is: metrics, calibration, uncertainty, and the teacher to compare with."""
 
-from pgkd.tasks.classification.evaluation.baselines import (
-    TeacherScore,
-    draw_rows,
-    score_labels,
-    score_teacher,
-)
-from pgkd.tasks.classification.evaluation.cascade import CascadePoint, cascade_curve
-from pgkd.tasks.classification.evaluation.judging import judge_students
+from pgkd.tasks.classification.evaluation.judging import Timing, judge_students, time_student
 from pgkd.tasks.classification.evaluation.metrics import (
     ClassMetrics,
     Metrics,
@@ -17,7 +10,14 @@ from pgkd.tasks.classification.evaluation.metrics import (
     reliability,
     row_log_losses,
 )
-from pgkd.tasks.classification.evaluation.timing import Timing, time_student
+from pgkd.tasks.classification.evaluation.teacher import (
+    CascadePoint,
+    TeacherScore,
+    cascade_curve,
+    draw_rows,
+    score_labels,
+    score_teacher,
+)
 
 __all__ = [
     "CascadePoint",

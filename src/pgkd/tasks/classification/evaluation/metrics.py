@@ -1,26 +1,32 @@
-"""What a student gets right, over all and class by class."""
+"""How many predictions are right and how well they are calibrated, overall and by class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgkd.tasks.classification.data.examples import columns_of
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+MEASURES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "log_loss": "log loss",
+    "ece": "calibration error",
+}
+"""What is measured over all classes: names in JSON, and names to print."""
 
-    from numpy.typing import NDArray
-
-_LEAST_PROBABILITY = 1e-6  # bounds the loss of one row at 13.8 nats: no row outvotes a hundred
+_MIN_PROBABILITY = 1e-6  # bounds the loss of one row at 13.8 nats: no row outvotes a hundred
 _BINS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """One class; figures without a row or prediction to rest on are 0, as in scikit-learn."""
+    """One class; a figure is 0 where no row or prediction defines it, as in scikit-learn."""
 
     name: str
     precision: float
@@ -31,12 +37,12 @@ class ClassMetrics:
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Answers of like confidence.
+    """Predictions of similar confidence.
 
     Attributes:
-        low: lower end of the bin, which it does not hold.
-        high: upper end, which it holds.
-        n: answers in it.
+        low: lower end of the bin, exclusive.
+        high: upper end, inclusive.
+        n: predictions in it.
         confidence: their mean probability.
         accuracy: share of them that is right.
     """
@@ -53,7 +59,7 @@ class Metrics:
     """How good predictions are.
 
     Attributes:
-        n: rows judged.
+        n: number of rows.
         accuracy: share of rows whose most probable class is right.
         macro_f1: mean F1 over the classes that occur in the labels or the predictions.
         weighted_f1: mean F1 weighted by support.
@@ -77,21 +83,12 @@ class Metrics:
         """Plain data; the confusion matrix as its cells off the diagonal that are not zero."""
         names = [c.name for c in self.per_class]
         wrong = self.confusion - np.diag(np.diag(self.confusion))
+        figures = ("precision", "recall", "f1", "support")
         return {
             "n": self.n,
-            "accuracy": round(self.accuracy, 6),
-            "macro_f1": round(self.macro_f1, 6),
-            "weighted_f1": round(self.weighted_f1, 6),
-            "log_loss": round(self.log_loss, 6),
-            "ece": round(self.ece, 6),
+            **{name: round(getattr(self, name), 6) for name in MEASURES},
             "per_class": [
-                {
-                    "name": c.name,
-                    "precision": round(c.precision, 6),
-                    "recall": round(c.recall, 6),
-                    "f1": round(c.f1, 6),
-                    "support": c.support,
-                }
+                {"name": c.name, **{name: round(getattr(c, name), 6) for name in figures}}
                 for c in self.per_class
             ],
             "confused": [
@@ -112,24 +109,32 @@ def evaluate(
         classes: class names in column order.
     """
     gold = columns_of(labels, classes)
-    predicted = probabilities.argmax(axis=1)
-    confusion = confusion_matrix(gold, predicted, len(classes))
-    precision, recall, f1 = class_scores(confusion)
-    support = confusion.sum(axis=1)
-    n = len(gold)
+    confusion = confusion_matrix(gold, probabilities.argmax(axis=1), len(classes))
+    scores = (*class_scores(confusion), confusion.sum(axis=1))
     return Metrics(
-        n=n,
-        accuracy=float(np.trace(confusion) / n) if n else 0.0,
-        macro_f1=float(macro_f1(confusion)),
-        weighted_f1=float((f1 * support).sum() / n) if n else 0.0,
-        log_loss=float(row_log_losses(probabilities, gold).mean()) if n else 0.0,
-        ece=calibration_error(probabilities.max(axis=1), predicted == gold) if n else 0.0,
+        n=len(gold),
+        **measure(probabilities, gold),
         per_class=tuple(
-            ClassMetrics(name, float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
-            for i, name in enumerate(classes)
+            ClassMetrics(name, float(precision), float(recall), float(f1), int(support))
+            for name, precision, recall, f1, support in zip(classes, *scores, strict=True)
         ),
         confusion=confusion,
     )
+
+
+def measure(probabilities: NDArray[np.float64], gold: NDArray[np.int64]) -> dict[str, float]:
+    """Each of `MEASURES`, all 0 without rows; `gold` holds class indices, shape (n,)."""
+    n, predicted = len(gold), probabilities.argmax(axis=1)
+    if not n:
+        return dict.fromkeys(MEASURES, 0.0)
+    confusion = confusion_matrix(gold, predicted, probabilities.shape[1])
+    return {
+        "accuracy": float(np.trace(confusion) / n),
+        "macro_f1": macro_f1(confusion),
+        "weighted_f1": float((class_scores(confusion)[2] * confusion.sum(axis=1)).sum() / n),
+        "log_loss": float(row_log_losses(probabilities, gold).mean()),
+        "ece": calibration_error(probabilities.max(axis=1), predicted == gold),
+    }
 
 
 def confusion_matrix(
@@ -167,7 +172,7 @@ def row_log_losses(
         gold: shape (n,), class indices.
     """
     given = probabilities[np.arange(len(gold)), gold]
-    return -np.log(np.maximum(given, _LEAST_PROBABILITY))
+    return -np.log(np.maximum(given, _MIN_PROBABILITY))
 
 
 def calibration_error(
@@ -176,38 +181,39 @@ def calibration_error(
     """Expected calibration error over equal-width bins of confidence (Guo et al., ICML 2017).
 
     Args:
-        confidence: probability of each answer, shape (n,), n at least 1.
-        right: whether each answer is right, shape (n,).
+        confidence: probability of each prediction, shape (n,), n at least 1.
+        right: whether each prediction is right, shape (n,).
         bins: number of bins.
     """
-    gaps = np.bincount(_bins_of(confidence, bins), weights=right - confidence, minlength=bins)
+    bin_numbers = _find_bins(confidence, bins)
+    gaps = np.bincount(bin_numbers, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(right))
 
 
 def reliability(
     confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10
 ) -> list[ReliabilityBin]:
-    """What a reliability diagram shows: the bins of confidence that hold an answer.
+    """The bins of a reliability diagram that have a prediction.
 
     Args:
-        confidence: probability of each answer, shape (n,).
-        right: whether each answer is right, shape (n,).
+        confidence: probability of each prediction, shape (n,).
+        right: whether each prediction is right, shape (n,).
         bins: number of equal-width bins.
     """
-    bin_of = _bins_of(confidence, bins)
+    bin_numbers = _find_bins(confidence, bins)
     return [
         ReliabilityBin(
             low=i / bins,
             high=(i + 1) / bins,
-            n=int((bin_of == i).sum()),
-            confidence=float(confidence[bin_of == i].mean()),
-            accuracy=float(right[bin_of == i].mean()),
+            n=int((bin_numbers == i).sum()),
+            confidence=float(confidence[bin_numbers == i].mean()),
+            accuracy=float(right[bin_numbers == i].mean()),
         )
-        for i in np.unique(bin_of)
+        for i in np.unique(bin_numbers)
     ]
 
 
-def _bins_of(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    """The bin of each answer, from 0. Bins are open below and closed above, as in the paper."""
+def _find_bins(confidence: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """The bin of each prediction, from 0: open below and closed above, as in the paper."""
     found: NDArray[np.int64] = np.ceil(confidence * bins).astype(np.int64) - 1
     return np.clip(found, 0, bins - 1)

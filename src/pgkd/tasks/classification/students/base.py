@@ -1,25 +1,28 @@
-"""The contract of a student: fit, predict_proba, save, load."""
+"""The contract of a student, and the checks of what it is given."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pgkd.data.cells import is_broken, one_column
+from pgkd.errors import StudentError
+from pgkd.text import shown
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pgkd.tasks.classification.students.head import Synthetic
+    from pgkd.tasks.classification.students.tuning import Synthetic
 
 
 class Student(ABC):
-    """A classifier small enough to own.
+    """A small classifier.
 
     A student is made for a fixed tuple of classes; column ``i`` of its probabilities is
-    ``classes[i]``, also where no row of that class was seen.
+    ``classes[i]``, also where it saw no row of that class.
 
     Attributes:
         kind: name of the student in configs and saved folders.
@@ -29,9 +32,9 @@ class Student(ABC):
     kind: ClassVar[str]
     classes: tuple[str, ...]
     tuning: str = ""
-    """What `tune` chose, in words; empty where there is nothing to tell."""
+    """A sentence about what `tune` chose; empty where there is nothing to report."""
     synthetic_weight: float = 1.0
-    """What `tune` chose for synthetic texts: a factor of their weights."""
+    """The factor that `tune` chose for the weights of synthetic texts."""
 
     @abstractmethod
     def fit(
@@ -46,7 +49,7 @@ class Student(ABC):
         Args:
             texts: n texts.
             labels: n class names.
-            sample_weight: shape (n,), non-negative; None weighs all rows alike.
+            sample_weight: shape (n,), non-negative; None gives all rows the same weight.
             class_counts: shape (n_classes,), how often each class occurs where the student will be
                 used; None counts the texts.
 
@@ -71,7 +74,7 @@ class Student(ABC):
         """
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
-        """What it sees of n texts, shape (n, width); None where it has no dense features."""
+        """Dense features of n texts, shape (n, width); None where the student has none."""
         return None
 
     @abstractmethod
@@ -83,17 +86,17 @@ class Student(ABC):
         seed: int,
         synthetic: Synthetic | None = None,
     ) -> Self:
-        """Choose hyper-parameters by cross-validation on these rows, and keep them.
+        """Choose hyper-parameters by cross-validation on these rows.
 
-        The loop calls it at round 0, and again whenever the synthetic texts have doubled: chosen
-        anew every round, settings make rounds look harmful that are not; never chosen again, they
+        The loop calls it at round 0, and again whenever the number of synthetic texts has doubled.
+        Settings that change every round make good rounds look harmful; settings that never change
         are those of a student with a tenth of the texts.
 
         Args:
             texts: n texts of the user.
             labels: their class names.
             seed: of the folds.
-            synthetic: texts that train beside them, and whose weight is chosen, too.
+            synthetic: texts to train on with them, whose weight is chosen, too.
         """
 
     @abstractmethod
@@ -101,14 +104,14 @@ class Student(ABC):
         """An unfitted student with the same classes and hyper-parameters."""
 
     def reseeded(self, seed: int) -> Self | None:
-        """A clone that trains with another seed; None where training does not depend on it."""
+        """A clone that trains with another seed; None where training is not random."""
         return None
 
     def probe(self) -> Student:
-        """The student that stands for this one where many are trained, in cross-validation.
+        """An unfitted student that stands in for this one where many are trained.
 
-        Unfitted, with the same classes and hyper-parameters. It is a clone where training is
-        quick; a student whose training is not names one that tells much the same in seconds.
+        It has the same classes and hyper-parameters. It is a clone where training takes seconds; a
+        slower student returns a faster one that judges texts about as well.
         """
         return self.clone()
 
@@ -126,9 +129,75 @@ class Student(ABC):
         """
 
     def forget(self) -> None:
-        """Drop what is remembered of texts to save time; answers stay the same."""
+        """Empty caches of texts; predictions stay the same."""
         return
 
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable class of each text."""
         return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse anything but a list of texts.
+
+    Raises:
+        StudentError: it is a single text or a table, or an item is not a text.
+    """
+    one_column(texts, "texts", error=StudentError)
+    if not hasattr(texts, "__len__"):
+        raise StudentError("Give a list of texts, not an iterator: it can be read only once.")
+    for row, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise StudentError(f"Text {row} is {shown(text)}, not a string. Fill or drop the row.")
+        if is_broken(text):
+            raise StudentError(
+                f"Text {row} has half a character (a lone surrogate). Replace it or drop the row."
+            )
+
+
+def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Class names in column order.
+
+    Raises:
+        StudentError: there are fewer than two, or one is repeated.
+    """
+    names = tuple(classes)
+    if isinstance(classes, str) or len(names) < 2:
+        raise StudentError("A student needs a list of at least two classes.")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise StudentError(f"Repeated classes: {', '.join(map(shown, repeated[:5]))}.")
+    return names
+
+
+def usable_rows(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> tuple[list[str], list[str], NDArray[np.float64]]:
+    """Texts, labels and weights of the rows that have a positive weight.
+
+    A row without weight counts as absent: a class that has only such rows is one without rows.
+
+    Raises:
+        StudentError: lengths differ, a text is not a string, a label is unknown, a weight is
+            negative or not a number, or fewer than two classes have rows.
+    """
+    check_texts(texts)
+    n = len(labels)
+    if len(texts) != n:
+        raise StudentError(f"{len(texts)} texts, but {n} labels.")
+    if unknown := sorted({str(label) for label in labels} - set(classes)):
+        raise StudentError(
+            f"Labels that are not classes of this student: {', '.join(map(shown, unknown[:5]))}."
+        )
+    weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n,):
+        raise StudentError(f"{n} rows, but {weights.size} weights.")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise StudentError("Sample weights must be numbers of at least 0.")
+    rows = np.flatnonzero(weights > 0).tolist()
+    used = [labels[i] for i in rows]
+    if len(set(used)) < 2:
+        raise StudentError("A student needs rows, of a weight above 0, of at least two classes.")
+    return [texts[i] for i in rows], used, weights[rows]

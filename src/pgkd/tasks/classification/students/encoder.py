@@ -1,51 +1,56 @@
 """The default student: a transformer encoder with a linear head.
 
-Frozen mean-pooled features under logistic regression retrain in seconds, for features of a text are
-computed once. Where the classes are not what the encoder was pretrained to tell apart, training all
-of it is worth its minutes: twelve points on the kinds of questions in trec6, three on the topics of
-stackoverflow20 (docs/results.md). Which of the two a task is, rows that were held out say.
+Logistic regression on frozen, mean-pooled features retrains in seconds, because the features of a
+text are computed once. Where the classes are not what the encoder was pretrained to tell apart,
+training all of it is worth its minutes: twelve points on the kinds of questions in trec6, three on
+the topics of stackoverflow20 (docs/results.md). Held-out rows decide which of the two a task gets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pgkd.encoders.devices import Device, Precision, check_device_settings, find_device
+from pgkd.encoders.transformer import Encoder, load_encoder
 from pgkd.errors import StudentError
+from pgkd.evaluation import paired_change
 from pgkd.extras import require
 from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import columns_of
-from pgkd.tasks.classification.students.calibration import Calibration, fit_calibration, log_losses
-from pgkd.tasks.classification.students.checks import usable_rows
-from pgkd.tasks.classification.students.devices import Place, Precision, check_names, place_of
-from pgkd.tasks.classification.students.encoders import load_encoder, save_encoder
-from pgkd.tasks.classification.students.finetune import fine_tune
-from pgkd.tasks.classification.students.frozen import FrozenStudent
-from pgkd.tasks.classification.students.head import Head, HeadSettings, fit_head, log_prior
+from pgkd.tasks.classification.students.base import usable_rows
+from pgkd.tasks.classification.students.head import (
+    DEFAULT_SETTINGS,
+    Calibration,
+    Head,
+    HeadSettings,
+    fit_calibration,
+    fit_head,
+    log_losses,
+    log_prior,
+)
+from pgkd.tasks.classification.students.head_student import HeadStudent
+from pgkd.tasks.classification.students.saving import subfolder
+from pgkd.tasks.classification.students.tuning import Synthetic, hold_out
 from pgkd.weights.pins import DEFAULT_STUDENT
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from pgkd.tasks.classification.students.features import Encoder
-    from pgkd.tasks.classification.students.head import Synthetic
+if TYPE_CHECKING:  # imports torch
+    from pgkd.encoders.training import FineTuning
 
 Recipe = Literal["auto", "frozen", "finetune"]
 
-_DEFAULT = HeadSettings(C=30.0)
 _FOLDER = "encoder"
-_RECIPES = ("auto", "frozen", "finetune")
-_TRIED: tuple[Recipe, ...] = ("frozen", "finetune")
+_RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 _TRIAL_FOLDS = 4  # one of them is held out to try fine-tuning on
-_FEWER_FOLDS = 2  # the same beside many texts, which train it whatever is held out
+_FEW_TRIAL_FOLDS = 2  # the same with many synthetic texts, which are enough to train on
 
 
-class EncoderStudent(FrozenStudent):
+class EncoderStudent(HeadStudent):
     """An encoder under logistic regression.
 
     Args:
@@ -54,12 +59,12 @@ class EncoderStudent(FrozenStudent):
         encoder: weights by name, hub name, or a folder.
         recipe: ``"frozen"`` trains a head on frozen features; ``"finetune"`` then trains all;
             ``"auto"`` lets `tune` choose, and is ``"frozen"`` until it has.
-        max_length: tokens of a text that are read.
+        max_length: number of tokens of a text that are read.
         threads: CPU threads of torch, for the whole process; None leaves torch's own choice.
         device: ``"auto"`` takes what Accelerate finds; else ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or
-            ``"mps"``. That it is here is looked at when the encoder is first used.
+            ``"mps"``. It is looked for when the encoder is first used.
         precision: of the steps of fine-tuning: ``"fp32"``, ``"bf16"``, or ``"auto"``, which is bf16
-            on a CUDA device that computes with it. Features are always computed in fp32.
+            on a CUDA device that supports it. Features are always computed in fp32.
         head: hyper-parameters of the head; `tune` chooses them.
     """
 
@@ -77,18 +82,18 @@ class EncoderStudent(FrozenStudent):
         threads: int | None = None,
         device: str = "auto",
         precision: Precision = "auto",
-        head: HeadSettings = _DEFAULT,
+        head: HeadSettings = DEFAULT_SETTINGS,
     ) -> None:
         if recipe not in _RECIPES:
-            raise StudentError(f"There is no recipe '{recipe}'. There are: {', '.join(_RECIPES)}.")
-        check_names(device, precision)
+            raise StudentError(f'Unknown recipe "{recipe}". Choose from: {", ".join(_RECIPES)}.')
+        check_device_settings(device, precision)
         super().__init__(
             classes, head, seed=seed, encoder=encoder, recipe=recipe, max_length=max_length,
             threads=threads, device=device, precision=precision,
         )  # fmt: skip
-        self._wanted = recipe  # as given; the recipe itself is what `tune` made of it
-        self._place: Place | None = None  # looked up when first used: that imports torch
-        self._encoder: Encoder | None = None  # of a fitted student; None takes the pretrained one
+        self._given_recipe = recipe  # `tune` may set the one in the settings
+        self._device: Device | None = None  # found when first used, which imports torch
+        self._encoder: Encoder | None = None  # of a fitted student; None is the pretrained one
 
     def _train(
         self,
@@ -100,13 +105,12 @@ class EncoderStudent(FrozenStudent):
         self._encoder = self._pretrained()
         if self.recipe != "finetune":
             return super()._train(texts, labels, weights, prior)
-        # Without the prior, which training would unlearn: it is added to what comes out.
+        # Training would unlearn the prior, so it is added to the trained head only.
         plain = replace(self._head_settings.calibration, prior_weight=0.0)
         settings = replace(self._head_settings, calibration=plain)
-        features = self._frozen_features(texts)
+        features = self._training_features(texts)
         head = fit_head(features, labels, self.classes, settings, weights, prior)
-        gold = columns_of(labels, self.classes)
-        seed = self._settings["seed"]
+        gold, seed = columns_of(labels, self.classes), self._settings["seed"]
         self._encoder, head = fine_tune(self._encoder, head, texts, gold, weights, seed=seed)
         return head.calibrated(self._head_settings.fine_tuned, prior)
 
@@ -118,89 +122,74 @@ class EncoderStudent(FrozenStudent):
         seed: int,
         synthetic: Synthetic | None = None,
     ) -> Self:
-        """Choose the head's hyper-parameters by cross-validation, and the recipe by one fold.
+        """Choose the head's hyper-parameters by cross-validation, and the recipe on one fold.
 
-        Fine-tuning is tried on the other folds. On the user's rows alone it is chosen where it
-        lowers the log loss of the rows held out by more than a standard error: else the student
-        that trains in seconds is the better guess (Breiman et al., CART, 1984). Beside more
-        synthetic texts than rows it is the better guess itself: it won on each of seven sets
-        (docs/results.md), so it is chosen unless the loss is higher. The same rows calibrate it.
+        Fine-tuning is tried on the other folds. With few synthetic texts it is chosen where it
+        lowers the log loss of the held-out rows by more than a standard error: else the student
+        that trains in seconds is the better guess. With more synthetic texts than rows fine-tuning
+        is the better guess: it won on each of seven data sets (docs/results.md), so it is chosen
+        unless the loss is higher. The same rows calibrate it.
         """
         super().tune(texts, labels, seed=seed, synthetic=synthetic)
-        if self._wanted != "frozen":
+        if self._given_recipe != "frozen":
             texts, labels, _ = usable_rows(texts, labels, self.classes)
-            self._try_fine_tuning(texts, labels, seed, synthetic)
+            self._try_fine_tuning(texts, labels, seed, synthetic or Synthetic.none(len(texts)))
         return self
 
     def _try_fine_tuning(
-        self, texts: Sequence[str], labels: Sequence[str], seed: int, synthetic: Synthetic | None
+        self, texts: Sequence[str], labels: Sequence[str], seed: int, synthetic: Synthetic
     ) -> None:
-        """Calibrate fine-tuning on a held-out fold, and settle the recipe where it is open."""
-        gold = columns_of(labels, self.classes)
-        many = synthetic is not None and len(synthetic.texts) > len(texts)
-        folds = stratified_folds(
-            labels, min(_FEWER_FOLDS if many else _TRIAL_FOLDS, len(labels)), seed
-        )
-        training, held = np.flatnonzero(folds != 0), np.flatnonzero(folds == 0)
-        rows = [texts[i] for i in training.tolist()]
-        known = [labels[i] for i in training.tolist()]
-        weights = np.ones(len(rows))
-        if synthetic is not None:
-            visible = np.flatnonzero(~synthetic.hidden[held].any(axis=0)).tolist()
-            rows += [synthetic.texts[i] for i in visible]
-            known += [synthetic.labels[i] for i in visible]
-            texts_weigh = synthetic.weighted(self.synthetic_weight)[visible]
-            weights = np.concatenate([weights, texts_weigh])
-        held = held[np.isin(gold[held], columns_of(known, self.classes))]
-        change, error = 0.0, np.inf
-        if len(held) >= 2 and len(set(known)) >= 2:
-            counts = np.bincount(gold[training], minlength=len(self.classes)).astype(np.float64)
-            prior = log_prior(gold[training], len(self.classes))
-            unseen = [texts[i] for i in held.tolist()]
-            losses = {}
+        """Calibrate fine-tuning on a held-out fold, and choose the recipe where none was given."""
+        many = len(synthetic.texts) > len(texts)
+        n_folds = min(_FEW_TRIAL_FOLDS if many else _TRIAL_FOLDS, len(labels))
+        folds = stratified_folds(labels, n_folds, seed)
+        split = hold_out(folds == 0, texts, labels, self.classes, synthetic)
+        losses = {recipe: np.zeros(0) for recipe in ("frozen", "finetune")}
+        if len(split.held) >= 2 and len(set(split.labels)) >= 2:
+            weights = split.weights(synthetic, self.synthetic_weight)
+            prior = log_prior(split.counts)
+            held = [texts[i] for i in split.held.tolist()]
             settings = replace(self._head_settings, fine_tuned=Calibration())
-            for recipe in _TRIED:
-                student = self._like(recipe, settings).fit(rows, known, weights, counts)
-                logits = student.logits(unseen)
-                # Both by these rows, else the one that was calibrated elsewhere looks worse.
-                tuned = recipe == "finetune"
-                calibration = fit_calibration(
-                    logits, prior, gold[held],
-                    prior_weight=settings.calibration.prior_weight if tuned else 0.0,
-                )  # fmt: skip
-                losses[recipe] = log_losses(calibration(logits, prior), gold[held])
-            changes = losses["finetune"] - losses["frozen"]
-            change, error = changes.mean(), changes.std(ddof=1) / np.sqrt(len(held))
+            # Both are calibrated on these rows: else the frozen one would look worse.
+            starts = {"frozen": 0.0, "finetune": settings.calibration.prior_weight}
+            for recipe, start in starts.items():
+                student = self._with(recipe=recipe, head=settings)
+                student.fit(split.texts, split.labels, weights, split.counts)
+                logits = student.logits(held)
+                calibration = fit_calibration(logits, prior, split.gold, prior_weight=start)
+                losses[recipe] = log_losses(calibration(logits, prior), split.gold)
             self._head_settings = replace(self._head_settings, fine_tuned=calibration)
-        if self._wanted == "auto":
-            better = change < 0 if many else change < -error
+        change = paired_change(losses["finetune"], losses["frozen"])
+        if self._given_recipe == "auto":
+            better = change.mean < 0 if many else change.is_improvement
             self._settings["recipe"] = "finetune" if better else "frozen"
         self.tuning = (
-            f"{self.recipe}; fine-tuning changes the log loss of {len(held)} rows held out by "
-            f"{change:+.3f} ± {error:.3f}"
+            f"{self.recipe}; fine-tuning changes the log loss of {len(split.held)} held-out rows "
+            f"by {change.mean:+.3f} ± {change.error:.3f}"
         )
 
     def probe(self) -> EncoderStudent:
-        """The head on frozen features: as good a judge of rows, and trained in seconds."""
-        return self._like("frozen", self._head_settings)
+        """The head on frozen features: it judges rows as well, and trains in seconds."""
+        return self._with(recipe="frozen")
 
     def clone(self) -> Self:
         """See `Student.clone`."""
         copy = super().clone()
-        copy._wanted = self._wanted
+        copy._given_recipe = self._given_recipe
         return copy
 
     def reseeded(self, seed: int) -> Self | None:
-        """See `Student.reseeded`: fine-tuning draws the order of rows, and dropout."""
+        """See `Student.reseeded`: the order of rows and dropout are random in fine-tuning."""
         if self.recipe != "finetune":
             return None
         copy = self.clone()
         copy._settings["seed"] = seed
         return copy
 
-    def _like(self, recipe: Recipe, head: HeadSettings) -> EncoderStudent:
-        settings: dict[str, Any] = {**self._settings, "recipe": recipe}
-        return EncoderStudent(self.classes, **settings, head=head)
+    def _with(self, **changes: Any) -> EncoderStudent:
+        """An unfitted student with other settings."""
+        settings = {**self._settings, "head": self._head_settings, **changes}
+        return EncoderStudent(self.classes, **settings)
 
     @property
     def recipe(self) -> Recipe:
@@ -217,28 +206,88 @@ class EncoderStudent(FrozenStudent):
         """See `Student.forget`."""
         self.encoder.forget()
 
-    def _frozen_features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _training_features(self, texts: Sequence[str]) -> NDArray[np.float64]:
         return self._pretrained().features(texts)
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float64]:
         return self.encoder.features(texts)
 
-    def _save_source(self, folder: Path) -> None:
-        save_encoder(self.encoder, folder / _FOLDER)
+    def save(self, folder: Path) -> None:
+        """See `Student.save`."""
+        super().save(folder)
+        self.encoder.save(folder / _FOLDER)
 
-    def _load_source(self, folder: Path) -> None:
-        if not (folder / _FOLDER).is_dir():  # else its path would be looked up on the hub
-            raise StudentError(f"{folder} is damaged: it has no folder '{_FOLDER}'.")
-        self._encoder = self._at_its_place(str(folder / _FOLDER))
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """See `Student.load`."""
+        student = super().load(folder)
+        student._encoder = student._load_encoder(subfolder(folder, _FOLDER))
+        return student
 
     def _pretrained(self) -> Encoder:
         """The pretrained encoder that every training starts from."""
         if self._settings["threads"] is not None:
             torch = require("torch", extra="train", job="The encoder student")
             torch.set_num_threads(self._settings["threads"])
-        return self._at_its_place(self._settings["encoder"])
+        return self._load_encoder(self._settings["encoder"])
 
-    def _at_its_place(self, source: str) -> Encoder:
-        if self._place is None:
-            self._place = place_of(self._settings["device"], self._settings["precision"])
-        return load_encoder(source, self._settings["max_length"], self._place)
+    def _load_encoder(self, source: str) -> Encoder:
+        if self._device is None:
+            self._device = find_device(self._settings["device"], self._settings["precision"])
+        return load_encoder(source, self._settings["max_length"], self._device)
+
+
+def fine_tune(
+    encoder: Encoder,
+    head: Head,
+    texts: Sequence[str],
+    gold: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    *,
+    seed: int,
+    recipe: FineTuning | None = None,
+) -> tuple[Encoder, Head]:
+    """Train a copy of an encoder and its head together, on the encoder's device.
+
+    Args:
+        encoder: where training starts; it is not changed.
+        head: fitted on the encoder's features.
+        texts: n texts.
+        gold: shape (n,), class indices.
+        weights: shape (n,), the weight of each row's loss.
+        seed: of the order of the rows and of dropout.
+        recipe: how long and how fast.
+
+    Returns:
+        The trained encoder and head.
+    """
+    import torch
+
+    from pgkd.encoders.training import train_encoder
+
+    seen = np.flatnonzero(~np.isneginf(head.bias))  # classes without rows have nothing to learn
+    column = np.full(len(head.bias), -1)
+    column[seen] = np.arange(len(seen))
+    targets = column[gold]
+    # Mean 1 over all rows, not over a batch: else a batch of light rows counts like a heavy one.
+    row_weights = weights / weights.mean()
+
+    def make_layer() -> Any:
+        layer = torch.nn.Linear(head.weights.shape[1], len(seen))
+        with torch.no_grad():
+            layer.weight.copy_(torch.tensor(head.weights[seen]))
+            layer.bias.copy_(torch.tensor(head.bias[seen]))
+        return layer
+
+    def loss(logits: Any, rows: NDArray[np.int64]) -> Any:
+        """The mean cross-entropy of a batch, each row times its weight."""
+        gold_of_batch = torch.tensor(targets[rows], device=logits.device)
+        pull = torch.tensor(row_weights[rows], dtype=torch.float32, device=logits.device)
+        entropy = torch.nn.functional.cross_entropy(logits, gold_of_batch, reduction="none")
+        return (entropy * pull).mean()
+
+    trained, layer = train_encoder(encoder, make_layer, loss, texts, seed=seed, recipe=recipe)
+    new, bias = np.zeros_like(head.weights), np.full_like(head.bias, -np.inf)
+    new[seen] = layer.weight.detach().cpu().numpy()
+    bias[seen] = layer.bias.detach().cpu().numpy()
+    return trained, Head(new, bias)

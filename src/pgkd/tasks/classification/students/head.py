@@ -1,28 +1,85 @@
-"""Multinomial logistic regression over all classes of a task, seen or not.
+"""A calibrated linear head: multinomial logistic regression over all classes of a task.
 
-The linear head of both students. scikit-learn fits it; what is kept are two arrays, which predict
-without it and are saved without a pickle.
+scikit-learn fits it; the result is two arrays, which predict without it and need no pickle.
+
+A head with a strong L2 penalty ranks classes well and is far too unsure; one that was fitted to
+balanced classes ignores how common they are. Two numbers correct both: logits are divided by a
+temperature (Guo et al., ICML 2017), and a share of the log class frequency is added (the logit
+adjustment of Menon et al., ICLR 2021, with a fitted weight). Both are fitted on held-out rows, so
+that candidates are compared by log loss at their best, not by how sure they happen to be.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgkd.tasks.classification.data.examples import columns_of
-from pgkd.tasks.classification.students.calibration import Calibration, fit_calibration, log_losses
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-_UNSEEN = 1e-5  # probability of a class without rows: no row of it can be predicted, or divide by 0
+_UNSEEN = 1e-5  # probability of a class without rows: its log loss stays finite
 _MAX_ITER = 2000
-_FOLDS = 5
+_RIDGE = 0.5  # rows' worth of pull towards the start: few rows say little
+_BOUND = 5.0  # of the log temperature, and of the prior's weight
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How logits are corrected before they become probabilities.
+
+    Attributes:
+        temperature: divides the logits.
+        prior_weight: share of the log class frequency of the training rows that is added. Negative
+            where rare classes are missed more often than their rarity explains.
+    """
+
+    temperature: float = 1.0
+    prior_weight: float = 0.0
+
+    def __call__(
+        self, logits: NDArray[np.float64], log_prior: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Calibrated logits, shape of `logits`; `log_prior` is broadcast over it."""
+        return logits / self.temperature + self.prior_weight * log_prior
+
+
+def fit_calibration(
+    logits: NDArray[np.float64],
+    log_prior: NDArray[np.float64],
+    gold: NDArray[np.int64],
+    *,
+    prior_weight: float = 0.0,
+) -> Calibration:
+    """The calibration with the lowest log loss on held-out rows.
+
+    Args:
+        logits: shape (n, n_classes); -inf for a class that had no training row.
+        log_prior: of the rows that each row's logits were fitted to; shape (n, n_classes), or
+            (n_classes,) where they are the same for all.
+        gold: shape (n,), column of each row's class; its logit is finite.
+        prior_weight: where the fit of the prior's weight starts.
+    """
+    from scipy.optimize import minimize
+
+    def loss(values: NDArray[np.float64]) -> float:
+        found = Calibration(float(np.exp(values[0])), float(values[1]))
+        mean = log_losses(found(logits, log_prior), gold).mean()
+        return float(mean + _RIDGE / len(gold) * ((values - start) ** 2).sum())
+
+    start = np.array([0.0, prior_weight])
+    found = minimize(loss, start, method="L-BFGS-B", bounds=[(-_BOUND, _BOUND)] * 2).x
+    return Calibration(float(np.exp(found[0])), float(found[1]))
+
+
+def log_losses(logits: NDArray[np.float64], gold: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The log loss of each row, shape (n,), in nats."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    losses: NDArray[np.float64] = np.log(np.exp(logits).sum(axis=1))
+    return losses - logits[np.arange(len(gold)), gold]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +90,7 @@ class HeadSettings:
         C: inverse strength of the L2 penalty.
         class_weight: ``"balanced"`` weighs a row by the rarity of its class.
         calibration: of the logits, fitted on held-out rows.
-        fine_tuned: the same for the logits of a head that was trained on together with its encoder.
+        fine_tuned: the same for a head that was trained together with its encoder.
     """
 
     C: float
@@ -51,13 +108,13 @@ class HeadSettings:
 
         Raises:
             KeyError: a value is missing.
-            TypeError: there is a value too many, or not of its type.
+            TypeError: there is a value too many, or of the wrong type.
         """
-        calibrations = {
-            "calibration": Calibration(**data["calibration"]),
-            "fine_tuned": Calibration(**data["fine_tuned"]),
-        }
-        return cls(**{**data, **calibrations})
+        names = ("calibration", "fine_tuned")
+        return cls(**{**data, **{name: Calibration(**data[name]) for name in names}})
+
+
+DEFAULT_SETTINGS = HeadSettings(C=30.0)
 
 
 @dataclass(frozen=True)
@@ -90,12 +147,7 @@ class Head:
         return probabilities
 
     def calibrated(self, calibration: Calibration, prior: NDArray[np.float64]) -> Head:
-        """The head whose logits are this one's, calibrated.
-
-        Args:
-            calibration: what is done to the logits.
-            prior: shape (n_classes,), `log_prior` of the rows that it was fitted to.
-        """
+        """The head with calibrated logits; `prior` is the `log_prior` of its training rows."""
         return Head(self.weights / calibration.temperature, calibration(self.bias, prior))
 
 
@@ -115,14 +167,13 @@ def fit_head(
         classes: class names in column order.
         settings: hyper-parameters.
         sample_weight: shape (n,), or None.
-        prior: shape (n_classes,), the `log_prior` that the calibration adds a share of; None
-            counts the rows.
+        prior: shape (n_classes,), the `log_prior` for the calibration; None counts the rows.
     """
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     gold = columns_of(labels, classes)
-    # One thread: sums over several depend on how many cores there are, in the last digit.
+    # One thread: the last digit of a sum over several depends on the number of cores.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model = LogisticRegression(
@@ -131,161 +182,23 @@ def fit_head(
         model.fit(features, gold, sample_weight)
     weights = np.zeros((len(classes), features.shape[1]))
     bias = np.full(len(classes), -np.inf)
-    if len(model.classes_) == 2:  # scikit-learn keeps one row of weights for two classes
-        first, second = model.classes_
-        weights[first], weights[second] = -model.coef_[0] / 2, model.coef_[0] / 2
-        bias[first], bias[second] = -model.intercept_[0] / 2, model.intercept_[0] / 2
+    if len(model.classes_) == 2:  # scikit-learn has one row of weights for two classes
+        signs = np.array([-1.0, 1.0])
+        weights[model.classes_] = signs[:, None] * model.coef_ / 2
+        bias[model.classes_] = signs * model.intercept_ / 2
     else:
         weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
     if prior is None:
-        prior = log_prior(gold, len(classes), sample_weight)
+        prior = log_prior(np.bincount(gold, sample_weight, minlength=len(classes)))
     return Head(weights, bias).calibrated(settings.calibration, prior)
 
 
-def log_prior(
-    gold: NDArray[np.int64], n_classes: int, sample_weight: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Log share of each class in the rows, shape (n_classes,), with half a row of each class added.
+def log_prior(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Log share of each class, shape (n_classes,), from the number or weight of its rows.
 
-    The half (Krichevsky & Trofimov, 1981) stands for the rows that a small sample happens to lack.
+    Half a row is added to each class (Krichevsky & Trofimov, 1981) for the rows that a small sample
+    happens to lack.
     """
-    mass = np.bincount(gold, weights=sample_weight, minlength=n_classes) + 0.5
+    mass = counts + 0.5
     prior: NDArray[np.float64] = np.log(mass / mass.sum())
     return prior
-
-
-@dataclass(frozen=True)
-class Synthetic:
-    """Texts that an LLM wrote, as they take part in tuning: they train, and are never judged by.
-
-    Attributes:
-        texts: m texts.
-        labels: their classes.
-        weights: shape (m,), what each weighs against the others.
-        scaled: shape (m,), False for texts that weigh `weights`, whatever is chosen.
-        candidates: weights to choose from, each a factor of `weights`; the first one is kept unless
-            another is better by more than a standard error.
-        hidden: shape (n_rows, m); a fold that holds out the row may not train on the text.
-    """
-
-    texts: Sequence[str]
-    labels: Sequence[str]
-    weights: NDArray[np.float64]
-    scaled: NDArray[np.bool_]
-    candidates: Sequence[float]
-    hidden: NDArray[np.bool_]
-
-    def weighted(self, weight: float) -> NDArray[np.float64]:
-        """Sample weights at a candidate, shape (m,)."""
-        return np.asarray(self.weights * np.where(self.scaled, weight, 1.0))
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """One fold: features and columns of what trains and of what is held out."""
-
-    training: Any
-    labels: list[str]
-    rows: int  # of the user among them, which come first
-    visible: NDArray[np.int64]  # of the synthetic texts
-    held: Any
-    gold: NDArray[np.int64]
-    prior: NDArray[np.float64]
-
-
-def tune_head(
-    strengths: Sequence[float],
-    features_of: Callable[[Sequence[str], Sequence[str]], tuple[Any, Any]],
-    texts: Sequence[str],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    *,
-    seed: int,
-    synthetic: Synthetic | None = None,
-) -> tuple[HeadSettings, float]:
-    """Choose C, and the weight of synthetic texts, by stratified cross-validation over the rows.
-
-    Log losses after calibration, for they use all of a prediction and compare candidates at their
-    best: before it, a C that is too large wins because it is surer. Accuracy on a few hundred rows
-    cannot tell the candidates apart. Classes are balanced, which costs no accuracy where the
-    calibration knows how common they are. The weight is chosen first, at the C in the middle.
-
-    Args:
-        strengths: values of C to choose from, in rising order.
-        features_of: gives the features of texts to train on and of texts held out. Whatever is
-            fitted to make them has to be fitted on the former alone.
-        texts: n texts of the user.
-        labels: their class names.
-        classes: class names in column order.
-        seed: of the folds.
-        synthetic: texts that train beside them.
-
-    Returns:
-        The settings with the lowest loss, and the weight of synthetic texts. With nothing to judge
-        by, the C in the middle, no calibration and the first weight.
-    """
-    middle = strengths[len(strengths) // 2]
-    weights = synthetic.candidates if synthetic is not None else (1.0,)
-    folds = list(_folds(features_of, texts, labels, classes, seed, synthetic))
-    if not folds:
-        return HeadSettings(middle, "balanced"), weights[0]
-    gold = np.concatenate([fold.gold for fold in folds])
-    prior = np.concatenate([np.tile(fold.prior, (len(fold.gold), 1)) for fold in folds])
-
-    def judged(strength: float, weight: float) -> tuple[NDArray[np.float64], HeadSettings]:
-        settings = HeadSettings(strength, "balanced")
-        logits = []
-        for fold in folds:
-            mass = np.ones(len(fold.labels))
-            if synthetic is not None:
-                mass[fold.rows :] = synthetic.weighted(weight)[fold.visible]
-            # As strong a penalty a row as with all rows: else the full head is surer than these.
-            share = (len(texts) + mass[fold.rows :].sum()) / mass.sum()
-            scaled = replace(settings, C=strength * share)
-            logits.append(
-                fit_head(fold.training, fold.labels, classes, scaled, mass).logits(fold.held)
-            )
-        raw = np.concatenate(logits)
-        calibration = fit_calibration(raw, prior, gold)
-        losses = log_losses(calibration(raw, prior), gold)
-        return losses, replace(settings, calibration=calibration)
-
-    first, weight = judged(middle, weights[0])[0], weights[0]
-    for candidate in weights[1:]:
-        change = judged(middle, candidate)[0] - first
-        if change.mean() < -change.std(ddof=1) / np.sqrt(len(change)):
-            first, weight = first + change, candidate
-    tried = [judged(strength, weight) for strength in strengths]
-    return min(tried, key=lambda pair: float(pair[0].mean()))[1], weight
-
-
-def _folds(
-    features_of: Callable[[Sequence[str], Sequence[str]], tuple[Any, Any]],
-    texts: Sequence[str],
-    labels: Sequence[str],
-    classes: Sequence[str],
-    seed: int,
-    synthetic: Synthetic | None,
-) -> Iterator[_Fold]:
-    from pgkd.tasks.classification.data.dataset import stratified_folds
-
-    gold = columns_of(labels, classes)
-    folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
-    extra = len(synthetic.texts) if synthetic is not None else 0
-    for number in np.unique(folds):
-        training, held = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        visible = np.arange(extra)
-        if synthetic is not None:
-            visible = np.flatnonzero(~synthetic.hidden[held].any(axis=0))
-        known = [labels[i] for i in training.tolist()]
-        seen = [texts[i] for i in training.tolist()]
-        if synthetic is not None:
-            known += [synthetic.labels[i] for i in visible.tolist()]
-            seen += [synthetic.texts[i] for i in visible.tolist()]
-        # A class that nothing is left of says nothing here.
-        held = held[np.isin(gold[held], columns_of(known, classes))]
-        if len(set(known)) < 2 or not len(held):
-            continue
-        features, unseen = features_of(seen, [texts[i] for i in held.tolist()])
-        prior = log_prior(gold[training], len(classes))
-        yield _Fold(features, known, len(training), visible, unseen, gold[held], prior)

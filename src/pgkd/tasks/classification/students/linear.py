@@ -2,187 +2,123 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgkd.errors import StudentError
-from pgkd.tasks.classification.students import saving
-from pgkd.tasks.classification.students.base import Student
-from pgkd.tasks.classification.students.checks import check_classes, check_texts, usable_rows
 from pgkd.tasks.classification.students.head import (
+    DEFAULT_SETTINGS,
     Head,
     HeadSettings,
     fit_head,
-    log_prior,
-    tune_head,
 )
+from pgkd.tasks.classification.students.head_student import HeadStudent
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from pgkd.tasks.classification.students.head import Synthetic
-
-_STRENGTHS = (3.0, 30.0, 300.0)  # of C
-_DEFAULT = HeadSettings(C=30.0)
-_MANY_CLASSES = 32  # with fewer, terms are no burden
-_MOST_TURNED = 8_000  # rows: their Gram matrix takes 512 MB
+_MANY_CLASSES = 32  # with fewer, fitting in the space of terms is fast enough
+_MAX_ROWS = 8_000  # their Gram matrix takes 512 MB
 _JITTER = 1e-9  # of a row's squared length of about 2
-_WORDS = {"analyzer": "word", "ngram_range": (1, 2)}
-_CHARACTERS = {"analyzer": "char_wb", "ngram_range": (2, 4)}
+_VECTORIZERS: dict[str, dict[str, Any]] = {
+    "words": {"analyzer": "word", "ngram_range": (1, 2)},
+    "characters": {"analyzer": "char_wb", "ngram_range": (2, 4)},
+}
 
 
-class LinearStudent(Student):
+class LinearStudent(HeadStudent):
     """Fits in a second, needs no weights, and is hard to beat on long texts.
 
     Args:
         classes: class names in column order.
-        seed: unused; here because every student takes one.
+        seed: unused; every student takes one.
         head: hyper-parameters of the head; `tune` chooses them.
     """
 
     kind: ClassVar[str] = "linear"
+    strengths = (3.0, 30.0, 300.0)
 
     def __init__(
-        self, classes: Sequence[str], *, seed: int = 0, head: HeadSettings = _DEFAULT
+        self, classes: Sequence[str], *, seed: int = 0, head: HeadSettings = DEFAULT_SETTINGS
     ) -> None:
-        self.classes = check_classes(classes)
-        self._seed = seed
-        self._settings = head
-        self._features: list[_TfIdf] = []
-        self._head: Head | None = None
+        super().__init__(classes, head, seed=seed)
+        self._vectorizers: list[Any] = []
 
-    def fit(
+    def features(self, texts: Sequence[str]) -> None:
+        """None: its features are sparse."""
+
+    def _features(self, texts: Sequence[str]) -> Any:
+        return _transform(self._vectorizers, texts)
+
+    def _split_features(self, training: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+        vectorizers = _fit_vectorizers(training)
+        features, others = _transform(vectorizers, training), _transform(vectorizers, held)
+        if not self._is_wide(features):
+            return features, others
+        space = _RowSpace(features)
+        return space.rows, space.project(others)
+
+    def _train(
         self,
         texts: Sequence[str],
         labels: Sequence[str],
-        sample_weight: NDArray[np.float64] | None = None,
-        class_counts: NDArray[np.float64] | None = None,
-    ) -> Self:
-        """See `Student.fit`."""
-        texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
-        self._features = _fitted(texts)
-        features = _transform(self._features, texts)
-        prior = None
-        if class_counts is not None:
-            prior = log_prior(np.arange(len(self.classes)), len(self.classes), class_counts)
-        turned = _turned(features, len(self.classes))
-        rows = features if turned is None else turned.rows
-        head = fit_head(rows, labels, self.classes, self._settings, weights, prior)
-        self._head = head if turned is None else Head(turned.back(head.weights), head.bias)
-        return self
+        weights: NDArray[np.float64],
+        prior: NDArray[np.float64],
+    ) -> Head:
+        self._vectorizers = _fit_vectorizers(texts)
+        features = self._features(texts)
+        space = _RowSpace(features) if self._is_wide(features) else None
+        rows = features if space is None else space.rows
+        head = fit_head(rows, labels, self.classes, self._head_settings, weights, prior)
+        return head if space is None else Head(space.term_weights(head.weights), head.bias)
 
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """See `Student.predict_proba`."""
-        if self._head is None:
-            raise StudentError("The student is not fitted yet: call fit first.")
-        check_texts(texts)
-        if not len(texts):
-            return np.empty((0, len(self.classes)))
-        return self._head.predict_proba(_transform(self._features, texts))
+    def _is_wide(self, features: Any) -> bool:
+        """Whether a head is fitted faster in the space of the rows."""
+        n, width = features.shape
+        return len(self.classes) >= _MANY_CLASSES and 2 * n < width and n <= _MAX_ROWS
 
-    def tune(
-        self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        *,
-        seed: int,
-        synthetic: Synthetic | None = None,
-    ) -> Self:
-        """Choose the head's hyper-parameters by cross-validation."""
-        texts, labels, _ = usable_rows(texts, labels, self.classes)
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        terms = [each.get_feature_names_out().tolist() for each in self._vectorizers]
+        idf = {f"idf_{n}": v.idf_ for n, v in zip(_VECTORIZERS, self._vectorizers, strict=True)}
+        return {"vocabularies": terms}, idf
 
-        def features_of(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
-            parts = _fitted(seen)
-            known, unknown = _transform(parts, seen), _transform(parts, held)
-            turned = _turned(known, len(self.classes))
-            return (known, unknown) if turned is None else (turned.rows, turned.forth(unknown))
+    def _restore(self, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self._settings, self.synthetic_weight = tune_head(
-            _STRENGTHS, features_of, texts, labels, self.classes, seed=seed, synthetic=synthetic
-        )
-        return self
-
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """See `Student.logits`."""
-        if self._head is None:
-            raise StudentError("The student is not fitted yet: call fit first.")
-        return self._head.logits(_transform(self._features, texts))
-
-    @property
-    def head_settings(self) -> HeadSettings:
-        """The hyper-parameters of the head, as given or as `tune` chose them."""
-        return self._settings
-
-    def clone(self) -> Self:
-        """See `Student.clone`."""
-        return type(self)(self.classes, seed=self._seed, head=self._settings)
-
-    def save(self, folder: Path) -> None:
-        """See `Student.save`."""
-        if self._head is None:
-            raise StudentError("The student is not fitted yet: there is nothing to save.")
-        words, characters = self._features
-        description = {
-            "kind": self.kind,
-            "classes": list(self.classes),
-            "settings": {"seed": self._seed},
-            "head": self._settings.to_json(),
-            "vocabularies": [words.terms, characters.terms],
-        }
-        weights = {"weights": self._head.weights, "bias": self._head.bias}
-        idf = {"idf_words": words.idf, "idf_characters": characters.idf}
-        saving.write(folder, description, {**weights, **idf})
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """See `Student.load`."""
-        description, weights = saving.read(folder, cls.kind)
-        try:
-            head = HeadSettings.from_json(description["head"])
-            student = cls(description["classes"], **description["settings"], head=head)
-            terms = description["vocabularies"]
-            student._features = [
-                _TfIdf(_WORDS, terms[0], weights["idf_words"]),
-                _TfIdf(_CHARACTERS, terms[1], weights["idf_characters"]),
-            ]
-            student._head = Head(weights["weights"], weights["bias"])
-        except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise StudentError(f"{folder} is damaged: {error!r}") from error
-        return student
+        for (name, settings), terms in zip(_VECTORIZERS.items(), data["vocabularies"], strict=True):
+            vectorizer = TfidfVectorizer(**settings, sublinear_tf=True, vocabulary=terms)
+            vectorizer.idf_ = arrays[f"idf_{name}"]
+            self._vectorizers.append(vectorizer)
 
 
-def _fitted(texts: Sequence[str]) -> list[_TfIdf]:
-    return [_TfIdf.fitted(settings, texts) for settings in (_WORDS, _CHARACTERS)]
+def _fit_vectorizers(texts: Sequence[str]) -> list[Any]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        return [
+            TfidfVectorizer(**settings, sublinear_tf=True).fit(texts)
+            for settings in _VECTORIZERS.values()
+        ]
+    except ValueError as error:
+        raise StudentError(f"The texts have nothing to learn from: {error}") from error
 
 
-def _transform(parts: Sequence[_TfIdf], texts: Sequence[str]) -> Any:
+def _transform(vectorizers: Sequence[Any], texts: Sequence[str]) -> Any:
     from scipy.sparse import hstack
 
-    return hstack([part.transform(texts) for part in parts], format="csr")
+    return hstack([each.transform(texts) for each in vectorizers], format="csr")
 
 
-def _turned(features: Any, n_classes: int) -> _Turned | None:
-    """The rows in axes of their own, where that makes fitting faster; else None."""
-    n, width = features.shape
-    if n_classes < _MANY_CLASSES or not 2 * n < width or n > _MOST_TURNED:
-        return None
-    return _Turned(features)
-
-
-class _Turned:
+class _RowSpace:
     """Rows in an orthonormal basis of the space that they span.
 
-    Weights with an L2 penalty lie in the span of the rows. So a head in as many dimensions as there
-    are rows, and not as there are terms, is the same head: a rotation changes no product of two
-    vectors, and thus neither loss nor penalty nor a step of the solver. With hundreds of classes
-    the solver's vectors, classes times terms, are what takes the time and the memory.
+    Weights with an L2 penalty are in the span of the rows. So a head in as many dimensions as there
+    are rows, instead of terms, is the same head: a rotation changes no product of two vectors, and
+    thus neither loss nor penalty nor a step of the solver. With hundreds of classes the solver's
+    vectors, classes times terms, take most of the time and memory.
 
     Attributes:
-        rows: the training rows in the new axes, shape (n, n): the Cholesky factor of their Gram
+        rows: the training rows in the new basis, shape (n, n): the Cholesky factor of their Gram
             matrix, in single precision, which halves the solver's time.
     """
 
@@ -192,22 +128,22 @@ class _Turned:
 
         self._features = features
         gram = (features @ features.T).toarray()
-        # Repeated or empty rows would have no axis of their own.
+        # Else repeated or empty rows would have no axis of their own.
         gram[np.diag_indices_from(gram)] += _JITTER
         with threadpool_limits(limits=1):  # as in `fit_head`
             self._factor: NDArray[np.float64] = cholesky(gram, lower=True, overwrite_a=True)
         self.rows = self._factor.astype(np.float32)
 
-    def forth(self, features: Any) -> NDArray[np.float64]:
-        """Other rows in the new axes; what they have outside of the span meets no weight."""
-        return self._solved((self._features @ features.T).toarray(), transposed=False).T
+    def project(self, features: Any) -> NDArray[np.float64]:
+        """Other rows in the new basis; weights never meet their part outside of the span."""
+        return self._solve((self._features @ features.T).toarray(), transposed=False).T
 
-    def back(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Weights of terms, shape (n_classes, n_terms), from those of the new axes."""
-        solved = self._solved(weights.T, transposed=True)
+    def term_weights(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weights of terms, shape (n_classes, n_terms), from weights in the new basis."""
+        solved = self._solve(weights.T, transposed=True)
         return np.asarray((self._features.T @ solved).T)
 
-    def _solved(self, right: NDArray[np.float64], *, transposed: bool) -> NDArray[np.float64]:
+    def _solve(self, right: NDArray[np.float64], *, transposed: bool) -> NDArray[np.float64]:
         from scipy.linalg import solve_triangular
         from threadpoolctl import threadpool_limits
 
@@ -216,32 +152,3 @@ class _Turned:
                 self._factor, right, lower=True, trans=int(transposed)
             )
         return solved
-
-
-class _TfIdf:
-    """A fitted vectorizer, reduced to what JSON and safetensors can hold."""
-
-    def __init__(
-        self, settings: dict[str, Any], terms: list[str], idf: NDArray[np.float64]
-    ) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        self.terms, self.idf = terms, idf
-        self._vectorizer = TfidfVectorizer(
-            **settings, sublinear_tf=True, vocabulary={term: i for i, term in enumerate(terms)}
-        )
-        self._vectorizer.idf_ = idf
-
-    @classmethod
-    def fitted(cls, settings: dict[str, Any], texts: Sequence[str]) -> Self:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        vectorizer = TfidfVectorizer(**settings, sublinear_tf=True)
-        try:
-            vectorizer.fit(texts)
-        except ValueError as error:
-            raise StudentError(f"The texts hold nothing to learn from: {error}") from error
-        return cls(settings, vectorizer.get_feature_names_out().tolist(), vectorizer.idf_)
-
-    def transform(self, texts: Sequence[str]) -> Any:
-        return self._vectorizer.transform(texts)

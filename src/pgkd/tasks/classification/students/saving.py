@@ -1,21 +1,20 @@
-"""Saved students: ``student.json`` beside safetensors. Nothing of it can run code."""
+"""Saved students: ``student.json`` and safetensors, which cannot run code."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pgkd import files
 from pgkd.errors import StudentError
 from pgkd.files import write_whole
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    import numpy as np
-    from numpy.typing import NDArray
-
+if TYPE_CHECKING:  # defined for type checking only
     from pgkd.files import Refuse
 
 _FORMAT = 1
@@ -25,7 +24,6 @@ _WEIGHTS = "head.safetensors"
 
 def write(folder: Path, description: dict[str, Any], weights: Mapping[str, NDArray[Any]]) -> None:
     """Write a student; the same content gives the same bytes."""
-    import numpy as np
     from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,14 +37,14 @@ def read(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[np.
     """Description and weights of a saved student.
 
     Raises:
-        StudentError: the folder is no saved student of this kind, or it is damaged.
+        StudentError: the folder is not a saved student of this kind, or it is damaged.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     description = read_description(folder)
     if description.get("kind") != kind:
-        raise StudentError(f"{folder} holds a student '{description.get('kind')}', not '{kind}'.")
+        raise StudentError(f"{folder} is a student '{description.get('kind')}', not '{kind}'.")
     try:
         return description, load_file(folder / _WEIGHTS)
     except (OSError, SafetensorError, ValueError, KeyError) as error:  # of a type unknown to NumPy
@@ -54,23 +52,34 @@ def read(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[np.
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What ``student.json`` says.
+    """The content of ``student.json``.
 
     Raises:
-        StudentError: there is none, it is damaged, or a later version of pgkd wrote it.
+        StudentError: it is missing or damaged, or a later version of pgkd wrote it.
     """
     check_files(folder, StudentError)
     description = files.read_json(
         folder / _DESCRIPTION, lambda why: StudentError(f"{folder} is not a saved student: {why}")
     )
-    written = description.get("format")
-    if written != _FORMAT:
-        raise StudentError(f"{folder} has format {written!r}; this pgkd reads format {_FORMAT}.")
+    found = description.get("format")
+    if found != _FORMAT:
+        raise StudentError(f"{folder} has format {found!r}; this pgkd reads format {_FORMAT}.")
     return description
 
 
+def subfolder(folder: Path, name: str) -> str:
+    """The path of a folder of weights in a saved student.
+
+    Raises:
+        StudentError: it is missing. Without this check its name would be looked up on the hub.
+    """
+    if not (folder / name).is_dir():
+        raise StudentError(f"{folder} is damaged: it has no folder '{name}'.")
+    return str(folder / name)
+
+
 def check_files(folder: Path, refuse: Refuse, *, within: Path | None = None) -> None:
-    """See that a folder holds files and folders only: whoever waits at a pipe waits for ever.
+    """Check that a folder has files and folders only: reading a pipe would never end.
 
     Args:
         folder: of a student.
@@ -78,6 +87,6 @@ def check_files(folder: Path, refuse: Refuse, *, within: Path | None = None) -> 
         within: a folder; a link that leads out of it is refused.
     """
     if not folder.is_dir():
-        raise refuse(f"{folder} is no folder.")
+        raise refuse(f"{folder} is not a folder.")
     for path in (folder, *folder.rglob("*")):
         files.check_kind(path, refuse, within=within, folders=True)

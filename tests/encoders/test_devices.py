@@ -13,20 +13,18 @@ import numpy as np
 import pytest
 
 from pgkd.config import Config
+from pgkd.encoders.devices import (
+    CPU,
+    Device,
+    accelerator_on,
+    find_device,
+)
+from pgkd.encoders.transformer import forget_encoders, load_encoder
 from pgkd.errors import ConfigError, StudentError
 from pgkd.tasks.classification.assembly import student_of
-from pgkd.tasks.classification.students.devices import (
-    CPU,
-    Place,
-    accelerator_on,
-    described,
-    place_of,
-)
-from pgkd.tasks.classification.students.encoder import EncoderStudent
-from pgkd.tasks.classification.students.encoders import forget_encoders, load_encoder
-from pgkd.tasks.classification.students.finetune import fine_tune
+from pgkd.tasks.classification.students import load_student
+from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune
 from pgkd.tasks.classification.students.head import HeadSettings, fit_head
-from pgkd.tasks.classification.students.registry import load_student
 from tests.behaviour.test_light import python
 from tests.conftest import make_rows
 
@@ -64,49 +62,52 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch, no_gpu: None) -> dict[str, bool]:
 
 
 def test_a_machine_without_a_gpu_takes_the_cpu_in_fp32(no_gpu: None) -> None:
-    assert place_of() == place_of("cpu") == CPU == Place("cpu", "fp32")
-    assert place_of("cpu", "bf16") == Place("cpu", "bf16")
-    assert described(CPU) == {"device": "cpu", "precision": "fp32"}
+    assert find_device() == find_device("cpu") == CPU == Device("cpu", "fp32")
+    assert find_device("cpu", "bf16") == Device("cpu", "bf16")
+    assert CPU.describe() == {"device": "cpu", "precision": "fp32"}
 
 
 def test_a_gpu_is_taken_where_there_is_one(two_gpus: dict[str, bool]) -> None:
-    assert place_of() == place_of("cuda") == Place("cuda:0", "bf16")
-    assert place_of("cuda:1", "fp32") == Place("cuda:1", "fp32")
-    assert place_of("cpu") == CPU
-    assert described(place_of()) == {
+    assert find_device() == find_device("cuda") == Device("cuda:0", "bf16")
+    assert find_device("cuda:1", "fp32") == Device("cuda:1", "fp32")
+    assert find_device("cpu") == CPU
+    assert find_device().describe() == {
         "device": "cuda:0", "precision": "bf16", "gpu": "NVIDIA Test",
     }  # fmt: skip
 
 
 def test_a_gpu_that_does_not_know_bf16_trains_in_fp32(two_gpus: dict[str, bool]) -> None:
     two_gpus["bf16"] = False
-    assert place_of() == Place("cuda:0", "fp32")
-    with pytest.raises(StudentError, match="'cuda:0' does not compute in bf16. Give fp32 or auto"):
-        place_of("cuda", "bf16")
+    assert find_device() == Device("cuda:0", "fp32")
+    with pytest.raises(StudentError, match='"cuda:0" does not support bf16. Choose fp32 or auto'):
+        find_device("cuda", "bf16")
 
 
 def test_an_apple_gpu_is_found(monkeypatch: pytest.MonkeyPatch, no_gpu: None) -> None:
     import torch
 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert place_of("mps") == Place("mps", "fp32")
+    assert find_device("mps") == Device("mps", "fp32")
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
 def test_a_device_that_is_not_here_is_told_with_what_is(no_gpu: None, device: str) -> None:
-    with pytest.raises(StudentError, match=f"no device '{device}' here. There are: cpu. "):
-        place_of(device)
+    with pytest.raises(StudentError, match=f'"{device}" is not available here. .* from: cpu, or'):
+        find_device(device)
 
 
 def test_a_gpu_too_many_is_told_with_those_there_are(two_gpus: dict[str, bool]) -> None:
-    with pytest.raises(StudentError, match="'cuda:2' here. There are: cpu, cuda:0, cuda:1. "):
-        place_of("cuda:2")
+    with pytest.raises(
+        StudentError,
+        match='"cuda:2" is not .* from: cpu, cuda:0, cuda:1, or',
+    ):
+        find_device("cuda:2")
 
 
 def test_names_that_stand_for_nothing_are_refused_at_once() -> None:
-    with pytest.raises(StudentError, match="no device 'gpu'. There are: auto, cpu, cuda, cuda:N"):
+    with pytest.raises(StudentError, match='device "gpu". Choose from: auto, cpu, cuda, cuda:N'):
         EncoderStudent(CLASSES, device="gpu")
-    with pytest.raises(StudentError, match="no precision 'fp8'. There are: auto, fp32, bf16"):
+    with pytest.raises(StudentError, match='precision "fp8". Choose from: auto, fp32, bf16'):
         EncoderStudent(CLASSES, precision="fp8")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"student.device.*there is no device 'cuda:x'"):
         Config.parse({"student": {"device": "cuda:x"}})
@@ -117,7 +118,7 @@ def test_settings_reach_the_student(tiny_encoder: Path, no_gpu: None) -> None:
     student = student_of(Config.parse({"student": told}), CLASSES)
     for made in (student, student.clone(), student.probe()):
         assert isinstance(made, EncoderStudent)
-        with pytest.raises(StudentError, match="no device 'cuda:1' here"):
+        with pytest.raises(StudentError, match='"cuda:1" is not available here'):
             made.fit(TEXTS, LABELS)
 
 
@@ -134,13 +135,13 @@ def test_a_saved_student_is_bound_to_no_device(tiny_encoder: Path, tmp_path: Pat
 
 def test_an_encoder_lies_where_it_is_told_and_shares_no_features(tiny_encoder: Path) -> None:
     here = load_encoder(str(tiny_encoder), 32)
-    other = load_encoder(str(tiny_encoder), 32, Place("cpu", "bf16"))
-    assert here.place == CPU
+    other = load_encoder(str(tiny_encoder), 32, Device("cpu", "bf16"))
+    assert here.device == CPU
     assert load_encoder(str(tiny_encoder), 32, CPU) is here
     assert other is not here
     # Features are fp32 whatever the precision of training is.
     assert (other.features(TEXTS) == here.features(TEXTS)).all()
-    elsewhere = load_encoder(str(tiny_encoder), 32, Place("meta"))  # torch's device without memory
+    elsewhere = load_encoder(str(tiny_encoder), 32, Device("meta"))  # torch's device without memory
     assert {parameter.device.type for parameter in elsewhere.model.parameters()} == {"meta"}
 
 
@@ -149,12 +150,12 @@ def test_bf16_trains_nearly_as_fp32_and_gives_fp32_weights(tiny_encoder: Path) -
 
     found = {}
     for precision in ("fp32", "bf16"):
-        encoder = load_encoder(str(tiny_encoder), 32, Place("cpu", precision))
+        encoder = load_encoder(str(tiny_encoder), 32, Device("cpu", precision))
         head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
         ones = np.ones(len(TEXTS))
         tuned, new = fine_tune(encoder, head, TEXTS, GOLD, ones, seed=0)
         assert {p.dtype for p in tuned.model.parameters()} == {torch.float32}
-        assert tuned.place.precision == precision
+        assert tuned.device.precision == precision
         found[precision] = new.predict_proba(tuned.features(TEXTS))
     assert (found["fp32"] != found["bf16"]).any()
     assert found["bf16"] == pytest.approx(found["fp32"], abs=0.1)
@@ -168,7 +169,7 @@ def test_accelerate_is_left_as_it_was_found() -> None:
     mine = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=3)
     try:
         for precision in ("bf16", "fp32"):
-            with accelerator_on(Place("cpu", precision)) as inner, inner.autocast():
+            with accelerator_on(Device("cpu", precision)) as inner, inner.autocast():
                 assert torch.is_autocast_enabled("cpu") == (precision == "bf16")
                 assert inner.gradient_accumulation_steps == 1
         assert mine.device.type == "cpu"
@@ -182,8 +183,8 @@ def test_accelerate_is_left_as_it_was_found() -> None:
 def test_a_device_that_accelerate_does_not_take_is_refused(no_gpu: None) -> None:
     """Else it would train there in the precision of another one."""
     with (
-        pytest.raises(StudentError, match="takes the device 'cpu', and the student is on 'cuda:0'"),
-        accelerator_on(Place("cuda:0")),
+        pytest.raises(StudentError, match='chose device "cpu", but the student is on "cuda:0"'),
+        accelerator_on(Device("cuda:0")),
     ):
         pass
 
@@ -194,7 +195,7 @@ def test_a_run_under_a_launcher_waits_for_nobody(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, value)
     with accelerator_on(CPU) as accelerator:
         assert accelerator.num_processes == 1
-    assert place_of() == CPU
+    assert find_device() == CPU
     assert os.environ["WORLD_SIZE"] == "4"
 
 
@@ -214,7 +215,7 @@ def test_fine_tuning_gives_back_the_state_of_its_generators(
     """On a GPU those of all CUDA devices too, and torch's choice of algorithms is left alone."""
     import torch
 
-    from pgkd.tasks.classification.students.finetune import _reproducible
+    from pgkd.encoders.training import reproducible
 
     forked: list[Any] = []
     before = torch.random.fork_rng
@@ -225,8 +226,8 @@ def test_fine_tuning_gives_back_the_state_of_its_generators(
 
     monkeypatch.setattr(torch.random, "fork_rng", fork_rng)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for place, algorithms in ((CPU, True), (Place("cuda:1"), False)):
-        with _reproducible(torch, place, 7):
+    for device, algorithms in ((CPU, True), (Device("cuda:1"), False)):
+        with reproducible(device, 7):
             assert torch.initial_seed() == 7
             assert torch.are_deterministic_algorithms_enabled() == algorithms
     assert forked == [[], [0, 1]]

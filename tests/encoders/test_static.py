@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from pgkd.encoders.static import load_embeddings
 from pgkd.errors import StudentError
-from pgkd.tasks.classification.students.embeddings import load_embeddings
-from pgkd.tasks.classification.students.registry import load_student, make_student
+from pgkd.tasks.classification.students import load_student, make_student
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:

@@ -1,45 +1,39 @@
-"""What students share that train a linear head on features which no label has shaped."""
+"""A student with a calibrated linear head on features of texts."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgkd.errors import StudentError
 from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.students import saving
-from pgkd.tasks.classification.students.base import Student
-from pgkd.tasks.classification.students.checks import check_classes, check_texts, usable_rows
-from pgkd.tasks.classification.students.head import (
-    Head,
-    HeadSettings,
-    fit_head,
-    log_prior,
-    tune_head,
+from pgkd.tasks.classification.students.base import (
+    Student,
+    check_classes,
+    check_texts,
+    usable_rows,
 )
+from pgkd.tasks.classification.students.head import Head, HeadSettings, fit_head, log_prior
+from pgkd.tasks.classification.students.tuning import Synthetic, tune_head
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from numpy.typing import NDArray
-
-    from pgkd.tasks.classification.students.head import Synthetic
-
-_EMPTIED = ("threads",)  # settings of a machine, saved as null
-_LEFT_OUT = ("device", "precision")  # the same, not saved: the defaults are not null
+_SAVED_AS_NULL = ("threads",)  # settings of a machine
+_NOT_SAVED = ("device", "precision")  # the same, whose defaults are not null
 
 
-class FrozenStudent(Student):
-    """A calibrated linear head on features of unit length.
+class HeadStudent(Student):
+    """What all students share.
 
     Args:
         classes: class names in column order.
         head: hyper-parameters of the head; `tune` chooses them.
-        settings: what else the subclass is made with, as keyword arguments.
+        settings: the other keyword arguments that the subclass is made with.
     """
 
     strengths: ClassVar[tuple[float, ...]]
@@ -52,24 +46,23 @@ class FrozenStudent(Student):
         self._head: Head | None = None
 
     @abstractmethod
-    def _frozen_features(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Features to train the head on, shape (n, width)."""
-
-    def _features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def _features(self, texts: Sequence[str]) -> Any:
         """Features to predict from, shape (n, width)."""
-        return self._frozen_features(texts)
 
-    @abstractmethod
-    def _save_source(self, folder: Path) -> None:
-        """Write what the features come from into the folder of a student."""
+    def _training_features(self, texts: Sequence[str]) -> Any:
+        """Features to fit the head to, shape (n, width)."""
+        return self._features(texts)
 
-    @abstractmethod
-    def _load_source(self, folder: Path) -> None:
-        """Take the features from what `_save_source` wrote.
+    def _split_features(self, training: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+        """Features of the texts of a fold: to fit to, and held out."""
+        return self._training_features(training), self._training_features(held)
 
-        Raises:
-            StudentError: it is damaged.
-        """
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What else to save: plain data and arrays."""
+        return {}, {}
+
+    def _restore(self, data: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `_state` returned, among other data and arrays."""
 
     def fit(
         self,
@@ -80,10 +73,9 @@ class FrozenStudent(Student):
     ) -> Self:
         """See `Student.fit`."""
         texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
-        if class_counts is None:
-            prior = log_prior(columns_of(labels, self.classes), len(self.classes), weights)
-        else:
-            prior = log_prior(np.arange(len(self.classes)), len(self.classes), class_counts)
+        gold = columns_of(labels, self.classes)
+        counts = np.bincount(gold, weights, minlength=len(self.classes))
+        prior = log_prior(counts if class_counts is None else class_counts)
         self._head = self._train(texts, labels, weights, prior)
         return self
 
@@ -94,24 +86,27 @@ class FrozenStudent(Student):
         weights: NDArray[np.float64],
         prior: NDArray[np.float64],
     ) -> Head:
-        """A head for rows that were checked."""
-        features = self._frozen_features(texts)
+        """Fit a head to checked rows."""
+        features = self._training_features(texts)
         return fit_head(features, labels, self.classes, self._head_settings, weights, prior)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.predict_proba`."""
-        head = self._fitted_head("call fit first.")
+        head = self.head
         check_texts(texts)
+        if not len(texts):
+            return np.empty((0, len(self.classes)))
         return head.predict_proba(self._features(texts))
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.logits`."""
         return self.head.logits(self._features(texts))
 
-    def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def features(self, texts: Sequence[str]) -> NDArray[np.float64] | None:
         """See `Student.features`."""
         check_texts(texts)
-        return self._features(texts)
+        features: NDArray[np.float64] = self._features(texts)
+        return features
 
     def tune(
         self,
@@ -121,15 +116,25 @@ class FrozenStudent(Student):
         seed: int,
         synthetic: Synthetic | None = None,
     ) -> Self:
-        """Choose the head's hyper-parameters by cross-validation on frozen features."""
+        """Choose the head's hyper-parameters by cross-validation."""
         texts, labels, _ = usable_rows(texts, labels, self.classes)
         found, self.synthetic_weight = tune_head(
-            self.strengths,
-            lambda seen, held: (self._frozen_features(seen), self._frozen_features(held)),
-            texts, labels, self.classes, seed=seed, synthetic=synthetic,
+            self.strengths, self._split_features, texts, labels, self.classes,
+            seed=seed, synthetic=synthetic,
         )  # fmt: skip
         self._head_settings = replace(found, fine_tuned=self._head_settings.fine_tuned)
         return self
+
+    @property
+    def head(self) -> Head:
+        """The fitted head.
+
+        Raises:
+            StudentError: the student was not fitted.
+        """
+        if self._head is None:
+            raise StudentError("The student is not fitted yet. Call fit first.")
+        return self._head
 
     @property
     def head_settings(self) -> HeadSettings:
@@ -137,21 +142,23 @@ class FrozenStudent(Student):
         return self._head_settings
 
     def clone(self) -> Self:
-        """See `Student.clone`; what the features come from is shared."""
+        """See `Student.clone`; the source of the features is shared."""
         return type(self)(self.classes, **self._settings, head=self._head_settings)
 
     def save(self, folder: Path) -> None:
         """See `Student.save`."""
-        head = self._fitted_head("there is nothing to save.")
-        settings = {name: v for name, v in self._settings.items() if name not in _LEFT_OUT}
+        head = self.head
+        data, arrays = self._state()
+        settings = {name: v for name, v in self._settings.items() if name not in _NOT_SAVED}
         description = {
             "kind": self.kind,
             "classes": list(self.classes),
-            "settings": {name: None if name in _EMPTIED else v for name, v in settings.items()},
+            "settings": {n: None if n in _SAVED_AS_NULL else v for n, v in settings.items()},
             "head": self._head_settings.to_json(),
+            **data,
         }
-        saving.write(folder, description, {"weights": head.weights, "bias": head.bias})
-        self._save_source(folder)
+        weights = {"weights": head.weights, "bias": head.bias, **arrays}
+        saving.write(folder, description, weights)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -161,21 +168,7 @@ class FrozenStudent(Student):
             head = HeadSettings.from_json(description["head"])
             student = cls(description["classes"], **description["settings"], head=head)
             student._head = Head(weights["weights"], weights["bias"])
-        except (KeyError, TypeError) as error:
+            student._restore(description, weights)
+        except (KeyError, TypeError, IndexError, ValueError) as error:
             raise StudentError(f"{folder} is damaged: {error!r}") from error
-        student._load_source(folder)
         return student
-
-    @property
-    def head(self) -> Head:
-        """The fitted head.
-
-        Raises:
-            StudentError: the student was not fitted.
-        """
-        return self._fitted_head("it has no head.")
-
-    def _fitted_head(self, otherwise: str) -> Head:
-        if self._head is None:
-            raise StudentError(f"The student is not fitted yet: {otherwise}")
-        return self._head

@@ -1,20 +1,24 @@
-"""Where encoders come from and go to: shared files stay whole, and memory does not go stale."""
+"""Encoders: their features and cache, and their files, which are shared and stay whole."""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
+from pgkd.encoders.transformer import forget_encoders, load_encoder
 from pgkd.errors import StudentError
-from pgkd.tasks.classification.students.encoders import forget_encoders, load_encoder
-from pgkd.tasks.classification.students.registry import load_student, make_student
+from pgkd.tasks.classification.students import load_student, make_student
+from pgkd.weights.fetch import cached
 from tests.conftest import make_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from pgkd.encoders.transformer import Encoder
     from pgkd.tasks.classification.students.base import Student
 
 TEXTS, LABELS = make_rows(4)
@@ -26,6 +30,73 @@ def base(tiny_encoder: Path, tmp_path: Path) -> Path:
     """Weights on the same disk as the students, so that hard links are made."""
     forget_encoders()
     return shutil.copytree(tiny_encoder, tmp_path / "base")
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Path) -> Encoder:
+    """The tiny encoder, with an empty cache of its own."""
+    forget_encoders()
+    return load_encoder(str(tiny_encoder), 32)
+
+
+def test_a_text_is_embedded_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    embed = encoder._embed
+
+    def spy(texts: Sequence[str]) -> Any:
+        asked.extend(texts)
+        return embed(texts)
+
+    monkeypatch.setattr(encoder, "_embed", spy)
+    first = encoder.features([*TEXTS, *TEXTS])
+    again = encoder.features(TEXTS)
+    assert asked == TEXTS
+    assert (first[: len(TEXTS)] == again).all()
+
+
+def test_features_have_unit_length_and_ignore_padding(encoder: Encoder) -> None:
+    import torch
+
+    features = encoder.features(TEXTS)
+    assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
+    ids = encoder.tokenizer(TEXTS[0], return_tensors="pt")
+    with torch.inference_mode():
+        hidden = encoder.model(**ids).last_hidden_state[0].mean(0)
+    assert features[0] == pytest.approx((hidden / hidden.norm()).numpy(), abs=1e-5)
+
+
+def test_features_are_the_same_to_the_bit_whatever_is_asked_beside(tiny_encoder: Path) -> None:
+    """The trap: features that differ by batch, by order, or by what was cached before."""
+    found = []
+    for order in (TEXTS, TEXTS[::-1], [*TEXTS[5:], *TEXTS[:5]]):
+        forget_encoders()
+        encoder = load_encoder(str(tiny_encoder), 32)
+        encoder.features(order[:3])
+        found.append(dict(zip(order, encoder.features(order), strict=True)))
+    for text in TEXTS:
+        assert (found[0][text] == found[1][text]).all()
+        assert (found[0][text] == found[2][text]).all()
+
+
+def test_long_texts_are_cut_and_not_refused(encoder: Encoder) -> None:
+    assert encoder.features(["word " * 5000]).shape == (1, 32)
+
+
+def test_an_encoder_that_is_nowhere_is_an_error_that_says_what_to_give(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGKD_OFFLINE", "1")
+    with pytest.raises(StudentError, match="no/such-encoder.* cannot be loaded.*pgkd models list"):
+        load_encoder("no/such-encoder", 32)
+
+
+@pytest.mark.weights
+def test_the_real_encoder_knows_meaning() -> None:
+    if cached("all-minilm-l6-v2") is None:
+        pytest.skip("the weights all-minilm-l6-v2 are not here: pgkd models pull")
+    texts = ["my card was stolen", "someone took my credit card", "the weather is nice"]
+    features = load_encoder("all-minilm-l6-v2", 32).features(texts)
+    assert features[0] @ features[1] > features[0] @ features[2] + 0.3
 
 
 def fitted(base: Path, recipe: str = "frozen") -> Student:
