@@ -24,8 +24,8 @@ from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.evaluation.teacher import draw_rows, score_labels
 from pgkd.tasks.classification.prompts.labelling import label_texts
 from pgkd.teachers.local import LocalTeacher
-from pgkd.usage.accounted import AccountedTeacher
 from pgkd.usage.ledger import Ledger
+from pgkd.usage.metered import MeteredTeacher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def main() -> None:
             rows = [texts[i] for i in drawn], [labels[i] for i in drawn]
             book = args.ledgers / f"{name}-{args.split}-{args.rows}-s{args.seed}.sqlite"
             with Ledger(book) as ledger:
-                found = judge(AccountedTeacher(teacher, ledger), classes, *rows, seed=args.seed)
+                found = judge(MeteredTeacher(teacher, ledger), classes, *rows, seed=args.seed)
             runs += [{"data": name, **figures} for figures in found]
     told = ("data", "split", "rows", "seed", "threads")  # no paths of one machine
     report = {**{name: getattr(args, name) for name in told}, "environment": environment()}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import BaseModel
 
+from pgkd import teachers
 from pgkd.config import Config, merge
 from pgkd.errors import ConfigError
-from pgkd.tasks.classification.assembly import student_of, teacher_of
-from pgkd.teachers import registry
+from pgkd.tasks.classification.assembly import student_of
+from pgkd.teachers import teacher_from
 from pgkd.teachers.fake import FakeTeacher
 
 if TYPE_CHECKING:
@@ -123,9 +124,9 @@ def test_a_plug_in_is_given_its_settings_from_the_config(monkeypatch: pytest.Mon
         made.update(model=model, base_url=base_url)
         return FakeTeacher()
 
-    monkeypatch.setitem(registry._OWN, "ours", plug_in)
+    monkeypatch.setitem(teachers._OWN, "ours", plug_in)
     settings = {"provider": "ours", "model": "m", "base_url": "http://here"}
-    teacher_of(Config.parse({"teacher": settings}))
+    teacher_from(Config.parse({"teacher": settings}))
     assert made == {"model": "m", "base_url": "http://here"}
     with pytest.raises(ConfigError, match="'ours'.*model"):
-        teacher_of(Config.parse({"teacher": {"provider": "ours"}}))
+        teacher_from(Config.parse({"teacher": {"provider": "ours"}}))

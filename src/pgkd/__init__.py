@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from pgkd.tasks.classification.students import load_student
     from pgkd.tasks.classification.students.base import Student
     from pgkd.teachers.base import Reply, Request, Teacher
-    from pgkd.teachers.fake import FakeTeacher
-    from pgkd.teachers.recorded import RecordedTeacher
+    from pgkd.teachers.fake import FakeTeacher, RecordedTeacher
 
 __version__ = "0.1.0"
 

@@ -20,9 +20,10 @@ from pgkd.runs.review import ReviewedLearner, Reviews
 from pgkd.stopping import StopRule
 from pgkd.task import Dataset
 from pgkd.tasks import make_task
-from pgkd.tasks.classification.assembly import employed, teacher_of, teacher_prices
+from pgkd.teachers import teacher_from
+from pgkd.usage import metered_teacher
 from pgkd.usage.estimate import Estimate, estimate
-from pgkd.usage.prices import BatchPrices
+from pgkd.usage.prices import BatchPrices, prices_from
 
 if TYPE_CHECKING:
     from pgkd.integrations.tracking import Tracker
@@ -111,7 +112,7 @@ class Distiller:
         Raises:
             ConfigError: there is no such teacher, or it lacks a setting.
         """
-        teacher = self._teacher or teacher_of(self.config)
+        teacher = self._teacher or teacher_from(self.config)
         try:
             return self._estimate(dataset, teacher)
         finally:
@@ -119,7 +120,7 @@ class Distiller:
                 teacher.close()
 
     def _estimate(self, dataset: Dataset, teacher: Teacher) -> Estimate:
-        prices = teacher_prices(self.config, teacher)
+        prices = prices_from(self.config, teacher)
         if self.config.teacher.batch:
             prices = BatchPrices(prices)
         requests = self.task.estimate(self.config, dataset, teacher)
@@ -145,13 +146,13 @@ class Distiller:
                 run.log("run begun")  # before the first call, so that the ledger is never alone
             else:
                 hooks.on_resumed(resumed)
-            teacher = self._teacher or teacher_of(config)
+            teacher = self._teacher or teacher_from(config)
             if resumed is None and teacher.biller is not None and config.rounds:
                 hooks.on_estimate(self._estimate(dataset, teacher))
             try:
                 with tracking.heard_by(hooks, self._hooks):
                     asked = tracking.traced(teacher)
-                    metered = employed(config, asked, ledger, hooks.on_batch)
+                    metered = metered_teacher(config, asked, ledger, hooks.on_batch)
                     self.outcome_ = self._run(dataset, metered, run, hooks)
             finally:
                 if self._teacher is None:

@@ -14,7 +14,7 @@ from pgkd.task import Evaluation, Prompt
 if TYPE_CHECKING:
     from pgkd.runs.resume import Resumed
     from pgkd.teachers.base import Reply
-    from pgkd.usage.batches import BatchProgress
+    from pgkd.usage.batch import BatchProgress
     from pgkd.usage.estimate import Estimate
 
 StopReason = Literal[

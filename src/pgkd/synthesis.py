@@ -16,8 +16,7 @@ from pgkd.errors import BudgetExhaustedError, TeacherAuthError, TeacherDownError
 from pgkd.task import Example, Origin, Parsed, Prompt, Rejected
 from pgkd.teachers.base import Message, Reply
 from pgkd.text import shown
-from pgkd.usage.concurrency import in_order
-from pgkd.usage.patient import with_breaker
+from pgkd.usage.retry import in_order, with_breaker
 
 if TYPE_CHECKING:
     from pgkd.events import Hooks

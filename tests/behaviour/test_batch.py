@@ -21,8 +21,8 @@ from pgkd.runs.folder import RunFolder
 from pgkd.teachers.base import Message, Request, Sampling
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.teachers.openai import OpenAITeacher
-from pgkd.usage import batches
-from pgkd.usage.batches import BatchProgress
+from pgkd.usage import batch
+from pgkd.usage.batch import BatchProgress
 from tests.behaviour.test_resume import ROWS, command, students
 from tests.behaviour.test_resume import rows_file as rows_file
 from tests.conftest import calls_of
@@ -55,7 +55,7 @@ def service() -> OpenAIService:
 
 @pytest.fixture
 def teacher(service: OpenAIService, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAITeacher]:
-    monkeypatch.setattr(batches, "_FIRST_LOOK", 0.01)
+    monkeypatch.setattr(batch, "_FIRST_POLL", 0.01)
     with service.running() as url, OpenAITeacher("m", base_url=url) as made:
         yield made
 

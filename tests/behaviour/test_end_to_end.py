@@ -14,7 +14,7 @@ from pgkd.apps.cli import app
 from pgkd.config import Config
 from pgkd.distiller import Distiller
 from pgkd.runs.folder import RunFolder
-from pgkd.teachers.recorded import RecordedTeacher
+from pgkd.teachers.fake import RecordedTeacher
 from pgkd.weights.fetch import cached
 from pgkd.weights.pins import DEFAULT_STUDENT, DEFAULT_TEACHER
 from tests.conftest import calls_of

@@ -10,8 +10,7 @@ import pytest
 
 from pgkd.distiller import Distiller
 from pgkd.runs.folder import RunFolder, without_times
-from pgkd.teachers.fake import FakeTeacher
-from pgkd.teachers.recorded import RecordedTeacher
+from pgkd.teachers.fake import FakeTeacher, RecordedTeacher
 from tests.conftest import calls_of, make_rows
 
 if TYPE_CHECKING:

@@ -67,7 +67,7 @@ def test_a_teacher_that_is_down_ends_the_run_with_what_it_has(config: Config) ->
     done = distil(config, FakeTeacher(answer), samples=20)
     assert done.outcome_.stopped_by == "teacher failed"
     assert done.outcome_.detail.startswith("3 requests in a row have failed")
-    assert "the last one: down" in done.outcome_.detail
+    assert "the last error: down" in done.outcome_.detail
     failed = [call for call in calls_of(done.run_) if call.state == "failed"]
     assert [call.error_kind for call in failed] == ["TeacherUnavailableError"] * 3
 

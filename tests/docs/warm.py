@@ -39,14 +39,13 @@ def stand_in(encoder: Path, put: Callable[[Any, str, Any], object] = setattr) ->
         encoder: the folder.
         put: sets an attribute; that of pytest's monkeypatch takes it back later.
     """
-    from pgkd import weights
+    from pgkd import teachers, weights
     from pgkd.encoders import origin, training
     from pgkd.tasks.classification.students import encoder as student
-    from pgkd.teachers import registry
     from pgkd.teachers.fake import FakeTeacher
 
     default, ensure, cached = weights.DEFAULT_STUDENT, weights.ensure, weights.cached
-    put(registry, "_OWN", {**registry._OWN, "local": FakeTeacher})
+    put(teachers, "_OWN", {**teachers._OWN, "local": FakeTeacher})
     put(origin, "ensure", lambda name: encoder if name == default else ensure(name))
     short = partial(student.fine_tune, recipe=training.FineTuning(epochs=1))
     put(student, "fine_tune", short)

@@ -8,8 +8,8 @@ import pytest
 
 from pgkd.config import Config
 from pgkd.errors import TeacherAuthError, TeacherError, TeacherRequestError, TeacherUnavailableError
-from pgkd.tasks.classification.assembly import teacher_of
 from pgkd.tasks.classification.prompts.writing import samples_schema
+from pgkd.teachers import teacher_from
 from pgkd.teachers.anthropic import AnthropicTeacher
 from pgkd.teachers.base import Message, Request, Sampling
 from tests.teachers.server import Server
@@ -155,12 +155,12 @@ def test_its_key_is_in_a_variable_of_its_own(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-this-one")
-    with pytest.raises(TeacherAuthError, match="ANTHROPIC_API_KEY holds no key"):
-        teacher_of(Config.parse({"teacher": {"provider": "anthropic"}}))
+    with pytest.raises(TeacherAuthError, match="ANTHROPIC_API_KEY is not set"):
+        teacher_from(Config.parse({"teacher": {"provider": "anthropic"}}))
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     with server.running() as url:
         settings = {"provider": "anthropic", "base_url": url}
-        with teacher_of(Config.parse({"teacher": settings})) as teacher:
+        with teacher_from(Config.parse({"teacher": settings})) as teacher:
             teacher.complete(REQUEST)
     assert KEY in str(server.seen[0][0])
     assert "sk-not-this-one" not in str(server.seen)

@@ -15,8 +15,8 @@ from pgkd.errors import (
     TeacherRequestError,
     TeacherUnavailableError,
 )
-from pgkd.tasks.classification.assembly import teacher_of
 from pgkd.tasks.classification.prompts.writing import samples_schema
+from pgkd.teachers import teacher_from
 from pgkd.teachers.base import Message, Request, Sampling
 from pgkd.teachers.bedrock import BedrockTeacher
 from tests.teachers.server import Server
@@ -175,7 +175,7 @@ def test_a_setting_that_aws_cannot_use_is_told_when_the_teacher_is_made(
 ) -> None:
     with pytest.raises(ConfigError, match="region"):
         BedrockTeacher("m")
-    with pytest.raises(ConfigError, match="no address") as caught:
+    with pytest.raises(ConfigError, match="not a valid address") as caught:
         BedrockTeacher("m", region="eu-west-1", base_url="me:hunter2@nowhere")
     assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("AWS_PROFILE", "nobody")
@@ -185,10 +185,10 @@ def test_a_setting_that_aws_cannot_use_is_told_when_the_teacher_is_made(
 
 def test_it_is_made_from_the_config(server: Server) -> None:
     with pytest.raises(ConfigError, match="'bedrock'.*model"):
-        teacher_of(Config.parse({"teacher": {"provider": "bedrock"}}))
+        teacher_from(Config.parse({"teacher": {"provider": "bedrock"}}))
     with server.running() as url:
         settings = {"provider": "bedrock", "model": "m", "region": "us-east-1", "base_url": url}
-        with teacher_of(Config.parse({"teacher": settings})) as teacher:
+        with teacher_from(Config.parse({"teacher": settings})) as teacher:
             assert teacher.complete(FREE).text == "Hello."
     assert "/us-east-1/bedrock/" in server.seen[0][0]["authorization"]
 

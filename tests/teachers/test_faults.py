@@ -24,9 +24,9 @@ from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.anthropic import AnthropicTeacher
 from pgkd.teachers.base import Message, Request, Teacher
 from pgkd.teachers.bedrock import BedrockTeacher
-from pgkd.teachers.endpoint import LONGEST_BODY
+from pgkd.teachers.endpoint import MAX_BODY
 from pgkd.teachers.openai import OpenAITeacher
-from pgkd.usage.patient import PatientTeacher
+from pgkd.usage.retry import Retry, RetryingTeacher
 from tests.teachers.server import Server, cut, flood, hang, reset
 from tests.teachers.test_anthropic import message, text
 from tests.teachers.test_bedrock import converse, used
@@ -188,7 +188,7 @@ def test_a_quota_that_is_used_up_is_not_worth_a_retry(
     server.answer(status, {"message": body["error"]["code"], **body} if status == 429 else body)
     waits: list[float] = []
     with server.running() as url, provider.make(url) as teacher:
-        asked = PatientTeacher(teacher, retries=4, sleep=waits.append)
+        asked = RetryingTeacher(teacher, Retry(retries=4, sleep=waits.append))
         fails(asked, TeacherQuotaError)
     assert (len(server.seen), waits) == (1, [])
 
@@ -364,7 +364,7 @@ def test_an_endless_body_is_not_read(server: Server, teacher: Teacher, status: i
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 3 * LONGEST_BODY
+    assert peak < 3 * MAX_BODY
     assert server.sent < MANY
 
 
@@ -381,7 +381,7 @@ def test_a_redirect_takes_the_key_nowhere(server: Server, teacher: Teacher, stat
     with other.running() as url:
         server.answer(status, {}, location=f"{url}/v1/messages")
         caught = fails(teacher, TeacherRequestError)
-    assert "points elsewhere" in str(caught)
+    assert "redirects elsewhere" in str(caught)
     assert other.seen == []
 
 

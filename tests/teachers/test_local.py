@@ -49,7 +49,7 @@ def test_two_files_of_one_name_share_no_reply(tmp_path: Path) -> None:
         path.write_bytes(b"GGUF" * 1_000_000 + end)
     first, second, copy = (LocalTeacher(str(path)) for path in paths)
     cache, reply = ReplyCache(tmp_path / "replies"), Reply("the first one's", "m")
-    cache.keep(first, ask("Write."), reply)
+    cache.save(first, ask("Write."), reply)
     assert cache.find(second, ask("Write.")) is None
     assert cache.find(copy, ask("Write.")) == reply
     assert first.model.startswith("model.gguf@")

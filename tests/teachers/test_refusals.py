@@ -16,10 +16,9 @@ from pgkd.teachers.base import Message, Request, Sampling
 from pgkd.teachers.bedrock import BedrockTeacher
 from pgkd.teachers.openai import OpenAITeacher
 from pgkd.teachers.refusals import may_think
-from pgkd.usage.accounted import AccountedTeacher
 from pgkd.usage.budget import Amount, Limits
 from pgkd.usage.ledger import Ledger
-from pgkd.usage.patient import PatientTeacher
+from pgkd.usage.metered import MeteredTeacher
 from tests.teachers.server import Server, picky
 from tests.teachers.test_anthropic import message, text
 from tests.teachers.test_bedrock import converse
@@ -338,13 +337,13 @@ def test_a_refused_call_costs_nothing_and_stands_in_the_ledger(
     server.answer(200, picky(reasoning, completion("fine")))
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         # One call may be made: those that taught something do not count.
-        metered = AccountedTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
-        assert PatientTeacher(metered, retries=0).complete(REQUEST).text == "fine"
+        metered = MeteredTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
+        assert metered.complete(REQUEST).text == "fine"
         assert metered._budget.used == Amount(1, 15)
         states = [(call.state, call.error_kind) for call in ledger.calls()]
         assert states == [("failed", "FieldRefusedError")] * 4 + [("replied", None)]
         assert "max_completion_tokens replaces max_tokens" in str(next(ledger.calls()).error)
-        again = AccountedTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
+        again = MeteredTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
         assert again._budget.used == Amount(1, 15)
         assert again.complete(REQUEST).text == "fine"  # from the ledger
     assert len(server.seen) == 5
@@ -355,7 +354,7 @@ def test_a_model_that_thinks_gets_room_and_the_budget_knows_of_it(
 ) -> None:
     server.answer(200, picky(reasoning, completion("fine")))
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        AccountedTeacher(teacher, ledger).complete(REQUEST)
+        MeteredTeacher(teacher, ledger).complete(REQUEST)
         most = [call.most.tokens for call in ledger.calls()]
     assert server.seen[-1][1]["max_completion_tokens"] == 77 + 8192
     assert most[-1] == most[0] + 8192
@@ -368,7 +367,7 @@ def test_a_reply_that_ends_in_thinking_is_asked_for_again_with_room(
     cut = completion(content, finish_reason="length", reasoning_content="I think")
     server.answers = [(200, cut, {}), (200, completion("fine"), {})]
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        metered = AccountedTeacher(teacher, ledger)
+        metered = MeteredTeacher(teacher, ledger)
         assert metered.complete(REQUEST).text == "fine"
         assert metered.complete(REQUEST).text == "fine"  # the last reply stands
         assert [call.state for call in ledger.calls()] == ["replied", "replied"]
@@ -380,7 +379,7 @@ def test_a_bound_of_the_user_holds_for_every_request_and_a_cut_is_told(
 ) -> None:
     server.answer(200, completion(None, finish_reason="length"))
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
-        metered = AccountedTeacher(teacher, ledger, max_tokens=4000)
+        metered = MeteredTeacher(teacher, ledger, max_tokens=4000)
         metered.complete(REQUEST)
         metered.complete(replace(REQUEST, purpose="label", repeat=1))
     assert [body["max_tokens"] for _, body in server.seen] == [4000, 4000]

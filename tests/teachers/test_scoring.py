@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgkd.teachers.scoring import score_choices
+from pgkd.teachers.local import score_choices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

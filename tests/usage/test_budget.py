@@ -18,10 +18,11 @@ from pgkd.errors import (
 )
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.usage.accounted import AccountedTeacher
 from pgkd.usage.budget import Amount, Budget, Limits, most_tokens
 from pgkd.usage.ledger import Ledger
+from pgkd.usage.metered import MeteredTeacher
 from pgkd.usage.prices import GivenPrices
+from pgkd.usage.retry import Breaker, Retry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,14 +63,19 @@ def test_sixty_four_calls_at_once_never_pass_it(tmp_path: Path, trials: int) -> 
         limit = random.Random(trial).randint(500, 8_000)
         teacher = Random(trial)
         with Ledger(tmp_path / f"{trial}.sqlite") as ledger:
-            life = AccountedTeacher(teacher, ledger, limits=Limits(tokens=limit, calls=40))
+            life = MeteredTeacher(
+                teacher,
+                ledger,
+                limits=Limits(tokens=limit, calls=40),
+                retry=Retry(0, breaker=Breaker(10**9)),
+            )
             refused = _at_once(life, 64)
         assert teacher.tokens <= limit
         assert teacher.calls <= 40
         assert refused == 64 - teacher.calls
 
 
-def _at_once(life: AccountedTeacher, n: int) -> int:
+def _at_once(life: MeteredTeacher, n: int) -> int:
     """Send n calls from n threads; returns how many the budget refused."""
     refused: list[int] = []
     gate = threading.Barrier(n)
@@ -121,11 +127,11 @@ def test_tokens_of_a_request_are_at_most_its_bytes_and_its_answer() -> None:
 def test_what_earlier_lives_used_counts(tmp_path: Path) -> None:
     limits = Limits(calls=3)
     with Ledger(tmp_path / "l") as ledger:
-        AccountedTeacher(FakeTeacher(), ledger, limits=limits).complete(request(1))
+        MeteredTeacher(FakeTeacher(), ledger, limits=limits).complete(request(1))
         ledger.begin(request(2), "fake")  # in flight when the process was killed
     with Ledger(tmp_path / "l") as ledger:
         ledger.abandon()
-        life = AccountedTeacher(FakeTeacher(), ledger, limits=limits)
+        life = MeteredTeacher(FakeTeacher(), ledger, limits=limits)
         life.complete(request(1))  # from the ledger: costs nothing
         life.complete(request(2))
         with pytest.raises(BudgetExhaustedError, match="3 calls"):
@@ -136,7 +142,7 @@ def test_dollars_are_decimals_by_the_given_prices(tmp_path: Path) -> None:
     prices = GivenPrices(Decimal("0.10"), Decimal("0.40"))
     teacher = FakeTeacher([Reply("a", "m", 1_000_000, 3), Reply("b", "m", 1, 1)])
     with Ledger(tmp_path / "l") as ledger:
-        life = AccountedTeacher(teacher, ledger, prices=prices, limits=Limits(usd=Decimal("0.10")))
+        life = MeteredTeacher(teacher, ledger, prices=prices, limits=Limits(usd=Decimal("0.10")))
         life.complete(request(1))
         [call] = ledger.calls()
         assert (call.cost, call.price_source) == (Decimal("0.1000012"), "given")
@@ -149,7 +155,7 @@ def test_no_budget_in_dollars_without_a_price(tmp_path: Path) -> None:
     teacher.biller = "openai"
     with Ledger(tmp_path / "l") as ledger:
         with pytest.raises(ConfigError, match="No price is known for 'a model of ours'"):
-            AccountedTeacher(teacher, ledger, limits=Limits(usd=Decimal(1)))
-        AccountedTeacher(teacher, ledger, limits=Limits(tokens=1000)).complete(request(1))
+            MeteredTeacher(teacher, ledger, limits=Limits(usd=Decimal(1)))
+        MeteredTeacher(teacher, ledger, limits=Limits(tokens=1000)).complete(request(1))
         [call] = ledger.calls()
     assert call.cost is None  # unknown, never zero

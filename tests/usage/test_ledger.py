@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from pgkd.errors import RunError, TeacherRequestError, TeacherUnavailableError
 from pgkd.teachers.base import Message, Reply, Request
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.usage.accounted import AccountedTeacher
-from pgkd.usage.ledger import Ledger
-from pgkd.usage.patient import PatientTeacher
+from pgkd.usage.ledger import Ledger, by_round_and_purpose, known_usd, summed
+from pgkd.usage.metered import MeteredTeacher
+from pgkd.usage.retry import Retry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ def test_a_call_is_on_disk_before_it_leaves_and_when_it_is_back(tmp_path: Path) 
         return "a \ud800 reply"
 
     with Ledger(path) as ledger:
-        reply = AccountedTeacher(FakeTeacher(answer), ledger).complete(request("r1-0001"))
+        reply = MeteredTeacher(FakeTeacher(answer), ledger).complete(request("r1-0001"))
         assert (seen, states(path)) == ([["in flight"]], ["replied"])
         assert reply.text == "a \ud800 reply"
     with Ledger(path) as ledger:
@@ -50,9 +51,9 @@ def test_a_call_is_on_disk_before_it_leaves_and_when_it_is_back(tmp_path: Path) 
 def test_what_was_answered_is_never_asked_again(tmp_path: Path) -> None:
     teacher = FakeTeacher()
     with Ledger(tmp_path / "l") as ledger:
-        first = AccountedTeacher(teacher, ledger).complete(request("r1-0001"))
+        first = MeteredTeacher(teacher, ledger).complete(request("r1-0001"))
     with Ledger(tmp_path / "l") as ledger:
-        again = AccountedTeacher(teacher, ledger)
+        again = MeteredTeacher(teacher, ledger)
         assert again.complete(request("r1-0001")) == first
         assert len(teacher.requests) == 1
         again.complete(request("r1-0001", "other words"))
@@ -64,14 +65,14 @@ def test_a_failure_that_the_run_went_on_after_is_part_of_it(tmp_path: Path) -> N
     """Later requests rest on it: a reply in its place would make them others, paid again."""
     teacher = FakeTeacher([TeacherRequestError("too long"), "one", TeacherUnavailableError("down")])
     with Ledger(tmp_path / "l") as ledger:
-        life = AccountedTeacher(teacher, ledger)
+        life = MeteredTeacher(teacher, ledger)
         with pytest.raises(TeacherRequestError):
             life.complete(request("r1-0001"))
         life.complete(request("r2-0001"))
         with pytest.raises(TeacherUnavailableError):
             life.complete(request("r2-0002"))
     with Ledger(tmp_path / "l") as ledger:
-        life = AccountedTeacher(teacher, ledger)
+        life = MeteredTeacher(teacher, ledger)
         with pytest.raises(TeacherRequestError, match="too long") as again:
             life.complete(request("r1-0001"))
         assert again.value.settled
@@ -88,14 +89,14 @@ def test_calls_in_flight_at_a_kill_are_listed_and_asked_again(tmp_path: Path) ->
     with Ledger(tmp_path / "l") as ledger:
         assert [call.id for call in ledger.abandon()] == ["r1-0002"]
         assert ledger.abandon() == []
-        AccountedTeacher(teacher, ledger).complete(request("r1-0002"))
+        MeteredTeacher(teacher, ledger).complete(request("r1-0002"))
         assert [call.state for call in ledger.calls()] == ["replied", "lost", "replied"]
     assert len(teacher.requests) == 1
 
 
 def test_many_threads_write_at_once(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l") as ledger:
-        life = AccountedTeacher(FakeTeacher(), ledger)
+        life = MeteredTeacher(FakeTeacher(), ledger)
 
         def work(worker: int) -> None:
             for i in range(10):
@@ -136,7 +137,7 @@ def test_a_row_tells_how_long_a_call_took_what_was_cached_and_how_often_it_was_m
         asked = FakeTeacher(
             [TeacherUnavailableError("down"), TeacherUnavailableError("down"), reply]
         )
-        teacher = PatientTeacher(AccountedTeacher(asked, ledger), sleep=lambda _: None)
+        teacher = MeteredTeacher(asked, ledger, retry=Retry(4, sleep=lambda _: None))
         teacher.complete(request("r1-0001"))
         teacher.complete(request("r1-0002"))
         calls = list(ledger.calls())
@@ -162,3 +163,34 @@ def test_a_ledger_without_a_column_is_refused_and_stays(tmp_path: Path, open_: A
     with pytest.raises(RunError, match="it has no column 'seconds'"):
         open_(path)
     assert path.read_bytes() == before
+
+
+# Sums of calls: an unknown price never counts as zero.
+
+
+def answered_calls(path: Path, *calls: tuple[str, str, str | None]) -> Ledger:
+    """Answered calls with their names, purposes and prices."""
+    made = Ledger(path)
+    for id_, purpose, usd in calls:
+        n = made.begin(Request((), id=id_, purpose=purpose), "teacher")
+        cost = None if usd is None else Decimal(usd)
+        made.finish(n, Reply("", "m", 10, 1), cost, None if usd is None else "given")
+    return made
+
+
+def test_parts_are_rounds_and_purposes_in_order(tmp_path: Path) -> None:
+    rows = (("r2-1", "write", "1"), ("r1-1", "write", "2"), ("r1-1-repair1", "repair", "3"),
+            ("r1-2", "write", "4"))  # fmt: skip
+    with answered_calls(tmp_path / "ledger", *rows) as usage:
+        parts = by_round_and_purpose(usage.calls())
+    assert [(part["round"], part["purpose"], part["usd"]) for part in parts] == [
+        (1, "repair", "3"), (1, "write", "6"), (2, "write", "1"),
+    ]  # fmt: skip
+
+
+def test_a_sum_is_unknown_where_no_price_of_it_is_known(tmp_path: Path) -> None:
+    with answered_calls(tmp_path / "none", ("a", "write", None)) as usage:
+        assert known_usd(summed(usage.calls())) is None
+    with answered_calls(tmp_path / "part", ("a", "write", None), ("b", "write", "2")) as usage:
+        assert known_usd(summed(usage.calls())) == 2
+    assert known_usd(summed([])) == 0

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pgkd.teachers.base import Reply, Request
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.usage.accounted import AccountedTeacher
 from pgkd.usage.ledger import Ledger
-from pgkd.usage.prices import BatchPrices, GivenPrices, ListedPrices, OwnMachine, prices_of
+from pgkd.usage.metered import MeteredTeacher
+from pgkd.usage.prices import BatchPrices, GivenPrices, ListedPrices, OwnMachine, make_prices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,18 +29,18 @@ def test_what_is_not_listed_is_unknown_and_not_zero() -> None:
 
 
 def test_whose_prices_apply() -> None:
-    assert prices_of(None) == OwnMachine()
-    assert prices_of(None).cost("any", 10, 10) == 0
-    given = prices_of("openai", Decimal(1), Decimal(2))
+    assert make_prices(None) == OwnMachine()
+    assert make_prices(None).cost("any", 10, 10) == 0
+    given = make_prices("openai", Decimal(1), Decimal(2))
     assert given == GivenPrices(Decimal(1), Decimal(2))
-    assert isinstance(prices_of("openai"), ListedPrices)
+    assert isinstance(make_prices("openai"), ListedPrices)
 
 
 def test_what_a_provider_had_in_its_cache_costs_less() -> None:
     million = 1_000_000
     listed = ListedPrices("openai").cost("gpt-4o-mini", million, 0, million)
     assert listed == Decimal("0.075")
-    given = prices_of("openai", Decimal(1), Decimal(2), Decimal("0.25"))
+    given = make_prices("openai", Decimal(1), Decimal(2), Decimal("0.25"))
     assert given.cost("any", million, million, 400_000) == Decimal("2.70")
     assert BatchPrices(given).cost("any", million, million, 400_000) == Decimal("1.35")
     assert GivenPrices(Decimal(1), Decimal(2)).cost("any", million, 0, million) == 1
@@ -51,6 +51,6 @@ def test_more_cached_tokens_than_the_prompt_has_are_not_believed(tmp_path: Path)
     reply = Reply("a", "m", 1_000_000, 0, cached_tokens=5_000_000)
     prices = GivenPrices(Decimal(1), Decimal(2), Decimal("0.5"))
     with Ledger(tmp_path / "l") as ledger:
-        AccountedTeacher(FakeTeacher([reply]), ledger, prices=prices).complete(Request(()))
+        MeteredTeacher(FakeTeacher([reply]), ledger, prices=prices).complete(Request(()))
         [call] = ledger.calls()
     assert call.cost == Decimal("0.5")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import RunError
 from pgkd.tasks.classification.evaluation.metrics import MEASURES
-from pgkd.usage.sums import summed
+from pgkd.usage.ledger import summed
 from pgkd.weights.pins import find
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pgkd.usage.ledger import now
 if TYPE_CHECKING:
     from pgkd.runs.folder import RunFolder
     from pgkd.task import Prompt
-    from pgkd.usage.batches import BatchProgress
+    from pgkd.usage.batch import BatchProgress
 
 Signal = Literal["go", "pause", "stop"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)

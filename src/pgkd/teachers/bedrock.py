@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from pgkd.errors import ConfigError, TeacherAuthError, TeacherError, TeacherUnavailableError
 from pgkd.extras import require
-from pgkd.teachers.base import Reply, Request
-from pgkd.teachers.converse import STATUS, finish_of, payload_of, refusals, text_of
-from pgkd.teachers.endpoint import Endpoint, cause_of, count_of, count_of_all
-from pgkd.teachers.quiet import Quiet
-from pgkd.teachers.refusals import AdaptingTeacher, may_think
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from pgkd.teachers.base import FinishReason, Reply, Request
+from pgkd.teachers.endpoint import Endpoint, RedactingFilter, root_cause, token_count
+from pgkd.teachers.refusals import (
+    AdaptingTeacher,
+    Change,
+    Payload,
+    Refusals,
+    fewer_enums,
+    is_about_system,
+    leave_out,
+    may_think,
+    schema_prompt,
+    without,
+)
 
 _JOB = {"extra": "bedrock", "job": "The bedrock teacher"}
-_CREDENTIAL_TROUBLE = (
+_CREDENTIAL_ERRORS = (
     "CredentialRetrievalError", "LoginError", "NoAuthTokenError", "NoCredentialsError",
     "PartialCredentialsError", "SSOError", "TokenRetrievalError",
 )  # fmt: skip
-_OUR_FAULT = ("ParamValidationError", "InvalidEndpointConfigurationError")
+_CLIENT_ERRORS = ("ParamValidationError", "InvalidEndpointConfigurationError")
 # What botocore's parser raises at JSON that is not shaped as it expects.
 _ODD = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
-_LOGGERS = (
-    "botocore.auth", "botocore.endpoint", "botocore.httpsession", "botocore.parsers",
-    "botocore.regions",
-)  # fmt: skip
+_LOGGERS = [
+    f"botocore.{part}" for part in ("auth", "endpoint", "httpsession", "parsers", "regions")
+]
 _BEARER = "AWS_BEARER_TOKEN_BEDROCK"  # a key of Bedrock's own, in place of AWS credentials
+_TOOL = "answer"
+_FINISH: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "stop",
+    "max_tokens": "length",
+    "guardrail_intervened": "refusal",
+    "content_filtered": "refusal",
+}
+# Better HTTP statuses than AWS's own: it answers 429 for a model that is not ready.
+_STATUS = {
+    code: status
+    for status, codes in {
+        403: "AccessDeniedException ExpiredToken ExpiredTokenException "
+        "IncompleteSignatureException InvalidClientTokenId InvalidSignatureException "
+        "MissingAuthenticationTokenException UnrecognizedClientException",
+        429: "ServiceQuotaExceededException ThrottlingException TooManyRequestsException",
+        400: "ResourceNotFoundException ValidationException",
+        503: "InternalServerException ModelErrorException ModelNotReadyException "
+        "ModelTimeoutException ServiceUnavailableException",
+    }.items()
+    for code in codes.split()
+}
+# Claude models refuse temperature, top_p or the pair; a profile of one's own hides its model.
+_UNSAMPLED = ("anthropic.", "application-inference-profile/")
+_TOOLS = re.compile(r"\btools?\b|tool.?(?:config|choice|use)|\bschema\b", re.I)
 
 
 class BedrockTeacher(AdaptingTeacher):
-    """Asks a model on Amazon Bedrock through boto3.
+    """A model on Amazon Bedrock, through boto3.
 
     A request's schema goes out as the one tool that the model has to call, and the tool's input
     comes back as the reply. A model that cannot be made to call a tool is asked for JSON in words,
@@ -42,19 +76,19 @@ class BedrockTeacher(AdaptingTeacher):
     one; there is no seed.
 
     Credentials come from AWS's own chain, such as the environment and profiles. pgkd does not read
-    them, and takes what was sent of them out of every error message.
+    them, and removes what was sent of them from every error message.
 
     Args:
         model: a model id, or an inference profile's id or ARN.
         region: AWS region; None is what AWS's own configuration says.
         base_url: another endpoint, such as one in a VPC.
         timeout: seconds to wait for a connection, or for the next bytes of an answer.
-        max_retries: times that boto3 repeats a call after a rate limit or server trouble. A run
-            repeats calls itself, and writes down each attempt.
+        max_retries: times that boto3 repeats a call after a rate limit or server error. A run
+            repeats calls itself, and records each attempt.
 
     Raises:
         MissingExtraError: the extra ``bedrock`` is not installed.
-        ConfigError: there is no region, or AWS's configuration or `base_url` is no good.
+        ConfigError: there is no region, or AWS's configuration or `base_url` is invalid.
         TeacherAuthError: AWS's configuration gives no credentials.
     """
 
@@ -77,7 +111,13 @@ class BedrockTeacher(AdaptingTeacher):
         self._parser_error = require("botocore.parsers", **_JOB).ResponseParserError
         self.model = model
         self.thinks = may_think(model)
-        self.refusals = refusals()
+        self.refusals = Refusals(
+            leave_out("inferenceConfig", "topP", names=("top_p", "topP")),
+            leave_out("inferenceConfig", "temperature"),
+            fewer_enums,
+            _no_tool,
+            _no_system,
+        )
         config = require("botocore.config", **_JOB).Config(
             connect_timeout=timeout,
             read_timeout=timeout,
@@ -86,56 +126,54 @@ class BedrockTeacher(AdaptingTeacher):
         try:
             session = boto3.session.Session(region_name=region)
             self._client = session.client("bedrock-runtime", endpoint_url=base_url, config=config)
-            # Looked for when the client was made; without this, a run would train first, then fail.
+            # Without this check, a run would train first, then fail.
             if session.get_credentials() is None and not os.environ.get(_BEARER):
                 raise self._errors.NoCredentialsError
         except self._errors.BotoCoreError as error:
             if _lacks_credentials(error):
                 raise _no_credentials(error) from None
             raise ConfigError(f"The bedrock teacher cannot be set up: {error}") from error
-        except ValueError:  # its text repeats the address, which may hold a password
-            raise ConfigError("The bedrock teacher's base_url is no address.") from None
+        except ValueError:  # its text repeats the address, which may have a password
+            raise ConfigError("The bedrock teacher's base_url is not a valid address.") from None
         if not self._client.meta.endpoint_url.startswith(("http://", "https://")):
             self._client.close()
             raise ConfigError("The bedrock teacher's base_url needs http:// or https://.")
         self._endpoint = Endpoint(self._client.meta.endpoint_url)
-        self._quiet = Quiet(lambda text: self._endpoint.redacted(text), *_LOGGERS)
+        self._filter = RedactingFilter(lambda text: self._endpoint.redact(text), *_LOGGERS)
         self._client.meta.events.register("before-send.bedrock-runtime.Converse", self._send)
 
     def attempt(self, request: Request) -> Reply:
         """See `Teacher.attempt`."""
         start = time.perf_counter()
-        answer, text = self.refusals.send(payload_of(request, self.model), self._converse)
+        answer, text = self.refusals.send(_payload(request, self.model), self._converse)
         seconds, usage = time.perf_counter() - start, answer.get("usage") or {}
-        cached = usage.get("cacheReadInputTokens")
+        cached, written = usage.get("cacheReadInputTokens"), usage.get("cacheWriteInputTokens")
         return Reply(
-            text=self._endpoint.checked(text),
+            text=self._endpoint.check_text(text),
             model=self.model,
-            input_tokens=count_of_all(
-                usage.get("inputTokens"), cached, usage.get("cacheWriteInputTokens")
-            ),
-            output_tokens=count_of(usage.get("outputTokens")),
+            input_tokens=token_count(usage.get("inputTokens"), cached, written),
+            output_tokens=token_count(usage.get("outputTokens")),
             seconds=round(seconds, 3),
-            finish_reason=finish_of(answer),
-            cached_tokens=count_of(cached),
+            finish_reason=_finish_reason(answer),
+            cached_tokens=token_count(cached),
         )
-
-    def _converse(self, payload: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-        """What the model answers, and the text of it."""
-        try:
-            answer = self._client.converse(**payload)
-            return answer, text_of(answer)
-        # `from None`: a traceback that shows botocore's error would show what it may quote.
-        except (self._errors.ClientError, self._errors.BotoCoreError) as error:
-            raise self._told(error) from None
-        except (self._parser_error, *_ODD) as error:
-            message = self._endpoint.told(f"sent no answer of Converse: {error}")
-            raise TeacherUnavailableError(message) from None
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
-        self._quiet.stop()
+        self._filter.stop()
+
+    def _converse(self, payload: Payload) -> tuple[dict[str, Any], str | None]:
+        """The model's answer, and its text."""
+        try:
+            answer = self._client.converse(**payload)
+            return answer, _text(answer)
+        # `from None`: a traceback that shows botocore's error would show what it may quote.
+        except (self._errors.ClientError, self._errors.BotoCoreError) as error:
+            raise self._convert_error(error) from None
+        except (self._parser_error, *_ODD) as error:
+            message = self._endpoint.describe(f"sent no answer of Converse: {error}")
+            raise TeacherUnavailableError(message) from None
 
     def _send(self, request: Any, **_: Any) -> Any:
         """Send in botocore's place: it would read a body of any size."""
@@ -143,7 +181,7 @@ class BedrockTeacher(AdaptingTeacher):
         request.stream_output = True  # botocore then leaves the body to us
         response = self._client._endpoint.http_session.send(request)
         try:
-            body = b"".join(self._endpoint.bounded(response.raw.stream()))
+            body = b"".join(self._endpoint.limit(response.raw.stream()))
         except self._http_errors.HTTPError as error:
             raise self._errors.HTTPClientError(error=error) from None
         finally:
@@ -151,28 +189,27 @@ class BedrockTeacher(AdaptingTeacher):
         response.raw = _Body(body)
         return response
 
-    def _told(self, error: Any) -> TeacherError:
-        """An error of botocore as one of ours."""
+    def _convert_error(self, error: Any) -> TeacherError:
         if isinstance(error, self._errors.ClientError):
-            said, meta = error.response.get("Error", {}), error.response["ResponseMetadata"]
-            code = said.get("Code") or ""
-            status = STATUS.get(code, meta.get("HTTPStatusCode", 500))
-            if status == 403 and code in STATUS:
+            details, meta = error.response.get("Error", {}), error.response["ResponseMetadata"]
+            code = details.get("Code") or ""
+            status = _STATUS.get(code, meta.get("HTTPStatusCode", 500))
+            if status == 403 and code in _STATUS:
                 return TeacherAuthError(
                     f"{self._endpoint} refuses the credentials, or their access to the model "
                     f"({code})."
                 )
-            trouble = f"{code}: {said.get('Message') or 'no message'}"
-            return self._endpoint.refusal(status, trouble, meta.get("HTTPHeaders"))
+            problem = f"{code}: {details.get('Message') or 'no message'}"
+            return self._endpoint.error(status, problem, meta.get("HTTPHeaders"))
         kind = type(error).__name__
         if _lacks_credentials(error):
             return _no_credentials(error)
-        if kind in _OUR_FAULT:
-            return self._endpoint.refusal(400, str(error))
+        if kind in _CLIENT_ERRORS:
+            return self._endpoint.error(400, str(error))
         # What has no class of its own may quote the headers, and in them the credentials.
         quoted = kind if kind == "HTTPClientError" else f"{kind}: {error}"
-        why = cause_of(error, OSError)
-        return TeacherUnavailableError(self._endpoint.told(f"failed: {quoted}{why}"))
+        why = root_cause(error, OSError)
+        return TeacherUnavailableError(self._endpoint.describe(f"failed: {quoted}{why}"))
 
 
 class _Body:
@@ -186,7 +223,7 @@ class _Body:
 
 
 def _secrets(headers: Any) -> list[str]:
-    """What a signed request carries that nobody should read: tokens, and the access key's id."""
+    """What a signed request carries that must not be shown: tokens, and the access key's id."""
     found = []
     for name, value in headers.items():
         if name.lower() in ("authorization", "x-amz-security-token"):
@@ -198,12 +235,90 @@ def _secrets(headers: Any) -> list[str]:
 
 def _lacks_credentials(error: Exception) -> bool:
     # By name: older versions of botocore lack some of these classes.
-    return any(kind.__name__ in _CREDENTIAL_TROUBLE for kind in type(error).__mro__)
+    return any(kind.__name__ in _CREDENTIAL_ERRORS for kind in type(error).__mro__)
 
 
 def _no_credentials(error: Exception) -> TeacherAuthError:
-    # The error's text is not told: it may be the output of a program that fetches credentials.
+    # The error's text is not shown: it may be the output of a program that fetches credentials.
     return TeacherAuthError(
         f"AWS's configuration gives no credentials ({type(error).__name__}). Set AWS_PROFILE, or "
         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
     )
+
+
+def _payload(request: Request, model: str) -> Payload:
+    """The arguments of boto3's `converse`."""
+    sampling = request.sampling
+    inference: dict[str, Any] = {"maxTokens": sampling.max_tokens}
+    if not any(part in model for part in _UNSAMPLED):
+        inference |= {"temperature": sampling.temperature, "topP": sampling.top_p}
+    system, turns = request.split_system()
+    payload: Payload = {
+        "modelId": model,
+        "messages": [{"role": m.role, "content": [{"text": m.content}]} for m in turns],
+        "inferenceConfig": inference,
+    }
+    if system:
+        payload["system"] = [{"text": text} for text in system]
+    if request.schema is not None:
+        tool = {
+            "name": _TOOL,
+            "description": "Give the answer.",
+            "inputSchema": {"json": request.schema},
+        }
+        # Of one tool, `any` forces the same as `tool` does, and more models know it.
+        payload["toolConfig"] = {"tools": [{"toolSpec": tool}], "toolChoice": {"any": {}}}
+    return payload
+
+
+def _text(answer: dict[str, Any]) -> str | None:
+    """The tool's input as JSON, else the text; None where there is neither and should be."""
+    # botocore drops what it does not expect: any part may be missing.
+    message = (answer.get("output") or {}).get("message") or {}
+    blocks = message.get("content") or []
+    inputs = [b["toolUse"]["input"] for b in blocks if "input" in (b.get("toolUse") or {})]
+    if inputs:
+        return json.dumps(inputs[0], ensure_ascii=False)
+    texts = [block["text"] for block in blocks if block.get("text") is not None]
+    missing = not texts and _finish_reason(answer) not in ("refusal", "length")
+    return None if missing else "".join(texts)
+
+
+def _finish_reason(answer: dict[str, Any]) -> FinishReason:
+    return _FINISH.get(answer.get("stopReason") or "", "other")
+
+
+def _no_tool(complaint: str, payload: Payload) -> Change | None:
+    """A model that cannot be made to call a tool: the prompt asks for JSON instead."""
+
+    def move_to_prompt(payload: Payload) -> Payload:
+        if "toolConfig" not in payload:
+            return payload
+        others = without(payload, "toolConfig")
+        tool = payload["toolConfig"]["tools"][0]["toolSpec"]
+        prompt = {"text": schema_prompt(tool["inputSchema"]["json"])}
+        if "system" in others:
+            return others | {"system": [*others["system"], prompt]}
+        return others | {"messages": _prepend(others["messages"], [prompt])}
+
+    if "toolConfig" not in payload or not _TOOLS.search(complaint):
+        return None
+    return Change("the prompt asks for JSON, and no tool is forced", move_to_prompt)
+
+
+def _no_system(complaint: str, payload: Payload) -> Change | None:
+    def merge(payload: Payload) -> Payload:
+        if "system" not in payload:
+            return payload
+        others = without(payload, "system")
+        return others | {"messages": _prepend(others["messages"], payload["system"])}
+
+    if "system" not in payload or not is_about_system(complaint):
+        return None
+    return Change("the system message is part of the user's message", merge)
+
+
+def _prepend(messages: list[Any], blocks: list[Any]) -> list[Any]:
+    """Messages whose first one begins with these blocks."""
+    first, *others = messages
+    return [{**first, "content": [*blocks, *first["content"]]}, *others]

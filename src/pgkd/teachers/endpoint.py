@@ -1,19 +1,22 @@
-"""What providers behind an endpoint share: the key, bounded replies, what is told of trouble."""
+"""What providers behind an endpoint share: keys, bounded replies, and errors without secrets."""
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import os
 import re
 import socket
 import ssl
-from importlib import import_module
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from pgkd.errors import (
+    ConfigError,
     TeacherAuthError,
     TeacherError,
     TeacherQuotaError,
@@ -22,67 +25,67 @@ from pgkd.errors import (
     TeacherUnavailableError,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from types import ModuleType
-
-LONGEST_REPLY = 1_000_000  # characters; more is refused
-LONGEST_BODY = 8_000_000  # bytes; room for such a reply whose every character is escaped
-_MOST_TOKENS = 10**12  # of one call, and more than any has
-_LONGEST_TROUBLE = 500  # characters of an endpoint's error message that are told
-_LONGEST_COMPLAINT = 10_000  # characters of it that are searched for what it refuses
-# Where an error's own words stand; other parts may repeat what was sent.
+MAX_REPLY = 1_000_000  # characters; more is refused
+MAX_BODY = 8_000_000  # bytes; room for such a reply whose every character is escaped
+MAX_COMPLAINT = 10_000  # characters of an error that are searched for what the endpoint refuses
+_MAX_TOKENS = 10**12  # of one call, and more than any has
+_MAX_MESSAGE = 500  # characters of an endpoint's error that a message quotes
+# Where an error's own words are; other parts may repeat what was sent.
 _WORDS = (
     "error", "errors", "message", "msg", "detail", "details", "description", "reason", "param",
     "loc", "code", "type", "status", "metadata", "raw",
 )  # fmt: skip
 _TRANSIENT = (408, 425)  # the server gave up waiting, or was not ready: worth a retry
-_SPENT = re.compile(
+_QUOTA = re.compile(
     r"insufficient[_ ](?:quota|funds|balance|credits?)|credit balance|billing[_ ]hard[_ ]limit",
     re.I,
 )
 _TOO_LARGE = re.compile(r"request too large", re.I)
-_OF_THE_KEY = re.compile(r"api[- _]?key|credential|token|authenticat|signature", re.I)
-_OF_ACCESS = re.compile(
+_KEY_ERROR = re.compile(r"api[- _]?key|credential|token|authenticat|signature", re.I)
+_ACCESS_ERROR = re.compile(
     r"model|region|country|territor|organi[sz]ation|project|permi|access|allow|enabled|supported",
     re.I,
 )
 _LIKE_A_KEY = re.compile(r"\b(?:sk|pk|gsk|hf|xai|AIza|AKIA)[-_\w]*|\S*[*…]{2,}\S*")
-_STATUS_OF_KIND = {  # an error within an HTTP 200 may name its kind alone
+_STATUS_BY_KIND = {  # an error within an HTTP 200 may name its kind alone
     "authentication_error": "401", "invalid_request_error": "400", "not_found_error": "404",
     "overloaded_error": "529", "permission_error": "403", "rate_limit_error": "429",
     "rate_limit_exceeded": "429", "insufficient_quota": "429",
 }  # fmt: skip
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+# Headers as SDKs log them; botocore does so before anybody else knows their values.
+_HEADER = re.compile(r"(?i)(x-amz-security-token['\"]?: ?(?:b?['\"])?|\bbearer )[^\s'\"]+")
+_FORMATTER = logging.Formatter()
 
 
 class Endpoint:
-    """An address, and what may be told of it: no key, no user, no password, no query."""
+    """An address, and errors about it that show no key, user, password or query."""
 
     def __init__(self, url: str, *secrets: str) -> None:
         self._parts = urlsplit(url)
-        self.hint = ""  # what a 404 may come from
+        self.hint = ""  # a likely cause of a 404
         self._secrets = [s for s in (*secrets, self._parts.password) if s]
 
     def __str__(self) -> str:
         parts = self._parts
         return f"The endpoint {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """A text without the secrets."""
         for secret in self._secrets:
             text = text.replace(secret, "[key]")
         return text
 
-    def told(self, trouble: str) -> str:
-        """What an endpoint says of its trouble, without secrets and of bounded length."""
-        trouble = self.redacted(trouble)
-        cut = " …" if len(trouble) > _LONGEST_TROUBLE else ""
-        return f"{self} {trouble[:_LONGEST_TROUBLE]}{cut}"
+    def describe(self, problem: str) -> str:
+        """A message about this endpoint, without secrets and of bounded length."""
+        problem = self.redact(problem)
+        cut = " …" if len(problem) > _MAX_MESSAGE else ""
+        return f"{self} {problem[:_MAX_MESSAGE]}{cut}"
 
-    def refusal(
+    def error(
         self,
         status: int,
-        trouble: str,
+        problem: str,
         headers: Mapping[str, str] | None = None,
         complaint: str = "",
     ) -> TeacherError:
@@ -90,103 +93,158 @@ class Endpoint:
 
         Args:
             status: of the answer.
-            trouble: the message for people.
+            problem: the message for people.
             headers: of the answer.
-            complaint: all words of its error; default: `trouble`.
+            complaint: all words of its error; default: `problem`.
         """
-        complaint = complaint or trouble
-        if status == 402 or (400 <= status < 500 and _SPENT.search(complaint)):
-            spent = self.told(f"refuses, because the quota or credit is used up: {trouble}")
-            return TeacherQuotaError(spent)
-        if status == 403 and _OF_ACCESS.search(complaint) and not _OF_THE_KEY.search(complaint):
-            return TeacherAuthError(
-                self.told(f"refuses access (403): {_LIKE_A_KEY.sub('[key]', trouble)}")
+        complaint = complaint or problem
+        if status == 402 or (400 <= status < 500 and _QUOTA.search(complaint)):
+            return TeacherQuotaError(
+                self.describe(f"refuses, because the quota or credit is used up: {problem}")
             )
-        if status in (401, 403):
-            # The answer may quote a part of the key, which cannot be found and taken out.
+        if status == 403 and _ACCESS_ERROR.search(complaint) and not _KEY_ERROR.search(complaint):
+            return TeacherAuthError(
+                self.describe(f"refuses access (403): {_LIKE_A_KEY.sub('[key]', problem)}")
+            )
+        if status in (401, 403):  # not quoted: it may show a part of the key, which is not known
             return TeacherAuthError(f"{self} refuses the key ({status}).")
         if 300 <= status < 400:
             return TeacherRequestError(
-                f"{self} points elsewhere ({status}), and pgkd takes the key nowhere else: "
+                f"{self} redirects elsewhere ({status}), and pgkd sends the key nowhere else: "
                 "set base_url to the new address."
             )
-        message = self.told(f"failed: {trouble}")
+        message = self.describe(f"failed: {problem}")
         if status == 429 and not _TOO_LARGE.search(complaint):
             return TeacherRateLimitError(message, _retry_after(headers or {}))
         if status < 500 and status not in _TRANSIENT:
             refused = TeacherRequestError(message + (self.hint if status == 404 else ""))
-            refused.complaint = complaint[:_LONGEST_COMPLAINT]
+            refused.complaint = complaint[:MAX_COMPLAINT]
             return refused
         return TeacherUnavailableError(message)
 
-    def refusal_within(self, error: Any) -> TeacherError:
+    def error_within(self, error: Any) -> TeacherError:
         """The error for an answer that was sent as a good one (HTTP 200), and is none."""
-        words = complaint_of(error)
+        words = error_words(error)
         marks = [str(getattr(error, name, "")) for name in ("code", "status", "type")]
-        statuses = [_STATUS_OF_KIND.get(mark, mark) for mark in marks]
+        statuses = [_STATUS_BY_KIND.get(mark, mark) for mark in marks]
         status = next((int(each) for each in statuses if re.fullmatch("[45][0-9]{2}", each)), 502)
         message = getattr(error, "message", None)
-        trouble = message if isinstance(message, str) and message else words
-        return self.refusal(status, f"{trouble} ({status}, within an HTTP 200)", None, words)
+        problem = message if isinstance(message, str) and message else words
+        return self.error(status, f"{problem} ({status}, within an HTTP 200)", None, words)
 
-    def checked(self, text: object) -> str:
-        """The text of a reply.
-
-        Raises:
-            TeacherUnavailableError: it is no text.
-            TeacherRequestError: it is too long.
-        """
+    def check_text(self, text: object) -> str:
+        """The text of a reply; raises TeacherUnavailableError or -RequestError if unusable."""
         if not isinstance(text, str):
             raise TeacherUnavailableError(f"{self} answered without a message.")
-        if len(text) > LONGEST_REPLY:
+        if len(text) > MAX_REPLY:
             raise TeacherRequestError(
-                f"{self} answered {len(text)} characters; more than {LONGEST_REPLY} are not read."
+                f"{self} answered {len(text)} characters; more than {MAX_REPLY} are not read."
             )
         return text
 
-    def bounded(self, chunks: Iterable[bytes], longest: int = LONGEST_BODY) -> Iterator[bytes]:
-        """The chunks of a body, as long as it is not too long.
-
-        Raises:
-            TeacherRequestError: it is.
-        """
+    def limit(self, chunks: Iterable[bytes], max_bytes: int = MAX_BODY) -> Iterator[bytes]:
+        """The chunks of a body; raises TeacherRequestError where it is too long."""
         size = 0
         for chunk in chunks:
             size += len(chunk)
-            if size > longest:
+            if size > max_bytes:
                 raise TeacherRequestError(
-                    f"{self} answered a body of more than {longest} bytes; it is not read."
+                    f"{self} answered a body of more than {max_bytes} bytes; it is not read."
                 )
             yield chunk
 
 
-def key_of(variable: str, *, needed: bool) -> str:
-    """The key of an environment variable, empty where there is none.
+class RedactingFilter(logging.Filter):
+    """Takes secrets out of the records of some loggers until `stop`.
 
-    Raises:
-        TeacherAuthError: there is none, and it is needed; or no HTTP header can carry it.
+    At DEBUG, SDKs log whole requests, including what signs them.
+    """
+
+    def __init__(self, redact: Callable[[str], str], *loggers: str) -> None:
+        super().__init__()
+        self._redact = redact
+        self._loggers = [logging.getLogger(name) for name in loggers]
+        for logger in self._loggers:
+            logger.addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, clean."""
+        message = record.getMessage()
+        clean = self._clean(message)
+        if clean != message:
+            record.msg, record.args = clean, ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = self._clean(_FORMATTER.formatException(record.exc_info))
+        return True
+
+    def stop(self) -> None:
+        """Leave the loggers as they were."""
+        for logger in self._loggers:
+            logger.removeFilter(self)
+
+    def _clean(self, text: str) -> str:
+        return _HEADER.sub(r"\1[key]", self._redact(text))
+
+
+def read_key(variable: str, *, needed: bool) -> str:
+    """The key in an environment variable, empty if it has none.
+
+    Raises TeacherAuthError if it has none and one is needed, or if no HTTP header can carry it.
     """
     key = os.environ.get(variable, "").strip()  # a key read from a file ends with a line break
     if needed and not key:
-        raise TeacherAuthError(f"The environment variable {variable} holds no key.")
+        raise TeacherAuthError(f"{variable} is not set.")
     if not (key.isascii() and key.isprintable()):
         raise TeacherAuthError(
-            f"The environment variable {variable} holds characters that no key can have: "
-            "copy the key again."
+            f"{variable} has characters that no key can have: copy the key again."
         )
     return key
 
 
-def parsed(body: bytes) -> Any:
-    """JSON whose objects have attributes, as those of the SDKs do.
+def check_environment(base_url: str | None) -> None:
+    """Raise ConfigError unless an address, the proxies and the certificates can be used.
 
-    Raises:
-        ValueError, RecursionError: it is no JSON, or nests too deep.
+    The HTTP library reads these variables too, but its errors do not name them. No value of a
+    proxy is shown: it may contain a password.
     """
-    return json.loads(body, object_hook=_with_attributes)
+    if base_url is not None:
+        try:
+            urlsplit(base_url).port  # noqa: B018  (raises where it is not a number)
+        except ValueError as error:
+            raise ConfigError(f"teacher.base_url is not a valid address: {error}.") from None
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        for variable in (name, name.lower()):
+            if address := os.environ.get(variable):
+                _check_proxy(variable, address)
+    for variable, exists in (("SSL_CERT_FILE", Path.is_file), ("SSL_CERT_DIR", Path.is_dir)):
+        path = os.environ.get(variable)
+        if path and not exists(Path(path)):
+            raise ConfigError(f"{variable} is {path}, which does not exist. Fix or unset it.")
+    if path := os.environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+        except OSError as error:
+            raise ConfigError(f"SSL_CERT_FILE: no certificates in {path}: {error}") from None
 
 
-def complaint_of(error: Any, depth: int = 8) -> str:
+def _check_proxy(variable: str, address: str) -> None:
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        parts.port  # noqa: B018
+    except ValueError:
+        raise ConfigError(f"{variable} is not a valid proxy address. Fix or unset it.") from None
+    if parts.scheme not in _PROXY_SCHEMES:
+        known = ", ".join(_PROXY_SCHEMES)
+        raise ConfigError(
+            f'{variable}: unknown proxy scheme "{parts.scheme}". Choose from: {known}.'
+        )
+    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigError(
+            f"{variable} is a SOCKS proxy. Run: pip install socksio; or unset {variable}."
+        )
+
+
+def error_words(error: Any, depth: int = 8) -> str:
     """The words of an error body, without what it repeats of the request."""
     if isinstance(error, SimpleNamespace):
         error = vars(error)
@@ -198,104 +256,21 @@ def complaint_of(error: Any, depth: int = 8) -> str:
         parts = [error[name] for name in _WORDS if name in error]
     else:
         parts = error if isinstance(error, list) else []
-    words = (complaint_of(part, depth - 1) for part in parts)
-    return " ".join(word for word in words if word)[:_LONGEST_COMPLAINT]
+    words = (error_words(part, depth - 1) for part in parts)
+    return " ".join(word for word in words if word)[:MAX_COMPLAINT]
 
 
-def _with_attributes(data: dict[str, Any]) -> SimpleNamespace:
-    return SimpleNamespace(**data)
-
-
-def count_of(tokens: object) -> int | None:
-    """A number of tokens, None where it is none that can be."""
-    if not isinstance(tokens, int) or isinstance(tokens, bool):
+def token_count(tokens: object, *cached: object) -> int | None:
+    """A provider's number of tokens, with those of its cache that it counts apart; None if odd."""
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or not 0 <= tokens < _MAX_TOKENS:
         return None
-    return tokens if 0 <= tokens < _MOST_TOKENS else None
+    return tokens + sum(token_count(part) or 0 for part in cached)
 
 
-def count_of_all(fresh: object, *cached: object) -> int | None:
-    """Tokens of a prompt, of which some providers count those apart that touch their cache.
+def root_cause(error: BaseException, kind: type[BaseException] = BaseException) -> str:
+    """Why there is no connection, in brackets: SDKs report a bare "Connection error".
 
-    Args:
-        fresh: the others.
-        cached: read from the cache, and written to it.
-    """
-    count = count_of(fresh)
-    return None if count is None else count + sum(count_of(part) or 0 for part in cached)
-
-
-def http_of(sdk: Any) -> ModuleType:
-    """The module whose client an SDK has: httpx or, from openai 3 and anthropic 1, httpx2."""
-    return import_module(sdk.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
-
-
-def guarded_client(
-    sdk: Any, timeout: float, longest: int = LONGEST_BODY, *, tls: ssl.SSLContext | None = None
-) -> Any:
-    """The HTTP client of an SDK, but it follows no redirect and reads no endless body.
-
-    The SDKs follow redirects and read whole bodies. A packed body is not asked for, and refused:
-    a small one may unpack to gigabytes.
-
-    Args:
-        sdk: the module of the openai or the anthropic SDK.
-        timeout: seconds to wait for a connection, or for the next bytes.
-        longest: bytes of a body that are read, where it is no error message.
-        tls: whom it trusts, as several clients may share it; None is its own default.
-    """
-    http = http_of(sdk)
-
-    class Bounded(http.SyncByteStream):  # type: ignore[misc, name-defined]
-        def __init__(self, stream: Any, endpoint: Endpoint, most: int) -> None:
-            self._stream, self._endpoint, self._most = stream, endpoint, most
-
-        def __iter__(self) -> Iterator[bytes]:
-            yield from self._endpoint.bounded(self._stream, self._most)
-
-        def close(self) -> None:
-            self._stream.close()
-
-    def bound(response: Any) -> None:
-        endpoint = Endpoint(str(response.url))
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise TeacherRequestError(f"{endpoint} answered a packed body; it is not read.")
-        most = longest if response.is_success else LONGEST_BODY
-        response.stream = Bounded(response.stream, endpoint, most)
-
-    return sdk.DefaultHttpxClient(
-        timeout=timeout,
-        verify=True if tls is None else tls,
-        follow_redirects=False,
-        headers={"accept-encoding": "identity"},
-        event_hooks={"response": [bound]},
-    )
-
-
-def error_of_sdk(sdk: Any, error: Any, endpoint: Endpoint) -> TeacherError:
-    """An error of the openai or the anthropic SDK, whose errors have the same names, as ours."""
-    if isinstance(error.__cause__, TeacherError):
-        return error.__cause__  # of `guarded_client`; some SDKs wrap it
-    if isinstance(error, sdk.APIStatusError):
-        words = _words_of(error.response.text)
-        # The SDK's text has the message only, and nothing of a body of another shape.
-        trouble = str(error) if " - " in str(error) or not words else f"{error} - {words}"
-        return endpoint.refusal(error.status_code, trouble, error.response.headers, words)
-    return TeacherUnavailableError(endpoint.told(f"failed: {error}{cause_of(error)}"))
-
-
-def _words_of(body: str) -> str:
-    try:
-        return complaint_of(json.loads(body))
-    except (ValueError, RecursionError):
-        return body[:_LONGEST_COMPLAINT]
-
-
-def cause_of(error: BaseException, kind: type[BaseException] = BaseException) -> str:
-    """Why there is no connection, in brackets, as SDKs report a bare "Connection error".
-
-    Args:
-        error: the SDK's.
-        kind: causes to report; the text of another exception may quote what was sent.
+    A cause of another `kind` is not quoted, as it may contain what was sent.
     """
     deepest = error
     while (below := deepest.__cause__ or deepest.__context__) is not None:

@@ -1,19 +1,20 @@
-"""A teacher without a model: for tests, yours and ours. Free, offline, always the same."""
+"""Teachers without a model, free and offline: one for tests, one that repeats a recorded run."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
+from pgkd.errors import TeacherRequestError
 from pgkd.teachers.base import Reply, Request, Teacher
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    Answer = str | Reply | Exception
+Answer = str | Reply | Exception
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _FILLERS = (
@@ -23,13 +24,13 @@ _FILLERS = (
 
 
 class FakeTeacher(Teacher):
-    """Fills the JSON schema of a request with words of its last message and of the drawn label.
+    """Fills the JSON schema of a request with words of its last message and of the sampled label.
 
     Args:
         replies: what to answer instead: answers in order, or a function of the request. A str is
             the reply's text; an exception is raised. When the answers run out, it falls back to
             filling schemas.
-        seed: of the words it draws; the same request and seed give the same reply.
+        seed: of the words it samples; the same request and seed give the same reply.
 
     Attributes:
         requests: every request so far, in order.
@@ -79,6 +80,54 @@ class FakeTeacher(Teacher):
         if request.schema is None:
             return _sentence(words, rng)
         return json.dumps(_fill(request.schema, words, rng), ensure_ascii=False)
+
+
+class RecordedTeacher(Teacher):
+    """Repeats the replies that a run has recorded, at no cost.
+
+    Args:
+        replies: replies by `Request.key`; where one request was sent more than once, its replies
+            come in the order of the recording.
+    """
+
+    name = "recorded"
+
+    def __init__(self, replies: Mapping[str, Sequence[Reply]]) -> None:
+        self._replies = {key: list(found) for key, found in replies.items()}
+        # As the recorded teacher, or the requests would differ.
+        self.scores_choices = any(
+            reply.scores is not None for found in replies.values() for reply in found
+        )
+
+    @classmethod
+    def from_run(cls, run: Path) -> Self:
+        """Read the replies of a run folder.
+
+        Raises:
+            RunError: the folder contains no record of calls, or it is damaged.
+        """
+        from pgkd.usage.ledger import Ledger  # which imports the contract of teachers
+
+        replies: defaultdict[str, list[Reply]] = defaultdict(list)
+        with Ledger.to_read(run / "ledger.sqlite", within=run) as ledger:
+            for call in ledger.calls():
+                if call.reply is not None:
+                    replies[call.key].append(call.reply)
+        return cls(replies)
+
+    def complete(self, request: Request) -> Reply:
+        """The recorded reply.
+
+        Raises:
+            TeacherRequestError: no reply to this request is left in the recording.
+        """
+        left = self._replies.get(request.key)
+        if not left:
+            raise TeacherRequestError(
+                f"No recorded reply is left for request {request.key[:12]}: the recording was made "
+                "with other rows, settings or another version."
+            )
+        return left.pop(0)
 
 
 def _fill(schema: dict[str, Any], words: list[str], rng: np.random.Generator) -> Any:

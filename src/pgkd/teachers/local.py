@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import secrets
 import threading
 import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pgkd.errors import ConfigError, TeacherRequestError, TeacherUnavailableError
 from pgkd.extras import require
 from pgkd.teachers.base import FinishReason, Reply, Request, Teacher
-from pgkd.teachers.scoring import END, score_choices
 from pgkd.weights.fetch import ensure
 from pgkd.weights.pins import DEFAULT_TEACHER, find
 
 _SAMPLE = 1_000_000  # bytes of either end of a file that identify it
 _POLL = 0.2  # seconds between two looks for Ctrl-C
-_LONGEST_REPLY = 1_000_000  # characters; a reply is cut off there
+_MAX_REPLY = 1_000_000  # characters; a reply is cut off there
 # Small models fall into loops. DRY sampling weighs down only what would prolong a stretch of more
 # than this many tokens that stands among the last ones already: all other texts stay as they are.
 _NO_LOOPS = {"dry_multiplier": 0.8, "dry_allowed_length": 24, "dry_penalty_last_n": 512}
 _NEXT_TOKENS = 256  # of a vocabulary: what is less likely than these is not worth telling apart
 _FINISH: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
+NextTokens = Callable[[str], Mapping[bytes, float]]
+"""From the beginning of an answer to log-probabilities of its likeliest next tokens."""
+END = b"\0"
+"""Stands among the next tokens for those that end an answer."""
+_MIN_MASS = 1e-3  # a branch with less probability is shared evenly among its choices
+
 
 class LocalTeacher(Teacher):
-    """Runs a GGUF model; it is loaded at the first request.
+    """A GGUF model in this process; it is loaded at the first request.
 
-    The same requests in the same order, with the same threads, get the same replies from a fresh
+    The same requests in the same order, with the same threads, get the same replies from a new
     teacher. A request that is repeated later may get another reply: the part of its prompt that is
     cached is not computed again, and rounding differs. `RecordedTeacher` repeats a run exactly.
 
@@ -59,14 +67,14 @@ class LocalTeacher(Teacher):
         self._caller: threading.Thread | None = None
         if find(self._model) is None and not Path(self._model).is_file():
             raise ConfigError(
-                f"The local teacher's model '{self._model}' is neither a name of "
-                "`pgkd models list` nor a GGUF file."
+                f"The local teacher's model '{self._model}' is neither in `pgkd models list` nor a "
+                "GGUF file."
             )
         require("xllamacpp", extra="local", job="The local teacher")
         self.model = _identity(self._model)
 
     def complete(self, request: Request) -> Reply:
-        """Answer one request; Ctrl-C is heard while the model writes.
+        """Answer one request; Ctrl-C works while the model writes.
 
         A request with choices gets the likeliest of them, and the scores of them all
         (`pgkd.teachers.scoring`).
@@ -128,10 +136,10 @@ class LocalTeacher(Teacher):
                 raise TeacherUnavailableError(f"{path} cannot be loaded: {error}") from error
 
     def _call(self, payload: dict[str, Any], chunks: list[dict[str, Any]]) -> None:
-        """Run a call in a thread, for Python hears Ctrl-C only between its own instructions.
+        """Run a call in a thread, because Python notices Ctrl-C only between its own instructions.
 
-        Only that thread names the model: a traceback keeps what the other frames name alive, and
-        `close` could not free it.
+        Only that thread refers to the model: a traceback keeps alive what the other frames refer
+        to, and `close` could not free it.
         """
         self._load()
         self._end_call()
@@ -144,12 +152,12 @@ class LocalTeacher(Teacher):
             nonlocal written
             chunks.append(chunk)
             written += len(_delta(chunk))
-            return cancelled.is_set() or written > _LONGEST_REPLY  # True ends the call
+            return cancelled.is_set() or written > _MAX_REPLY  # True ends the call
 
         def run() -> None:
             try:
                 answer = self._server.handle_chat_completions(payload, receive)
-            except Exception as error:  # noqa: BLE001  (told to the caller's thread below)
+            except Exception as error:  # noqa: BLE001  (raised in the caller's thread below)
                 failures.append(error)
             else:
                 if isinstance(answer, dict):
@@ -168,7 +176,7 @@ class LocalTeacher(Teacher):
             raise TeacherUnavailableError(f"The local model failed: {failures[0]}")
 
     def _end_call(self) -> None:
-        """Break off a call that Ctrl-C left running, and wait until it has let go of the model."""
+        """Cancel a call that Ctrl-C left running, and wait until it has released the model."""
         if self._caller is not None:
             self._cancelled.set()
             _await(self._ended)
@@ -196,9 +204,9 @@ def _identity(model: str) -> str:
 
 
 def _await(ended: threading.Event) -> None:
-    """Wait for the end of a call, and hear Ctrl-C meanwhile.
+    """Wait for the end of a call, and notice Ctrl-C meanwhile.
 
-    Not by `Thread.join`: before Python 3.13, a join with a timeout that Ctrl-C breaks off marks
+    Not by `Thread.join`: before Python 3.13, a join with a timeout that Ctrl-C interrupts marks
     the running thread as stopped, and nothing can wait for it any more.
     """
     while not ended.wait(_POLL):
@@ -206,31 +214,16 @@ def _await(ended: threading.Event) -> None:
 
 
 def _payload(request: Request) -> dict[str, Any]:
-    sampling = request.sampling
-    payload: dict[str, Any] = {
-        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "max_tokens": sampling.max_tokens,
-        "cache_prompt": True,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if sampling.temperature > 0:  # a greedy answer may have to copy a long class name
+    stream = {"cache_prompt": True, "stream": True, "stream_options": {"include_usage": True}}
+    payload = request.chat_payload() | stream
+    if request.sampling.temperature > 0:  # a greedy answer may have to copy a long class name
         payload |= _NO_LOOPS
-    if sampling.seed is not None:
-        payload["seed"] = sampling.seed
-    if request.wants_logprob:
-        payload["logprobs"] = True
-    if request.schema is not None:
-        schema = {"name": "answer", "schema": request.schema}
-        payload["response_format"] = {"type": "json_schema", "json_schema": schema}
     return payload
 
 
 def _next_token_payload(request: Request, begun: str) -> dict[str, Any]:
-    """Asks for the probabilities of the token that follows the beginning of an answer."""
-    messages = [{"role": m.role, "content": m.content} for m in request.messages]
+    """A request for the probabilities of the token after the beginning of an answer."""
+    messages = request.chat_payload()["messages"]
     if begun:
         messages.append({"role": "assistant", "content": begun})
     return {
@@ -253,9 +246,8 @@ def _next_tokens(answer: dict[str, Any]) -> dict[bytes, float]:
         for token in answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]:
             found.setdefault(bytes(token["bytes"]) or END, float(token["logprob"]))
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise TeacherUnavailableError(
-            f"The local model gave no probabilities: {error!r}"
-        ) from error
+        message = f"The local model gave no probabilities: {error!r}"
+        raise TeacherUnavailableError(message) from error
     return found
 
 
@@ -287,7 +279,7 @@ def _reply(chunks: list[dict[str, Any]], model: str, seconds: float) -> Reply:
 
 
 def _checked(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The chunks of an answer, none of which tells of an error."""
+    """The chunks of an answer; raises the error that one of them reports."""
     for chunk in chunks:
         if error := chunk.get("error"):
             raise _error(error)
@@ -306,3 +298,71 @@ def _error(error: dict[str, Any]) -> TeacherRequestError | TeacherUnavailableErr
     if error.get("code") == 400:
         return TeacherRequestError(f"The local model refuses the request: {message}")
     return TeacherUnavailableError(f"The local model failed: {message}")
+
+
+def score_choices(choices: Sequence[str], next_tokens: NextTokens) -> tuple[float, ...]:
+    """Log-probability of each answer, given that it is one of them.
+
+    A model writes an answer token by token. Where the answers part, the probabilities of the next
+    token are shared among those that may still come; where only one is left, it is sure. So the
+    choices are the leaves of a trie, and one call of the model is enough for each branch of some
+    probability. This is the distribution that sampling under a grammar of the choices draws from.
+
+    Args:
+        choices: n different answers; one may begin another, for an answer has to end.
+        next_tokens: calls the model. Tokens that it does not return count as the least likely of
+            those that it does.
+
+    Returns:
+        n log-probabilities, whose exponentials sum to one.
+    """
+    written = [choice.encode() + END for choice in choices]
+    scores = [0.0] * len(choices)
+
+    def descend(branch: list[int], prefix: bytes, log_mass: float) -> None:
+        """Share the probability of a branch among its choices; `prefix` is what they begin with."""
+        begun = _text(prefix)
+        if len(branch) == 1 or log_mass < math.log(_MIN_MASS) or begun is None:
+            for i in branch:
+                scores[i] = log_mass - math.log(len(branch))
+            return
+        tokens = next_tokens(begun)
+        least = min(tokens.values())
+        twigs: dict[bytes, list[int]] = defaultdict(list)
+        for i in branch:
+            twigs[_likeliest(written[i][len(prefix) :], tokens)].append(i)
+        # What no token leads to counts as the least likely token, once for each choice.
+        weights = {
+            token: tokens[token] if token else least + math.log(len(twig))
+            for token, twig in twigs.items()
+        }
+        total = _log_sum(list(weights.values()))
+        for token, twig in twigs.items():
+            part = log_mass + weights[token] - total
+            if token:
+                descend(twig, prefix + token, part)
+            else:
+                for i in twig:
+                    scores[i] = part - math.log(len(twig))
+
+    descend(list(range(len(choices))), b"", 0.0)
+    return tuple(scores)
+
+
+def _likeliest(rest: bytes, tokens: Mapping[bytes, float]) -> bytes:
+    """The likeliest token that an answer can go on with; empty where none is named."""
+    fitting = [token for token in tokens if token and rest.startswith(token)]
+    return max(fitting, key=lambda t: tokens[t], default=b"")
+
+
+def _text(prefix: bytes) -> str | None:
+    """The prefix as a prompt can hold it; None in the middle of a character."""
+    try:
+        return prefix.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))

@@ -13,26 +13,18 @@ import logging
 import re
 import threading
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pgkd.errors import FieldRefusedError, TeacherRequestError
-from pgkd.teachers.base import Teacher
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pgkd.teachers.base import Reply, Request
+from pgkd.teachers.base import Reply, Request, Teacher
 
 Payload = dict[str, Any]
 _Answer = TypeVar("_Answer")
 _log = logging.getLogger(__name__)
 
-_ASK_FOR_JSON = (
-    "Answer with one JSON object that satisfies this JSON schema, and with nothing else:\n"
-)
-_TOO_MUCH = re.compile(r"\benums?\b|too many states|too complex|grammar", re.I)
+_TOO_COMPLEX = re.compile(r"\benums?\b|too many states|too complex|grammar", re.I)
 _SYSTEM = re.compile(
     r"\bsystem\b.{0,40}\b(?:role|message|prompt|instruction)|\brole\b.{0,40}\bsystem\b"
     r"|developer instruction|roles must alternate",
@@ -48,12 +40,12 @@ class Change:
 
     Attributes:
         summary: the difference, in words.
-        make: applies it; a payload without that part stays as it is.
+        apply: applies it; a payload without that part stays as it is.
         thinks: whether it shows that the model thinks before it answers.
     """
 
     summary: str
-    make: Callable[[Payload], Payload]
+    apply: Callable[[Payload], Payload]
     thinks: bool = False
 
 
@@ -62,7 +54,7 @@ Rule = Callable[[str, Payload], Change | None]
 
 
 class Refusals:
-    """What one endpoint has refused so far. Safe between threads.
+    """What one endpoint has refused so far. Thread-safe.
 
     Args:
         rules: changes that may help; the first rule that matches a complaint is used.
@@ -75,17 +67,17 @@ class Refusals:
 
     @property
     def summaries(self) -> tuple[str, ...]:
-        """What is different by now, in words."""
+        """The differences by now, in words."""
         return tuple(change.summary for change in self._changes)
 
-    def applied(self, payload: Payload) -> Payload:
+    def apply(self, payload: Payload) -> Payload:
         """A payload as far as the endpoint accepts it."""
         for change in self._changes:
-            payload = change.make(payload)
+            payload = change.apply(payload)
         return payload
 
     def send(self, payload: Payload, post: Callable[[Payload], _Answer]) -> _Answer:
-        """Send a payload as far as the endpoint accepts it.
+        """Post a payload as far as the endpoint accepts it.
 
         Raises:
             FieldRefusedError: it was refused, and another call will do without the refused part.
@@ -93,27 +85,21 @@ class Refusals:
         """
         known = self._changes
         for change in known:
-            payload = change.make(payload)
+            payload = change.apply(payload)
         try:
             return post(payload)
         except TeacherRequestError as refusal:
-            changes = self._learnt(refusal, payload, known)
+            changes = self._learn(refusal, payload, known)
             if not changes:
                 raise
             summary = "; ".join(change.summary for change in changes)
             thinks = any(change.thinks for change in changes)
             raise FieldRefusedError(_lesson(refusal, summary), thinks) from None
 
-    def _learnt(
+    def _learn(
         self, refusal: TeacherRequestError, payload: Payload, known: tuple[Change, ...]
     ) -> Sequence[Change]:
-        """What a refusal has taught, or other calls meanwhile; empty if it is worth no second try.
-
-        Args:
-            refusal: the endpoint's error.
-            payload: what it refused.
-            known: the changes that the payload has.
-        """
+        """Changes that this refusal teaches, or others taught since `known` was applied."""
         with self._learning:
             if len(self._changes) > len(known):
                 return self._changes[len(known) :]
@@ -138,7 +124,7 @@ class AdaptingTeacher(Teacher):
             TeacherRateLimitError: too many requests, also after the retries.
             TeacherRequestError: the endpoint refuses this request.
             TeacherUnavailableError: no connection, a timeout or a server error after the retries;
-                or an answer that is none.
+                or the answer is unusable.
         """
         while True:  # finite: after each of these refusals the request is smaller or plainer
             try:
@@ -163,12 +149,12 @@ def leave_out(*path: str, names: Sequence[str] = ()) -> Rule:
         path: keys that lead to it.
         names: under which it is mentioned; default: the last key.
     """
-    mentioned = re.compile(rf"(?<![\w-])(?:{'|'.join(names or path[-1:])})(?![\w-])")
-    change = Change(f"{(names or path[-1:])[0]} is left out", lambda p: _without(p, path))
+    names = names or path[-1:]
+    mentioned = re.compile(rf"(?<![\w-])(?:{'|'.join(names)})(?![\w-])")
+    change = Change(f"{names[0]} is left out", lambda payload: without(payload, *path))
 
     def rule(complaint: str, payload: Payload) -> Change | None:
-        there = _without(payload, path) != payload
-        return change if there and mentioned.search(complaint) else None
+        return change if change.apply(payload) != payload and mentioned.search(complaint) else None
 
     return rule
 
@@ -179,7 +165,7 @@ def fewer_enums(complaint: str, payload: Payload) -> Change | None:
     Shorter lists stay. The reader of a reply checks its values in any case.
     """
     longest = max((len(values) for values in _enums(payload)), default=0)
-    if not longest or not _TOO_MUCH.search(complaint):
+    if not longest or not _TOO_COMPLEX.search(complaint):
         return None
     plural = "s" if longest > 1 else ""
     return Change(
@@ -188,27 +174,30 @@ def fewer_enums(complaint: str, payload: Payload) -> Change | None:
     )
 
 
-def about_system(complaint: str) -> bool:
-    """Whether an endpoint complains of the system's part in a conversation."""
+def is_about_system(complaint: str) -> bool:
+    """Whether an endpoint complains about the system message."""
     return _SYSTEM.search(complaint) is not None
 
 
-def asked_in_words(schema: Any) -> str:
+def schema_prompt(schema: Any) -> str:
     """The part of a prompt that replaces a schema which the endpoint does not accept."""
-    return _ASK_FOR_JSON + json.dumps(schema, ensure_ascii=False)
+    return (
+        "Answer with one JSON object that satisfies this JSON schema, and with nothing else:\n"
+        + json.dumps(schema, ensure_ascii=False)
+    )
+
+
+def without(payload: Payload, key: str, *rest: str) -> Payload:
+    """A payload without the field to which these keys lead."""
+    if key not in payload:
+        return payload
+    if rest:
+        return {**payload, key: without(payload[key], *rest)}
+    return {name: value for name, value in payload.items() if name != key}
 
 
 def _lesson(refusal: TeacherRequestError, summary: str) -> str:
     return f"{str(refusal).rstrip(' .')}. From now on, {summary}."
-
-
-def _without(payload: Payload, path: Sequence[str]) -> Payload:
-    key, *rest = path
-    if key not in payload:
-        return payload
-    if not rest:
-        return {name: value for name, value in payload.items() if name != key}
-    return {**payload, key: _without(payload[key], rest)}
 
 
 def _enums(part: Any) -> Iterator[list[Any]]:
@@ -231,6 +220,8 @@ def _without_enums(part: Any, longest: int) -> Any:
         return part
     values = part.get("enum")
     if isinstance(values, list) and len(values) >= longest:
-        others = {name: value for name, value in part.items() if name != "enum"}
-        return {"type": "string", **others}  # Anthropic's form of an enum has no type
+        return {
+            "type": "string",
+            **without(part, "enum"),
+        }  # Anthropic's form of an enum has no type
     return {name: _without_enums(value, longest) for name, value in part.items()}

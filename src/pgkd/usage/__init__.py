@@ -1,32 +1,14 @@
-"""What a teacher's calls cost, and that none is paid twice."""
+"""What a teacher's calls cost, and that none is paid for twice."""
 
-from pgkd.usage.accounted import AccountedTeacher
-from pgkd.usage.batches import BatchProgress, BatchTeacher
-from pgkd.usage.budget import Amount, Budget, Limits
-from pgkd.usage.cache import ReplyCache, replies_folder
-from pgkd.usage.ledger import Call, Ledger
-from pgkd.usage.prices import BatchPrices, GivenPrices, ListedPrices, OwnMachine, Prices, prices_of
-from pgkd.usage.sums import answered, by_round_and_purpose, known_usd, summed
+from pgkd.usage.batch import BatchProgress, metered_teacher
+from pgkd.usage.ledger import Ledger
+from pgkd.usage.metered import MeteredTeacher
+from pgkd.usage.retry import RetryingTeacher
 
 __all__ = [
-    "AccountedTeacher",
-    "Amount",
-    "BatchPrices",
     "BatchProgress",
-    "BatchTeacher",
-    "Budget",
-    "Call",
-    "GivenPrices",
     "Ledger",
-    "Limits",
-    "ListedPrices",
-    "OwnMachine",
-    "Prices",
-    "ReplyCache",
-    "answered",
-    "by_round_and_purpose",
-    "known_usd",
-    "prices_of",
-    "replies_folder",
-    "summed",
+    "MeteredTeacher",
+    "RetryingTeacher",
+    "metered_teacher",
 ]

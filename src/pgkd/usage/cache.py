@@ -1,7 +1,7 @@
-"""Replies that any run has paid for, by what was asked: the same request is never paid twice.
+"""Replies that any run has paid for, by request: the same request is never paid for twice.
 
-One file a reply, in the user's cache folder. It holds the reply and not the prompt; its name is a
-SHA-256 of the provider, the endpoint, the model and everything that shapes the reply. Requests
+One file a reply, in the user's cache folder. It contains the reply and not the prompt; its name is
+a SHA-256 of the provider, the endpoint, the model and everything that shapes the reply. Requests
 that are repeated on purpose differ by `Request.repeat`.
 """
 
@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from pgkd.files import write_whole
-from pgkd.teachers.base import Reply
+from pgkd.teachers.base import Reply, Request, Teacher
 from pgkd.weights.fetch import cache_folder
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pgkd.teachers.base import Request, Teacher
-
 CacheMode = Literal["off", "on", "read", "refresh"]
-_LARGEST = 20_000_000  # bytes of a file; no reply of ours is as long
+_MAX_BYTES = 20_000_000  # of a file; no reply of ours is as long
 
 
 def replies_folder() -> Path:
-    """Where the replies of all runs are kept."""
+    """The folder of the replies of all runs."""
     return cache_folder() / "replies"
 
 
@@ -33,9 +29,9 @@ class ReplyCache:
     """Replies on disk, shared between runs and processes.
 
     Args:
-        folder: where they are.
+        folder: their folder.
         mode: ``"on"`` reads and writes, ``"read"`` never writes, ``"refresh"`` never reads and
-            writes anew, ``"off"`` does neither.
+            overwrites, ``"off"`` does neither.
     """
 
     def __init__(self, folder: Path, mode: CacheMode = "on") -> None:
@@ -43,19 +39,19 @@ class ReplyCache:
         self._mode = mode
 
     def find(self, teacher: Teacher, request: Request) -> Reply | None:
-        """The reply of an earlier call like this; a damaged file is no reply."""
+        """The reply to an earlier request like this; None where there is none, or it is damaged."""
         if self._mode not in ("on", "read"):
             return None
         path = self._path(teacher, request)
         try:
-            if path.stat().st_size > _LARGEST:
+            if path.stat().st_size > _MAX_BYTES:
                 return None
             return Reply.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
-    def keep(self, teacher: Teacher, request: Request, reply: Reply) -> None:
-        """Keep a reply for later runs; one that is cut off or refused is not worth it."""
+    def save(self, teacher: Teacher, request: Request, reply: Reply) -> None:
+        """Save a reply for later runs, unless it is cut off or a refusal."""
         if self._mode not in ("on", "refresh") or reply.finish_reason != "stop":
             return
         path = self._path(teacher, request)

@@ -1,14 +1,19 @@
-"""What tokens cost, in US dollars and as decimals. A price that nobody knows stays unknown."""
+"""What tokens cost, in US dollars as decimals. A price that is not known stays unknown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Protocol
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Protocol
 
 from pgkd.errors import MissingExtraError
 from pgkd.extras import require
+from pgkd.teachers.base import Reply, Teacher
+
+if TYPE_CHECKING:  # pydantic
+    from pgkd.config import Config
 
 _MILLION = Decimal(1_000_000)
 
@@ -23,7 +28,7 @@ class Prices(Protocol):
     def cost(
         self, model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0
     ) -> Decimal | None:
-        """What a call costs; None where no price is known, which is never taken for zero.
+        """What a call costs; None where no price is known, which never counts as zero.
 
         Args:
             model: the model's name.
@@ -35,14 +40,14 @@ class Prices(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnMachine:
-    """Nobody bills for what runs here."""
+    """The model runs on the user's own machine, which costs nothing."""
 
     source: str = "own machine"
 
     def cost(
         self, model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0
     ) -> Decimal | None:
-        """Nothing."""
+        """Zero."""
         return Decimal(0)
 
 
@@ -51,10 +56,10 @@ class GivenPrices:
     """Prices that the user gives, for all models.
 
     Attributes:
-        input: US dollars a million tokens of a prompt.
-        output: US dollars a million tokens of an answer.
-        cached: US dollars a million tokens of a prompt that the provider had in its cache; None is
-            the same as `input`.
+        input: US dollars per million tokens of a prompt.
+        output: US dollars per million tokens of an answer.
+        cached: US dollars per million tokens of a prompt that the provider had in its cache; None
+            is the same as `input`.
     """
 
     input: Decimal
@@ -67,35 +72,31 @@ class GivenPrices:
     ) -> Decimal | None:
         """By the given prices."""
         cached = self.input if self.cached is None else self.cached
-        fresh = self.input * (input_tokens - cached_tokens)
-        return (fresh + cached * cached_tokens + self.output * output_tokens) / _MILLION
+        uncached = self.input * (input_tokens - cached_tokens)
+        return (uncached + cached * cached_tokens + self.output * output_tokens) / _MILLION
 
 
 @dataclass(frozen=True, slots=True)
 class BatchPrices:
-    """What the same costs in a batch: half, at OpenAI as at Anthropic.
+    """Half the usual prices: what a batch costs at OpenAI and at Anthropic."""
 
-    Attributes:
-        whole: the prices of calls that are answered at once.
-    """
-
-    whole: Prices
+    usual: Prices
 
     @property
     def source(self) -> str:
-        """The list, and that half of it was paid."""
-        return f"{self.whole.source}, half for a batch"
+        """The usual source, and that half was paid."""
+        return f"{self.usual.source}, half for a batch"
 
     def cost(
         self, model: str, input_tokens: int, output_tokens: int, cached_tokens: int = 0
     ) -> Decimal | None:
-        """Half of the whole price."""
-        whole = self.whole.cost(model, input_tokens, output_tokens, cached_tokens)
-        return None if whole is None else whole / 2
+        """Half the usual cost."""
+        usual = self.usual.cost(model, input_tokens, output_tokens, cached_tokens)
+        return None if usual is None else usual / 2
 
 
 class ListedPrices:
-    """The price list of the package genai-prices, which is part of it and needs no network.
+    """The price list of the package genai-prices, which comes with it and needs no network.
 
     Args:
         biller: a provider by genai-prices' name, such as ``openai``, or the URL of an API.
@@ -107,8 +108,6 @@ class ListedPrices:
     @cached_property
     def source(self) -> str:
         """The list and its version, which dates it."""
-        from importlib.metadata import PackageNotFoundError, version
-
         try:
             return f"genai-prices {version('genai-prices')}"
         except PackageNotFoundError:
@@ -134,7 +133,7 @@ class ListedPrices:
         return found
 
 
-def prices_of(
+def make_prices(
     biller: str | None,
     price_input: Decimal | None = None,
     price_output: Decimal | None = None,
@@ -144,10 +143,26 @@ def prices_of(
 
     Args:
         biller: `Teacher.biller`.
-        price_input: US dollars a million tokens of a prompt, where the user gives it.
+        price_input: US dollars per million tokens of a prompt, where the user gives it.
         price_output: the same for an answer; both are given, or neither.
         price_cached: the same for what the provider had in its cache; None is `price_input`.
     """
     if price_input is not None and price_output is not None:
         return GivenPrices(price_input, price_output, price_cached)
     return OwnMachine() if biller is None else ListedPrices(biller)
+
+
+def prices_from(config: Config, teacher: Teacher) -> Prices:
+    """The prices of a teacher under a config."""
+    how = config.teacher
+    return make_prices(teacher.biller, how.price_input, how.price_output, how.price_cached)
+
+
+def reply_cost(reply: Reply, model: str, prices: Prices) -> Decimal | None:
+    """What a reply to a request for `model` cost; None where tokens or price are not known."""
+    if reply.input_tokens is None or reply.output_tokens is None:
+        return None
+    cached = min(reply.cached_tokens or 0, reply.input_tokens)
+    counts = reply.input_tokens, reply.output_tokens, cached
+    cost = prices.cost(reply.model, *counts)
+    return prices.cost(model, *counts) if cost is None and model != reply.model else cost

@@ -493,7 +493,7 @@ def test_label_stops_at_its_budget_and_goes_on_with_a_higher_one(
     data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "labels.csv"
-    with pytest.raises(BudgetExhaustedError, match="Raise it to go on"):
+    with pytest.raises(BudgetExhaustedError, match="Raise it to continue"):
         label_file(data, out, "--budget-calls", 4)
     assert not out.exists()
     report = label_file(data, out, "--budget-calls", 1000)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pgkd import teachers
 from pgkd.apps import cli
 from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError, TeacherError
 from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.data.examples import read_taxonomy
 from pgkd.tasks.classification.students import load_student
-from pgkd.teachers import registry
+from pgkd.teachers import make_teacher
 from pgkd.teachers.base import Reply, Request
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.teachers.registry import make_teacher
 from tests.apps.cli.test_commands import run, write
 from tests.conftest import make_rows
 
@@ -108,10 +108,10 @@ def test_any_label_survives_init_distill_and_label(tmp_path: Path, odd: tuple[st
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
     [
-        ("ALL_PROXY", "ftp://127.0.0.1:1", "scheme 'ftp'"),
-        ("http_proxy", "http://[::1", "http_proxy is no address"),
-        ("SSL_CERT_FILE", "/missing.pem", "/missing.pem, which is not there"),
-        ("SSL_CERT_DIR", "/missing", "/missing, which is not there"),
+        ("ALL_PROXY", "ftp://127.0.0.1:1", 'unknown proxy scheme "ftp"'),
+        ("http_proxy", "http://[::1", "http_proxy is not a valid proxy address"),
+        ("SSL_CERT_FILE", "/missing.pem", "/missing.pem, which does not exist"),
+        ("SSL_CERT_DIR", "/missing", "/missing, which does not exist"),
         ("SSL_CERT_FILE", __file__, "no certificates"),
     ],
 )
@@ -127,7 +127,7 @@ def test_a_way_to_an_endpoint_that_is_none_is_told_by_its_variable(
 
 def test_a_socks_proxy_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
-    monkeypatch.setattr("pgkd.teachers.surroundings.find_spec", lambda name: None)
+    monkeypatch.setattr("pgkd.teachers.endpoint.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="SOCKS") as caught:
         make_teacher("openai", base_url="http://127.0.0.1:9/v1")
     assert "secret" not in str(caught.value)
@@ -145,7 +145,7 @@ def test_an_address_of_the_environment_that_is_none_is_told(
 ) -> None:
     monkeypatch.setenv(f"{provider.upper()}_API_KEY", "sk-test")
     monkeypatch.setenv(f"{provider.upper()}_BASE_URL", "http://[::1/v1")
-    with pytest.raises(ConfigError, match=f"{provider.upper()}_BASE_URL is no address"):
+    with pytest.raises(ConfigError, match=f"{provider.upper()}_BASE_URL is not a valid address"):
         make_teacher(provider, model="m")
 
 
@@ -166,7 +166,7 @@ class Teaching(FakeTeacher):
 def test_a_run_that_did_not_end_as_meant_stops_a_script(
     monkeypatch: pytest.MonkeyPatch, data: Path, interrupt: bool, status: int
 ) -> None:
-    monkeypatch.setitem(registry._OWN, "fake", lambda: Teaching(interrupt=interrupt))
+    monkeypatch.setitem(teachers._OWN, "fake", lambda: Teaching(interrupt=interrupt))
     run("distill", "--train", data, *QUICK, "--out", data.with_name("run"), code=status)
     # Interrupted while the teacher is examined, it has trained nothing yet.
     assert (data.with_name("run") / "students" / "best").is_dir() is not interrupt
@@ -175,7 +175,7 @@ def test_a_run_that_did_not_end_as_meant_stops_a_script(
 def test_label_that_labels_nothing_stops_a_script(
     monkeypatch: pytest.MonkeyPatch, data: Path
 ) -> None:
-    monkeypatch.setitem(registry._OWN, "fake", Teaching)
+    monkeypatch.setitem(teachers._OWN, "fake", Teaching)
     with pytest.raises(TeacherError, match="for none of"):
         run("label", data, "--examples", data, "--teacher", "fake",
             "--out", data.with_name("labels.csv"))  # fmt: skip

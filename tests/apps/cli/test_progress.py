@@ -12,7 +12,7 @@ from pgkd.apps.cli.progress import RowsProgress, RunDisplay
 from pgkd.tasks.classification.data.pool import Pool, PoolText
 from pgkd.tasks.classification.events import PoolRead, TeacherExamined
 from pgkd.tasks.classification.feedback.examination import Exam, Share
-from pgkd.usage.batches import BatchProgress
+from pgkd.usage.batch import BatchProgress
 from pgkd.usage.estimate import Estimate
 
 

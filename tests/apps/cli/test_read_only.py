@@ -85,13 +85,13 @@ def test_a_ledger_of_a_killed_run_is_read_where_nothing_can_be_written(
 @pytest.mark.parametrize(
     ("statement", "why"),
     [
-        ("DROP TABLE calls", "holds no record of calls"),
+        ("DROP TABLE calls", "contains no record of calls"),
         ("CREATE VIEW later AS SELECT 1", "views or triggers"),
         ("UPDATE calls SET request = '{}'", "row 1 is damaged: a request has no messages"),
         ('UPDATE calls SET request = \'{"a": ' + "[" * 5000 + "'", "row 1 is damaged"),
         ("UPDATE calls SET most_usd = 'many'", "row 1 is damaged"),
-        ("UPDATE calls SET most_usd = '1E+999999'", "row 1 is damaged: an amount is no number"),
-        ('UPDATE calls SET reply = \'{"text": 1, "model": "m"}\'', "a reply is no text"),
+        ("UPDATE calls SET most_usd = '1E+999999'", "row 1 is damaged: an amount is not a number"),
+        ('UPDATE calls SET reply = \'{"text": 1, "model": "m"}\'', "a reply has no text"),
     ],
 )
 def test_a_ledger_of_anybody_is_refused_in_a_sentence(

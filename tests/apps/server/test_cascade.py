@@ -16,12 +16,12 @@ from pgkd.apps.server.desk import Desk, metered
 from pgkd.apps.server.process import serve
 from pgkd.config import Config
 from pgkd.errors import ConfigError, TeacherUnavailableError
-from pgkd.tasks.classification.assembly import employed
 from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.teachers.base import Reply, Request
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.usage.breaker import Breaker
+from pgkd.usage import metered_teacher
 from pgkd.usage.ledger import Ledger
+from pgkd.usage.retry import Breaker
 from tests.apps.server.conftest import serving
 from tests.apps.server.test_batching import run
 from tests.apps.server.test_process import children
@@ -68,7 +68,7 @@ def desk_of(
     """A desk of a metered teacher, and the place of its socket."""
     with Ledger(made.ledger) as ledger:
         yield (
-            Desk(employed(made.config, teacher, ledger, breaker=breaker), made),
+            Desk(metered_teacher(made.config, teacher, ledger, breaker=breaker), made),
             made.ledger.with_name("socket"),
         )
 
@@ -185,7 +185,7 @@ def test_a_teacher_that_was_down_is_tried_again(tmp_path: Path) -> None:
         assert (await workers[0].ask("later"))[0] == "answered"
         assert (await workers[0].ask("and later"))[0] == "answered"
 
-    breaker = Breaker(rest=30, clock=lambda: now[0])
+    breaker = Breaker(cooldown=30, clock=lambda: now[0])
     with_desk(cascade(tmp_path), teacher, main, breaker)
 
 

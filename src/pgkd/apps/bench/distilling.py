@@ -12,7 +12,7 @@ from pgkd.runs.folder import RunFolder
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import limit_rows
 from pgkd.tasks.classification.data.pool import Pool, PoolText, without_rows
-from pgkd.usage.sums import summed
+from pgkd.usage.ledger import summed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,12 +18,12 @@ from pgkd.apps.bench.distilling import cost_of, texts_by
 from pgkd.apps.bench.scores import figures
 from pgkd.distiller import Distiller
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.assembly import employed
 from pgkd.tasks.classification.data.dataset import limit_rows
 from pgkd.tasks.classification.data.examples import columns_of
 from pgkd.tasks.classification.evaluation.metrics import calibration_error, row_log_losses
 from pgkd.tasks.classification.evaluation.teacher import draw_rows
 from pgkd.tasks.classification.prompts.labelling import label_texts
+from pgkd.usage import metered_teacher
 from pgkd.usage.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _labelled(
     shown = limit_rows(task.train, cell.arm.shots, cell.seed) if cell.arm.shots else ()
     with Ledger(folder.ledger) as ledger:
         found = label_texts(
-            employed(config, teachers.classifier(cell, config, data), ledger),
+            metered_teacher(config, teachers.classifier(cell, config, data), ledger),
             [rows.texts[i] for i in judged],
             task.taxonomy,
             examples=shown,

@@ -30,7 +30,7 @@ class SharedReplies(Teacher):
     """
 
     def __init__(self, teacher: Teacher, cache: ReplyCache) -> None:
-        self._stand_for(teacher)
+        self._copy_traits(teacher)
         self._teacher = teacher
         self._cache = cache
         self.asked = 0
@@ -50,7 +50,7 @@ class SharedReplies(Teacher):
         if reply is not None:
             return reply
         reply = self._teacher.complete(request)
-        self._cache.keep(self._teacher, request, reply)
+        self._cache.save(self._teacher, request, reply)
         return reply
 
     def close(self) -> None:

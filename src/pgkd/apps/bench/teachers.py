@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from pgkd.apps.bench.labeller import LabellerTeacher
 from pgkd.apps.bench.oracle import OracleTeacher
 from pgkd.apps.bench.sharing import SharedReplies
-from pgkd.tasks.classification.assembly import student_of, teacher_of
+from pgkd.tasks.classification.assembly import student_of
 from pgkd.tasks.classification.data.examples import Taxonomy
+from pgkd.teachers import teacher_from
 from pgkd.usage.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -95,5 +96,5 @@ class Teachers:
     def _real(self, config: Config) -> Teacher:
         key = config.teacher.model_dump_json()
         if key not in self._shared:
-            self._shared[key] = SharedReplies(teacher_of(config), self._cache)
+            self._shared[key] = SharedReplies(teacher_from(config), self._cache)
         return self._shared[key]

@@ -159,19 +159,20 @@ def _score_teacher(
     path: Path, texts: Sequence[str], labels: Sequence[str], n: int, seed: int
 ) -> dict[str, Any]:
     """What the teacher alone gets right of some rows; its replies are in the run's ledger."""
-    from pgkd.tasks.classification.assembly import employed, teacher_of
     from pgkd.tasks.classification.evaluation.teacher import draw_rows, score_teacher
+    from pgkd.teachers import teacher_from
+    from pgkd.usage import metered_teacher
 
     run = pgkd.RunFolder.open(path)
     config = run.config()
     drawn = draw_rows(len(texts), n, seed)
     with (
         run.ledger() as ledger,
-        teacher_of(config) as teacher,
+        teacher_from(config) as teacher,
         progress_bar("the teacher classifies", len(drawn)) as advance,
     ):
         score = score_teacher(
-            employed(config, teacher, ledger),
+            metered_teacher(config, teacher, ledger),
             [texts[i] for i in drawn],
             [labels[i] for i in drawn],
             run.dataset().taxonomy,
@@ -351,8 +352,7 @@ def _read_answers(path: Path, texts: Sequence[str]) -> list[str | None]:
 
 def _mean_usd(path: Path) -> float | None:
     """Mean US dollars of the answered calls with a known price; None if there are none."""
-    from pgkd.usage.ledger import Ledger
-    from pgkd.usage.sums import answered, summed
+    from pgkd.usage.ledger import Ledger, answered, summed
 
     if not path.is_file():
         return None

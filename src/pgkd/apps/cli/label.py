@@ -57,8 +57,9 @@ def label(
     """
     from pgkd.apps.bulk.answers import check_out, write_answers
     from pgkd.data.reading import read_texts
-    from pgkd.tasks.classification.assembly import employed, teacher_of
     from pgkd.tasks.classification.prompts.labelling import METHODS, label_texts
+    from pgkd.teachers import teacher_from
+    from pgkd.usage import metered_teacher
     from pgkd.usage.ledger import Ledger
 
     options.check_choice("method", method, METHODS)
@@ -75,11 +76,11 @@ def label(
     texts = read_texts(data, text_column)
     with (
         Ledger(ledger_path(out)) as ledger,
-        teacher_of(settings) as opened,
+        teacher_from(settings) as opened,
         progress_bar("the teacher classifies", len(texts)) as advance,
     ):
         answers = label_texts(
-            employed(settings, opened, ledger), texts, taxonomy,
+            metered_teacher(settings, opened, ledger), texts, taxonomy,
             method=method,  # type: ignore[arg-type]  # checked above
             samples=samples, calibrate=calibrate, examples=shown, seed=settings.seed,
             on_reply=advance, needs_some=True,

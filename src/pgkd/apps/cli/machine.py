@@ -73,7 +73,8 @@ def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, An
     from tempfile import TemporaryDirectory
 
     from pgkd.errors import PgkdError
-    from pgkd.tasks.classification.assembly import employed, teacher_of
+    from pgkd.teachers import teacher_from
+    from pgkd.usage import metered_teacher
     from pgkd.usage.ledger import Ledger
     from pgkd.weights.fetch import cached
     from pgkd.weights.pins import DEFAULT_TEACHER
@@ -86,9 +87,9 @@ def _ask(provider: str, model: str | None, base_url: str | None) -> dict[str, An
         with (
             TemporaryDirectory() as folder,
             Ledger(Path(folder) / "ledger.sqlite") as ledger,
-            teacher_of(config) as teacher,
+            teacher_from(config) as teacher,
         ):
-            return _read_answer(employed(config, teacher, ledger))
+            return _read_answer(metered_teacher(config, teacher, ledger))
     except PgkdError as error:
         return {"error": str(error)}
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pgkd.events import Event, Outcome, Round
     from pgkd.runs.resume import Resumed
     from pgkd.task import Evaluation, Prompt
-    from pgkd.usage.batches import BatchProgress
+    from pgkd.usage.batch import BatchProgress
     from pgkd.usage.estimate import Estimate
 
 _REASONS = {

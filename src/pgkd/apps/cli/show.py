@@ -223,8 +223,7 @@ def cost(
 
     Unknown prices stay unknown: `unpriced` counts the replies without one.
     """
-    from pgkd.usage.ledger import Ledger
-    from pgkd.usage.sums import by_round_and_purpose, known_usd, summed
+    from pgkd.usage.ledger import Ledger, by_round_and_purpose, known_usd, summed
 
     is_ledger = run.exists() and not run.is_dir()
     with Ledger.to_read(run) if is_ledger else pgkd.RunFolder.open(run).ledger_to_read() as ledger:

@@ -36,10 +36,8 @@ from pgkd.apps.report.students import (
 )
 from pgkd.runs.files import fitting_together
 from pgkd.runs.folder import RunFolder
-from pgkd.usage.accounted import FROM_CACHE
-from pgkd.usage.ledger import Call, round_of
+from pgkd.usage.ledger import FROM_CACHE, Call, by_round_and_purpose, known_usd, round_of, summed
 from pgkd.usage.prices import OwnMachine
-from pgkd.usage.sums import by_round_and_purpose, known_usd, summed
 
 _ISSUES = 100
 _KEPT, _DROPPED = 500, 300  # texts that are shown

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 from pgkd.apps.server.workers import CANNOT_START, end_with_parent
 from pgkd.errors import BudgetExhaustedError, ConfigError, PgkdError
 from pgkd.files import held
-from pgkd.tasks.classification.assembly import employed, teacher_of
 from pgkd.tasks.classification.prompts.labelling import Labelled, label_texts
+from pgkd.teachers import teacher_from
 from pgkd.text import printable
-from pgkd.usage.breaker import Breaker
+from pgkd.usage import metered_teacher
 from pgkd.usage.ledger import Ledger
+from pgkd.usage.retry import Breaker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def metered(cascade: Cascade) -> Iterator[Teacher]:
     # No batches, whose answers take a day, and no retry that nobody waits for.
     how = cascade.config.teacher.model_copy(update={"batch": False, "longest": cascade.seconds})
     config = cascade.config.model_copy(update={"teacher": how})
-    with held(lock, taken), Ledger(cascade.ledger) as ledger, teacher_of(config) as teacher:
+    with held(lock, taken), Ledger(cascade.ledger) as ledger, teacher_from(config) as teacher:
         limits = config.budget
         if teacher.biller and limits.usd is None and limits.tokens is None and limits.calls is None:
             raise ConfigError(
@@ -77,7 +78,7 @@ def metered(cascade: Cascade) -> Iterator[Teacher]:
                 "--budget-usd, --budget-tokens or --budget-calls."
             )
         ledger.abandon()
-        yield employed(config, teacher, ledger, breaker=Breaker(rest=_REST_SECONDS))
+        yield metered_teacher(config, teacher, ledger, breaker=Breaker(cooldown=_REST_SECONDS))
 
 
 class Desk:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgkd.apps.ui.starting import Draft, class_counts, free_name
 from pgkd.config import Config
 from pgkd.errors import RunError
-from pgkd.teachers.registry import providers
+from pgkd.teachers import providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,7 +15,7 @@ import yaml
 from pgkd.errors import RunError
 from pgkd.export.card import plain
 from pgkd.integrations.tracking import basename
-from pgkd.usage.sums import known_usd, summed
+from pgkd.usage.ledger import known_usd, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

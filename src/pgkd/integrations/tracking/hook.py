@@ -26,7 +26,7 @@ from pgkd.runs.folder import RunFolder
 from pgkd.runs.journal import round_record
 from pgkd.task import Prompt
 from pgkd.teachers.base import Teacher
-from pgkd.usage.sums import known_usd, summed
+from pgkd.usage.ledger import known_usd, summed
 
 FILE = "tracking.json"
 _TIMEOUT = 30.0  # seconds for a step; MLflow makes a database in five

@@ -15,8 +15,7 @@ from typing import Any
 
 from pgkd.extras import require
 from pgkd.integrations.tracking import Ending, TrackedRun, Tracker, basename
-from pgkd.teachers.base import Reply, Request, Teacher
-from pgkd.teachers.batch import BatchApi
+from pgkd.teachers.base import BatchApi, Reply, Request, Teacher
 
 _PROVIDERS = {"bedrock": "aws.bedrock"}
 """Names in the conventions, where they are not pgkd's own."""
@@ -162,7 +161,7 @@ class _TracedTeacher(Teacher):
     """A teacher whose calls are spans. Requests that leave in a batch have none."""
 
     def __init__(self, teacher: Teacher, tracker: OpenTelemetryTracker) -> None:
-        self._stand_for(teacher)
+        self._copy_traits(teacher)
         self._teacher = teacher
         self._tracker = tracker
 

@@ -44,13 +44,6 @@ from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing
 from pgkd.tasks.classification.students import make_student, student_class
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
-from pgkd.teachers.registry import make_teacher, teacher_maker
-from pgkd.usage.accounted import AccountedTeacher
-from pgkd.usage.batches import BatchTeacher
-from pgkd.usage.budget import Limits
-from pgkd.usage.cache import ReplyCache, replies_folder
-from pgkd.usage.patient import PatientTeacher
-from pgkd.usage.prices import prices_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,10 +61,6 @@ if TYPE_CHECKING:
     from pgkd.tasks.classification.learner import PromptStrategy
     from pgkd.tasks.classification.students.base import Student
     from pgkd.teachers.base import Teacher
-    from pgkd.usage.batches import BatchProgress
-    from pgkd.usage.breaker import Breaker
-    from pgkd.usage.ledger import Ledger
-    from pgkd.usage.prices import Prices
 
 _TEXTS_A_CLASS = 20
 _TEXTS = 640  # of a run at least; half of it for a teacher that writes four in a request
@@ -82,66 +71,6 @@ def student_of(config: Config, classes: Sequence[str]) -> Student:
     """The unfitted student that a config describes."""
     settings = config.student.arguments_for(student_class(config.student.kind))
     return make_student(config.student.kind, classes, seed=config.seed, **settings)
-
-
-def teacher_of(config: Config) -> Teacher:
-    """The teacher that a config describes.
-
-    Raises:
-        ConfigError: there is no such provider, or it lacks a setting that it needs.
-    """
-    settings = config.teacher.arguments_for(teacher_maker(config.teacher.provider))
-    return make_teacher(config.teacher.provider, **settings)
-
-
-def employed(
-    config: Config,
-    teacher: Teacher,
-    ledger: Ledger,
-    on_batch: Callable[[BatchProgress], None] = lambda progress: None,
-    *,
-    breaker: Breaker | None = None,
-) -> Teacher:
-    """A metered teacher: within its budget, with each attempt in the ledger. It retries.
-
-    Args:
-        config: the settings of the run.
-        teacher: who is asked.
-        ledger: of the calls.
-        on_batch: hears how far batches of requests are, where there are any.
-        breaker: stops asking a teacher that is down; default: one that does not try again.
-
-    Raises:
-        ConfigError: a budget in US dollars, and no price is known; or batches are wanted, and the
-            teacher takes none.
-    """
-    limits = Limits(config.budget.calls, config.budget.tokens, config.budget.usd)
-    mode = config.teacher.cache
-    if mode == "auto":
-        mode = "off" if teacher.biller is None else "on"
-    cache = ReplyCache(replies_folder(), mode)
-    prices = teacher_prices(config, teacher)
-    how = config.teacher
-    metered: Teacher
-    if how.batch or (ledger.open_batches() and teacher.batches() is not None):
-        metered = BatchTeacher(
-            teacher, ledger, prices=prices, limits=limits, cache=cache,
-            max_tokens=how.max_tokens, submits=how.batch, told=on_batch,
-        )  # fmt: skip
-    else:
-        metered = AccountedTeacher(
-            teacher, ledger, prices=prices, limits=limits, cache=cache, max_tokens=how.max_tokens
-        )
-    retries = 0 if teacher.biller is None else how.retries  # what fails here fails again
-    return PatientTeacher(
-        metered, retries=retries, longest=how.longest, concurrency=how.concurrency, breaker=breaker
-    )
-
-
-def teacher_prices(config: Config, teacher: Teacher) -> Prices:
-    """The prices of a teacher: the config's, else its biller's."""
-    how = config.teacher
-    return prices_of(teacher.biller, how.price_input, how.price_output, how.price_cached)
 
 
 def curator_of(config: ClassificationConfig, dataset: Dataset) -> Curator:

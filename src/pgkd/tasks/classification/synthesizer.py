@@ -21,7 +21,7 @@ from pgkd.tasks.classification.prompts.labelling import Labelled, read_labels, r
 from pgkd.tasks.classification.prompts.parsing import NO_LABEL
 from pgkd.tasks.classification.students.base import Student
 from pgkd.teachers.base import Reply, Request, Teacher
-from pgkd.usage.concurrency import in_order
+from pgkd.usage.retry import in_order
 
 
 class ClassificationSynthesizer(Synthesizer):

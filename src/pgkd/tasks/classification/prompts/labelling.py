@@ -28,8 +28,7 @@ from pgkd.tasks.classification.prompts.writing import render
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.replies import objects
 from pgkd.text import shortened
-from pgkd.usage.concurrency import in_order
-from pgkd.usage.patient import with_breaker
+from pgkd.usage.retry import in_order, with_breaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

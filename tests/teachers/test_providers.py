@@ -6,10 +6,10 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from pgkd import teachers
 from pgkd.errors import ConfigError
-from pgkd.teachers import registry
+from pgkd.teachers import make_teacher, providers
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.teachers.registry import make_teacher, providers
 
 
 def test_own_providers_are_known() -> None:
@@ -18,7 +18,7 @@ def test_own_providers_are_known() -> None:
 
 
 def test_an_unknown_provider_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="no teacher provider 'oracle'.*fake, local, openai"):
+    with pytest.raises(ConfigError, match='Unknown teacher provider "oracle".*fake, local, openai'):
         make_teacher("oracle")
 
 
@@ -29,7 +29,7 @@ def test_a_setting_that_a_provider_does_not_take_is_refused() -> None:
 
 def test_a_package_brings_its_own_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("ours", "pgkd.teachers:FakeTeacher", "pgkd.teachers")
-    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
+    monkeypatch.setattr(teachers, "entry_points", lambda **_: [point])
     assert "ours" in providers()
     assert isinstance(make_teacher("ours"), FakeTeacher)
 
@@ -40,6 +40,6 @@ def test_a_bug_of_a_provider_is_not_taken_for_a_wrong_setting(
     def broken(model: str = "m") -> FakeTeacher:
         raise TypeError(f"{model} + 1")
 
-    monkeypatch.setitem(registry._OWN, "broken", broken)
+    monkeypatch.setitem(teachers._OWN, "broken", broken)
     with pytest.raises(TypeError, match="m \\+ 1"):
         make_teacher("broken")

@@ -12,8 +12,7 @@ from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.prompts.parsing import parse_samples
 from pgkd.tasks.classification.prompts.writing import samples_schema
 from pgkd.teachers.base import Message, Reply, Request, Sampling
-from pgkd.teachers.fake import FakeTeacher
-from pgkd.teachers.recorded import RecordedTeacher
+from pgkd.teachers.fake import FakeTeacher, RecordedTeacher
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.usage.commits import Commits
+from pgkd.usage.sqlite import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Writes:
         self.run: list[str] = []
         self.db.set_trace_callback(self.run.append)
         self.lock = threading.Lock()
-        self.commits = Commits(self.db, self.lock)
+        self.commits = GroupCommit(self.db, self.lock)
 
     def insert(self, value: object) -> int | Exception:
         try:
@@ -77,16 +77,16 @@ def test_an_interrupted_write_leaves_the_others_to_be_done(
     writes: Writes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C reaches one thread in the middle of the transaction that it writes for all."""
-    wrote = Commits._wrote_together
+    wrote = GroupCommit._write_together
     interrupted: list[int] = []
 
-    def once(self: Commits, group: list[object]) -> bool:
+    def once(self: GroupCommit, group: list[object]) -> bool:
         if not interrupted:
             interrupted.append(len(group))
             raise KeyboardInterrupt
         return wrote(self, group)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Commits, "_wrote_together", once)
+    monkeypatch.setattr(GroupCommit, "_write_together", once)
     ends: list[object] = []
 
     def work(value: int) -> None:

@@ -20,20 +20,20 @@ from pgkd.errors import (
     TeacherRequestError,
     TeacherUnavailableError,
 )
-from pgkd.teachers import batch as lines_of_batches
-from pgkd.teachers import sdk_batches
+from pgkd.teachers import sdk
 from pgkd.teachers.anthropic import AnthropicTeacher
 from pgkd.teachers.base import Message, Request, Sampling
-from pgkd.teachers.batch import records
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.teachers.openai import OpenAITeacher
-from pgkd.usage import batches
-from pgkd.usage.accounted import spent
-from pgkd.usage.batches import BatchProgress, BatchTeacher
+from pgkd.teachers.sdk import read_records
+from pgkd.usage import batch
+from pgkd.usage.batch import BatchProgress, BatchTeacher
 from pgkd.usage.budget import Amount, Limits, most_tokens
 from pgkd.usage.cache import ReplyCache
 from pgkd.usage.ledger import Ledger
+from pgkd.usage.metered import total_used
 from pgkd.usage.prices import GivenPrices
+from pgkd.usage.retry import Retry
 from tests.teachers.batch_services import AnthropicService, End, Fault, OpenAIService, Service
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ class Desk:
         self._maker: Any = TEACHERS[type(service).__name__]
 
     @contextmanager
-    def life(self, **settings: Any) -> Iterator[BatchTeacher]:
+    def life(self, sleep: Any = None, **settings: Any) -> Iterator[BatchTeacher]:
         """One life of the run, from its ledger to its end."""
         usual: dict[str, Any] = {
             "prices": PRICES,
-            "told": self.told.append,
-            "sleep": self.slept.append,
+            "on_progress": self.told.append,
+            "retry": Retry(0, sleep=sleep or self.slept.append),
         }
         with (
             Ledger(self.path) as ledger,
@@ -234,7 +234,7 @@ def test_a_batch_that_is_refused_ends_the_round_and_is_told(
         with desk.life() as life, pytest.raises(TeacherRequestError, match="no batches for this"):
             life.prepare(asked(2))
         assert desk.states == "failed failed"
-        assert "--no-batch asks one by one" in desk.troubles
+        assert "--no-batch sends single calls" in desk.troubles
         assert all(KEY not in str(call.error) for call in desk.calls())
         service.status = "completed"
         with desk.life() as life:  # the round where the run ended: worth another try
@@ -287,7 +287,7 @@ def test_a_result_that_is_none_is_a_failure(desk: Desk, service: Service, result
 def test_a_huge_result_is_not_read(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines_of_batches, "LONGEST_LINE", 10_000)
+    monkeypatch.setattr(sdk, "MAX_LINE", 10_000)
     service.shaped = lambda lines: [lines[0].replace(b"to write", b"x" * 10_000), *lines[1:]]
     with desk.life() as life:
         assert fetch(life, asked(3)) == answers(3)
@@ -297,7 +297,7 @@ def test_a_huge_result_is_not_read(
 def test_results_without_end_are_not_read_and_not_given_up(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sdk_batches, "_LONGEST_FILE", 500_000)
+    monkeypatch.setattr(sdk, "_MAX_FILE", 500_000)
     service.shaped = lambda lines: [lines[0], *[b"x" * 1000] * 5_000, *lines[1:]]
     with desk.life() as life, pytest.raises(TeacherError, match=r"more than 500000 bytes.*--no-b"):
         life.prepare(asked(3))
@@ -313,7 +313,7 @@ def test_records_do_not_depend_on_how_the_bytes_come() -> None:
     data = b'{"a": 1}\n\n{"a": {"b": "\xc3\xa9"}}\r\nno\n{"a": 3}'
     for size in (1, 2, 3, 7, len(data)):
         chunks = [data[i : i + size] for i in range(0, len(data), size)]
-        first, second, third = records(chunks)
+        first, second, third = read_records(chunks)
         assert (first.a, second.a.b, third.a) == (1, "é", 3)
 
 
@@ -325,8 +325,8 @@ def test_a_line_without_end_does_not_fill_the_memory() -> None:
 
     tracemalloc.start()
     try:
-        [record] = records(poured())
-        assert tracemalloc.get_traced_memory()[1] < 3 * lines_of_batches.LONGEST_LINE
+        [record] = read_records(poured())
+        assert tracemalloc.get_traced_memory()[1] < 3 * sdk.MAX_LINE
     finally:
         tracemalloc.stop()
     assert record.a == 1
@@ -350,7 +350,7 @@ def kill_after(n: int, call: Callable[..., Any]) -> Callable[..., Any]:
 POINTS: dict[str, tuple[type, str, int]] = {
     "the third row is written": (Ledger, "begin", 2),
     "the tag is written": (Ledger, "open_batch", 0),
-    "the batch leaves": (sdk_batches.SdkBatches, "_answer", 0),
+    "the batch leaves": (sdk.SdkBatches, "_call", 0),
     "its name is written": (Ledger, "name_batch", 0),
     "the first result is written": (Ledger, "finish", 0),
     "the third result is written": (Ledger, "finish", 2),
@@ -371,11 +371,11 @@ def test_a_run_that_is_killed_before_anything_hands_nothing_in_twice(
             life.prepare(asked(5))
     with desk.life(limits=Limits(calls=5)) as life:  # the budget has room for no call more
         assert fetch(life, asked(5)) == answers(5)
-        assert life._budget.used == spent(life._ledger.calls())
+        assert life._budget.used == total_used(life._ledger.calls())
     assert Counter(service.submitted) == {f"write {i}": 1 for i in range(5)}
     assert service.asked == []
     assert desk.states == " ".join(["replied"] * 5)
-    assert spent(desk.calls()) == Amount(5, 5 * 15, WHOLE / 2 * 5)
+    assert total_used(desk.calls()) == Amount(5, 5 * 15, WHOLE / 2 * 5)
 
 
 def test_a_run_that_ends_while_it_waits_goes_on_waiting(desk: Desk, service: Service) -> None:
@@ -490,7 +490,7 @@ def test_an_hour_of_trouble_ends_the_wait_and_loses_nothing(desk: Desk, service:
 def test_a_batch_that_does_not_end_is_left_after_a_day(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "_LONGEST_LOOK", 1800.0)  # the test has no day
+    monkeypatch.setattr(batch, "_MAX_POLL", 1800.0)  # the test has no day
     service.looks = 10**9
     with desk.life() as life, pytest.raises(TeacherError, match="batch_1 within a day"):
         life.prepare(asked(2))
@@ -581,9 +581,9 @@ def test_a_budget_is_kept_and_used_up_at_half_the_price(desk: Desk, service: Ser
     sizes = [len(batch.requests) for batch in service.batches.values()]
     assert sizes[0] == 4
     assert sum(sizes) == 10
-    assert spent(desk.calls()).usd == WHOLE / 2 * 10
+    assert total_used(desk.calls()).usd == WHOLE / 2 * 10
     assert limits.usd is not None
-    assert spent(desk.calls()).usd <= limits.usd
+    assert total_used(desk.calls()).usd <= limits.usd
 
 
 def test_what_does_not_fit_into_the_budget_is_not_asked(desk: Desk, service: Service) -> None:
@@ -638,7 +638,7 @@ def test_a_request_that_no_schema_can_say_fails_alone(
         desk = Desk(service, url, tmp_path)
         with desk.life() as life:
             life.prepare([odd, *asked(2)])
-            with pytest.raises(TeacherRequestError, match="no such schema"):
+            with pytest.raises(TeacherRequestError, match="does not support this schema"):
                 life.complete(odd)
     assert service.submitted == ["write 0", "write 1"]
 
