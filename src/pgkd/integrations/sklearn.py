@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Number
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
@@ -20,41 +22,35 @@ from pgkd.config import Config
 from pgkd.data.cells import name_of, one_column
 from pgkd.distiller import Distiller
 from pgkd.errors import DataError, StudentError
+from pgkd.events import Outcome
 from pgkd.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from pgkd.events import Outcome
-    from pgkd.tasks.classification.students.base import Student
-    from pgkd.teachers.base import Teacher
+from pgkd.tasks.classification.students.base import Student
+from pgkd.teachers.base import Teacher
 
 
 class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A text classifier taught by an LLM where it is weak.
 
-    `fit` takes raw texts, so it needs no vectorizer before it and stands alone or last in a
-    `Pipeline`. Method: Di Palo et al., EMNLP 2024.
+    `fit` takes raw texts, so that it needs no vectorizer before it: use it alone or as the last
+    step of a `Pipeline`. Method: Di Palo et al., EMNLP 2024.
 
     Args:
         teacher: the name of a provider, such as ``"local"`` or ``"openai"``, or a `Teacher`.
         teacher_model: the model's name, or a GGUF path; None takes the provider's default.
         student: ``"encoder"`` or ``"linear"``.
         encoder: weights of the encoder student.
-        rounds: rounds at most; 0 trains the student alone.
-        samples: texts asked for a round.
+        rounds: maximum number of rounds; 0 trains the student alone.
+        samples: texts requested per round.
         patience: stop after this many rounds without a better loss.
         mode: ``"targeted"`` or ``"paper"``.
         instructions: what the teacher should know of the task, e.g. who writes the texts to whom.
-        class_list: train on the class names too, where cross-validation finds that they help.
-        written_weight: weight of a written text, a real row's is 1; ``"auto"`` fits it.
-        validation_fraction: share of the rows that judges the rounds.
+        class_list: train on the class names too, where they help in cross-validation.
+        written_weight: weight of a synthetic text, where a labelled row has 1; ``"auto"`` fits it.
+        validation_fraction: share of the rows that the rounds are evaluated on.
         classes: all classes, where some have no row in `y`.
-        unlabelled: texts that the teacher may be asked to label; None has none.
+        unlabelled: texts that the teacher may label.
         on_conflict: ``"error"`` refuses a text that has two labels, ``"drop"`` leaves it out.
-        out: run folder to keep; None keeps none, unless `fit` fails after the teacher was paid.
+        out: run folder; None removes it, unless `fit` fails after the teacher has replied.
         random_state: seed of everything random; None or a `RandomState` draws one in every `fit`.
 
     Attributes:
@@ -114,13 +110,27 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             y: n labels, all names or all numbers.
 
         Raises:
-            DataError: lists everything that is wrong with the rows, a missing text among it.
+            DataError: lists all problems of the rows, such as missing texts.
             ConfigError: a parameter is out of bounds.
         """
-        texts, labels = one_column(X, "texts"), _labels(y)
-        _check_kinds([*labels, *self._given_classes()])
-        with _run_folder(self.out) as folder:
-            return self._fit_into(folder, texts, labels)
+        texts, labels = one_column(X, "texts"), _check_labels(y)
+        named = None if self.classes is None else one_column(self.classes, "classes")
+        given = [*labels, *(named or ())]
+        _check_kinds(given)
+        with _run_folder(self.out) as out:
+            distiller = Distiller(self._config(out), teacher=self.teacher).fit(
+                texts,
+                labels,
+                classes=named,
+                unlabelled=() if self.unlabelled is None else self.unlabelled,
+            )
+        self.student_, self.outcome_ = distiller.student_, distiller.outcome_
+        # Scorers of scikit-learn want the labels as they were given, and sorted columns.
+        by_name = {name_of(label): label for label in given}
+        classes = np.array([by_name[name] for name in self.student_.classes])
+        self._columns = np.argsort(classes)
+        self.classes_ = classes[self._columns]
+        return self
 
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's checks may send: texts, in one dimension."""
@@ -129,16 +139,12 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         return tags
 
-    def _given_classes(self) -> list[Any]:
-        return [] if self.classes is None else one_column(self.classes, "classes")
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, np.random.RandomState) or self.random_state is None:
-            return int(check_random_state(self.random_state).randint(2**31 - 1))
-        return self.random_state
-
-    def _fit_into(self, out: Path, texts: Sequence[str], labels: Sequence[Any]) -> Self:
-        config = Config.parse(
+    def _config(self, out: Path) -> Config:
+        seed = self.random_state
+        if isinstance(seed, np.random.RandomState) or seed is None:
+            seed = int(check_random_state(seed).randint(2**31 - 1))
+        same = ("class_list", "written_weight", "rounds", "samples", "patience")
+        return Config.parse(
             {
                 "data": {
                     "validation_fraction": self.validation_fraction,
@@ -147,37 +153,17 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "student": {"kind": self.student, "encoder": self.encoder},
                 "teacher": {"model": self.teacher_model},
                 "guidance": {"mode": self.mode, "instructions": self.instructions},
-                "class_list": self.class_list,
-                "written_weight": self.written_weight,
-                "rounds": self.rounds,
-                "samples": self.samples,
-                "patience": self.patience,
-                "seed": self._seed(),
+                **{name: getattr(self, name) for name in same},
+                "seed": seed,
                 "out": out,
             }
         )
-        distiller = Distiller(config, teacher=self.teacher).fit(
-            texts,
-            labels,
-            classes=None if self.classes is None else self._given_classes(),
-            unlabelled=() if self.unlabelled is None else self.unlabelled,
-        )
-        self.student_, self.outcome_ = distiller.student_, distiller.outcome_
-        self._order_classes([*labels, *self._given_classes()])
-        return self
-
-    def _order_classes(self, labels: Sequence[Any]) -> None:
-        """Scorers of scikit-learn want the labels as they were given, and sorted columns."""
-        given = {name_of(label): label for label in labels}
-        classes = np.array([given[name] for name in self.student_.classes])
-        self._columns = np.argsort(classes)
-        self.classes_ = classes[self._columns]
 
     def predict_proba(self, X: Sequence[str] | NDArray[Any]) -> NDArray[np.float64]:  # noqa: N803
         """Class probabilities, shape (n, n_classes).
 
         Raises:
-            StudentError: `X` is no list of texts.
+            StudentError: `X` is not a list of texts.
         """
         check_is_fitted(self, "student_")
         texts = one_column(X, "texts", error=StudentError)
@@ -189,8 +175,8 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(self.classes_[best])
 
 
-def _labels(y: Any) -> list[Any]:
-    """The labels, of a column vector with scikit-learn's own warning."""
+def _check_labels(y: Any) -> list[Any]:
+    """The labels; of a column vector with scikit-learn's own warning."""
     if y is None:
         raise DataError("PGKDClassifier requires y to be passed, but the target y is None.")
     labels = one_column(y, "labels")
@@ -204,22 +190,22 @@ def _labels(y: Any) -> list[Any]:
 
 
 def _check_kinds(labels: Sequence[Any]) -> None:
-    """Refuse labels that `classes_` could not hold side by side, and targets of a regression."""
+    """Refuse labels of several types, which `classes_` could not hold, and regression targets."""
     kinds = {_kind(label) for label in labels} - {""}
     if len(kinds) > 1:
         raise DataError(
-            f"The labels mix {' and '.join(sorted(kinds))}: scikit-learn's tools need one type."
+            f"The labels mix {' and '.join(sorted(kinds))}: scikit-learn needs a single type."
         )
     for row, label in enumerate(labels, start=1):
         if isinstance(label, float) and np.isfinite(label) and not label.is_integer():
             raise DataError(
-                f"Unknown label type: continuous. Row {row} has the label {label:g}, no class; "
-                "give names of classes as texts or whole numbers."
+                f"Unknown label type: continuous. Row {row} has the label {label:g}, which is not "
+                "a class; give class names as texts or whole numbers."
             )
 
 
 def _kind(label: Any) -> str:
-    """What a label is; empty where it is missing or odd, which the check of the rows tells."""
+    """The type of a label; empty where it is missing or odd, which the row checks report."""
     if isinstance(label, str):
         return "texts"
     if isinstance(label, bool | np.bool_):
@@ -231,7 +217,7 @@ def _kind(label: Any) -> str:
 
 @contextmanager
 def _run_folder(out: str | Path | None) -> Iterator[Path]:
-    """The folder that was given, or one that goes away, but for a failure after a paid reply."""
+    """The folder that was given, or one that is removed, except after a failure with replies."""
     if out is not None:
         yield Path(out)
         return
@@ -242,7 +228,7 @@ def _run_folder(out: str | Path | None) -> Iterator[Path]:
     except BaseException as error:
         keep = _has_replies(run)
         if keep:
-            error.add_note(f"The teacher's replies so far are kept in {run}.")
+            error.add_note(f"The teacher's replies so far are saved in {run}.")
         raise
     finally:
         if not keep:

@@ -31,8 +31,8 @@ def test_it_lies_in_the_run_folder_or_where_it_is_wanted(finished: Path, tmp_pat
     run("report", finished, "--out", tmp_path / "mine.html")
     pages = [(finished / "report.html").read_bytes(), (tmp_path / "mine.html").read_bytes()]
     assert pages[0] == pages[1]
-    assert b'24 rows of <bdi dir="auto">unseen.csv</bdi>' in pages[0]
-    assert b"the teacher alone, on 5 of these rows" in pages[0]
+    assert b'24 test rows of <bdi dir="auto">unseen.csv</bdi>' in pages[0]
+    assert b"teacher alone, on 5 of these rows" in pages[0]
     assert str(finished.parent).encode() not in pages[0]
 
 

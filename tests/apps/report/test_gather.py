@@ -78,16 +78,16 @@ def test_the_report_does_not_call_rows_unseen_that_nobody_looked_at(run: RunFold
     evaluated(run)
     verdict = gather(run).verdict
     assert "seen" not in verdict.sentence
-    assert any("not looked at" in line for line in verdict.more)
+    assert any("did not check" in line for line in verdict.more)
     evaluated(run, left_out={"training rows": 7})
     more = gather(run).verdict.more
-    assert "7 other rows of test.csv are the run's own and judge nothing." in more
-    assert not any("not looked at" in line for line in more)
+    assert "7 other rows of test.csv belong to the run and were excluded." in more
+    assert not any("did not check" in line for line in more)
 
 
 @pytest.mark.parametrize(
     ("change", "tone", "words"),
-    [(0.1, "better", "got better"), (-0.1, "worse", "got worse"), (0.0, "unclear", "cannot tell")],
+    [(0.1, "better", "got better"), (-0.1, "worse", "got worse"), (0.0, "unclear", "inconclusive")],
 )
 def test_the_verdict_goes_by_intervals(
     run: RunFolder, change: float, tone: str, words: str
@@ -107,7 +107,7 @@ def test_a_run_without_validation_rows_is_cross_validated_and_its_teacher_examin
     (basis,) = content.bases
     assert (basis.rows, basis.changes) == ("cross-validation", {})
     assert basis.students["before"] == records.rounds[0]["validation"]
-    assert "labelled rows, cross-validated" in content.verdict.sentence
+    assert "cross-validated labelled rows" in content.verdict.sentence
     told = run.read_json("result.json")["teacher"]
     right, asked = told["rows"]["right"], told["rows"]["asked"]
     assert content.exam[0][1].startswith(f"{right} of {asked} (95% interval ")
@@ -125,12 +125,12 @@ def test_a_run_that_kept_round_zero_says_that_the_loss_rose(run: RunFolder) -> N
     content = gather(run)
     records = replace(read_records(run), best=0)
     verdict = make_verdict(records, content.bases, content.money, content.texts)
-    assert "The loss rose with the teacher's texts" in verdict.sentence
+    assert "The teacher's texts did not reduce the loss" in verdict.sentence
 
 
 def test_a_run_without_rounds_of_a_teacher(tmp_path: Path) -> None:
     content = gather(distilled(tmp_path / "alone", rounds=0))
-    assert "without a teacher, for none was asked" in content.verdict.sentence
+    assert "without synthetic texts (no rounds were planned)" in content.verdict.sentence
     assert (content.texts.kept, content.money.total["calls"]) == (0, 0)
     assert len(content.rounds) == 1
 
@@ -186,7 +186,7 @@ def test_an_older_run_lacks_much_and_is_shown_without_it(run: RunFolder) -> None
 def test_students_that_cannot_be_read_leave_the_figures_of_the_journal(run: RunFolder) -> None:
     (run.path / "students/best/student.json").write_text("{}", encoding="utf-8")
     (basis,) = gather(run).bases
-    assert "cannot be read" in basis.missing
+    assert "cannot be loaded" in basis.missing
     assert "intervals" not in basis.students["after"]
 
 
@@ -196,7 +196,7 @@ def test_an_unknown_price_stays_unknown(tmp_path: Path) -> None:
     assert content.money.usd is None
     assert not content.money.free
     assert {line.usd for line in content.rounds[1:]} == {None}
-    assert any("price that is not known" in line for line in content.verdict.more)
+    assert any("price of the calls is unknown" in line for line in content.verdict.more)
 
 
 def test_known_prices_add_up_round_by_round(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 MEGABYTE = 1_000_000
 
 
-class Seen(HTMLParser):
+class ParsedPage(HTMLParser):
     """Tags, ids and what is asked for in a page."""
 
     def __init__(self, page: str) -> None:
@@ -61,14 +61,14 @@ def page(page_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(page: str) -> Seen:
-    return Seen(page)
+def parsed(page: str) -> ParsedPage:
+    return ParsedPage(page)
 
 
-def test_hostile_texts_are_only_text(page: str, seen: Seen) -> None:
-    assert "img" not in seen.tags
-    assert seen.tags.count("script") == 1
-    assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
+def test_hostile_texts_are_only_text(page: str, parsed: ParsedPage) -> None:
+    assert "img" not in parsed.tags
+    assert parsed.tags.count("script") == 1
+    assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert FORMULA in page
     assert f'<bdi dir="auto">{TURNED}</bdi>' in page
@@ -77,15 +77,15 @@ def test_hostile_texts_are_only_text(page: str, seen: Seen) -> None:
     assert "long " * 200 not in page
 
 
-def test_nothing_is_asked_of_anybody(seen: Seen) -> None:
-    targets = seen.values("href", "src", "action", "data", "poster", "srcset")
+def test_nothing_is_asked_of_anybody(parsed: ParsedPage) -> None:
+    targets = parsed.values("href", "src", "action", "data", "poster", "srcset")
     assert targets
     assert {t for t in targets if not t.startswith("#")} == {"data:,"}
-    assert not seen.values("style")
+    assert not parsed.values("style")
 
 
-def test_the_policy_knows_the_two_parts_by_their_hashes(page: str, seen: Seen) -> None:
-    (policy,) = [v for t, n, v in seen.attributes if (t, n) == ("meta", "content") and "src" in v]
+def test_the_policy_knows_the_two_parts_by_their_hashes(page: str, parsed: ParsedPage) -> None:
+    (policy,) = [v for t, n, v in parsed.attributes if (t, n) == ("meta", "content") and "src" in v]
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
     for tag in ("script", "style"):
@@ -95,12 +95,12 @@ def test_the_policy_knows_the_two_parts_by_their_hashes(page: str, seen: Seen) -
         assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
-def test_ids_are_unique_and_each_reference_has_its_target(page: str, seen: Seen) -> None:
-    ids = seen.values("id")
+def test_ids_are_unique_and_each_reference_has_its_target(page: str, parsed: ParsedPage) -> None:
+    ids = parsed.values("id")
     assert len(ids) == len(set(ids))
-    references = [value[1:] for value in seen.values("href") if value.startswith("#")]
+    references = [value[1:] for value in parsed.values("href") if value.startswith("#")]
     references += re.findall(r"url\(#(.+?)\)", page)
-    references += [i for value in seen.values("aria-labelledby") for i in value.split()]
+    references += [i for value in parsed.values("aria-labelledby") for i in value.split()]
     assert set(references) <= set(ids)
 
 
@@ -133,9 +133,9 @@ def test_the_same_run_gives_the_same_bytes_in_another_process(
 def test_a_run_of_one_round_has_no_curves(tmp_path: Path) -> None:
     run = distilled(tmp_path / "alone", rounds=0)
     page = write_report(run).read_text(encoding="utf-8")
-    assert "without a teacher" in page
+    assert "without synthetic texts" in page
     assert "Log loss by round" not in page
-    assert "No teacher was asked." in page
+    assert "The teacher was not called." in page
 
 
 def test_a_price_that_nobody_knows_is_not_nothing(run: RunFolder) -> None:
@@ -144,7 +144,7 @@ def test_a_price_that_nobody_knows_is_not_nothing(run: RunFolder) -> None:
     with sqlite3.connect(run.ledger_path) as ledger:
         ledger.execute("UPDATE calls SET cost_usd = NULL, price_source = NULL")
     page = write_report(run).read_text(encoding="utf-8")
-    assert "Their price is not known" in page
+    assert "Their price is unknown" in page
     assert "$0" not in page
 
 

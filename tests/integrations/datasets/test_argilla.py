@@ -6,8 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from pgkd.integrations.datasets.folder import write_dataset
-from pgkd.integrations.datasets.rows import final_data
+from pgkd.integrations.datasets import final_data, write_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from pgkd.integrations.datasets.folder import write_dataset
+from pgkd.integrations.datasets import write_dataset
 from pgkd.integrations.datasets.rows import final_data
 from pgkd.tasks.classification.data.dataset import load_dataset
 

@@ -9,8 +9,7 @@ import pytest
 
 from pgkd.distiller import Distiller
 from pgkd.errors import ConfigError, ExportError, RunError
-from pgkd.integrations.datasets.folder import write_dataset
-from pgkd.integrations.datasets.rows import final_data
+from pgkd.integrations.datasets import final_data, write_dataset
 from pgkd.teachers.fake import FakeTeacher
 from tests.apps.cli.test_commands import run as pgkd
 from tests.conftest import make_rows
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pgkd.config import Config
-    from pgkd.integrations.datasets.rows import FinalData
+    from pgkd.integrations.datasets import FinalData
     from pgkd.runs.folder import RunFolder
 
 
@@ -122,7 +121,7 @@ def test_only_a_folder_of_its_own_is_synthetic_over(run: RunFolder, tmp_path: Pa
     assert (out / ".git").is_dir()
     with pytest.raises(ExportError, match="no data set of this format"):
         write_dataset(run, out, "argilla")
-    with pytest.raises(ConfigError, match="no format 'csv'.*hf, argilla"):
+    with pytest.raises(ConfigError, match="Unknown format .*hf, argilla"):
         write_dataset(run, tmp_path / "csv", "csv")
 
 

@@ -27,7 +27,7 @@ SENTENCE = "zebras carry the invoice refund quietly"
 
 
 class Writing(FakeTeacher):
-    """Writes texts that can be told from all others; gives up after so many replies."""
+    """Writes texts that can be logged from all others; gives up after so many replies."""
 
     model = "fake"
 
@@ -102,9 +102,9 @@ def secrets(run: RunFolder) -> list[str]:
     return [KEY, "Nightjar", SENTENCE, *ROWS[0], *(line for line in lines if len(line) > 25)]
 
 
-def assert_keeps_secrets(told: bytes, run: RunFolder) -> None:
+def assert_keeps_secrets(logged: bytes, run: RunFolder) -> None:
     for secret in secrets(run):
-        assert secret.encode() not in told, secret
+        assert secret.encode() not in logged, secret
 
 
 def files_below(*folders: Path) -> bytes:

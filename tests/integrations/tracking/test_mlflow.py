@@ -13,7 +13,7 @@ from tests.integrations.tracking.conftest import (
     distil,
     files_below,
 )
-from tests.integrations.tracking.test_tracking import Heard
+from tests.integrations.tracking.test_tracking import FailureHook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +39,9 @@ def runs(experiment: str = "pgkd") -> list[Any]:
 
 
 def test_a_run_is_there_with_its_settings_rounds_and_end(private: Config, folder: Path) -> None:
-    heard = Heard()
-    run = distil(private, track=["mlflow"], hooks=[heard]).run_
-    assert heard.untracked == []
+    failures = FailureHook()
+    run = distil(private, track=["mlflow"], hooks=[failures]).run_
+    assert failures.seen == []
     [tracked] = runs()
     client, result = mlflow.MlflowClient(), run.read_json("result.json")
     assert tracked.info.run_name == "run"
@@ -80,9 +80,9 @@ def test_a_resumed_run_goes_on_in_the_same_run(private: Config, folder: Path) ->
 def test_a_run_that_somebody_deleted_is_begun_anew(private: Config, folder: Path) -> None:
     distil(private, track=["mlflow"])
     mlflow.MlflowClient().delete_run(runs()[0].info.run_id)
-    heard = Heard()
-    distil(private, track=["mlflow"], hooks=[heard])
-    assert heard.untracked == []
+    failures = FailureHook()
+    distil(private, track=["mlflow"], hooks=[failures])
+    assert failures.seen == []
     [again] = runs()
     assert again.data.metrics["best/round"] >= 0
     assert len(mlflow.MlflowClient().get_metric_history(again.info.run_id, "texts/kept")) == 3
@@ -102,9 +102,9 @@ def test_the_experiment_and_an_open_run_are_the_users(
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 def test_a_database_file_is_made_where_nothing_else_is_said(config: Config, tmp_path: Path) -> None:
-    heard = Heard()
-    run = distil(config, track=["mlflow"], hooks=[heard]).run_
-    assert heard.untracked == []
+    failures = FailureHook()
+    run = distil(config, track=["mlflow"], hooks=[failures]).run_
+    assert failures.seen == []
     assert (tmp_path / "mlflow.db").is_file()
     [tracked] = runs()
     assert tracked.data.metrics["best/round"] == run.read_json("result.json")["best"]

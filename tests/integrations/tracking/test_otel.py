@@ -14,7 +14,7 @@ from pgkd.teachers.base import Reply
 from pgkd.teachers.fake import FakeTeacher
 from tests.conftest import calls_of
 from tests.integrations.tracking.conftest import KEY, ROWS, Writing, assert_keeps_secrets, distil
-from tests.integrations.tracking.test_tracking import Heard
+from tests.integrations.tracking.test_tracking import FailureHook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,16 +51,16 @@ def test_each_call_is_a_span_of_its_round(private: Config, exporter: Any) -> Non
     for span, call in zip(chats, calls, strict=True):
         assert of_round.get(span.parent.span_id, 0) == call.round
         assert call.reply is not None
-        told = span.attributes
+        attributes = span.attributes
         assert span.name == "chat fake"
-        assert told["gen_ai.operation.name"] == "chat"
-        assert told["gen_ai.provider.name"] == "fake"
-        assert told["gen_ai.request.model"] == told["gen_ai.response.model"] == "fake"
-        assert told["gen_ai.request.max_tokens"] == call.request["sampling"]["max_tokens"]
-        assert told["gen_ai.usage.input_tokens"] == call.reply.input_tokens
-        assert told["gen_ai.usage.output_tokens"] == call.reply.output_tokens
-        assert told["gen_ai.response.finish_reasons"] == ("stop",)
-        assert "error.type" not in told
+        assert attributes["gen_ai.operation.name"] == "chat"
+        assert attributes["gen_ai.provider.name"] == "fake"
+        assert attributes["gen_ai.request.model"] == attributes["gen_ai.response.model"] == "fake"
+        assert attributes["gen_ai.request.max_tokens"] == call.request["sampling"]["max_tokens"]
+        assert attributes["gen_ai.usage.input_tokens"] == call.reply.input_tokens
+        assert attributes["gen_ai.usage.output_tokens"] == call.reply.output_tokens
+        assert attributes["gen_ai.response.finish_reasons"] == ("stop",)
+        assert "error.type" not in attributes
     result = run.read_json("result.json")
     assert whole.attributes["pgkd.best.round"] == result["best"]
     assert whole.attributes["pgkd.stopped_by"] == "rounds"
@@ -71,9 +71,9 @@ def test_each_call_is_a_span_of_its_round(private: Config, exporter: Any) -> Non
 def test_no_span_holds_a_prompt_a_reply_or_a_key(private: Config, exporter: Any) -> None:
     fails = [TeacherUnavailableError(f"{ROWS[0][0]} {KEY}")]
     run = traced(private, exporter, FakeTeacher(fails))
-    told = "".join(span.to_json() for span in exporter.get_finished_spans())
-    assert "gen_ai.usage.input_tokens" in told
-    assert_keeps_secrets(told.encode(), run)
+    logged = "".join(span.to_json() for span in exporter.get_finished_spans())
+    assert "gen_ai.usage.input_tokens" in logged
+    assert_keeps_secrets(logged.encode(), run)
 
 
 def test_a_failed_call_says_what_kind_of_failure(config: Config, exporter: Any) -> None:
@@ -100,8 +100,8 @@ def test_a_resumed_run_goes_on_in_its_trace(private: Config, exporter: Any) -> N
     assert second.parent.span_id == first.context.span_id
     asked = len(named(exporter, "chat")) + len(named(later, "chat"))
     assert asked == len(calls_of(run))  # what the ledger answers is no call
-    told = [s.attributes["pgkd.round"] for e in (exporter, later) for s in named(e, "pgkd.round")]
-    assert sorted(set(told)) == [0, 1, 2]
+    logged = [s.attributes["pgkd.round"] for e in (exporter, later) for s in named(e, "pgkd.round")]
+    assert sorted(set(logged)) == [0, 1, 2]
 
 
 def test_the_teacher_stays_what_it_is(config: Config, exporter: Any) -> None:
@@ -158,9 +158,9 @@ def test_spans_arrive_where_the_environment_says(
 
     url, bodies = collector
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-    heard = Heard()
-    run = distil(private, track=["otel"], hooks=[heard]).run_
-    assert not heard.untracked
+    failures = FailureHook()
+    run = distil(private, track=["otel"], hooks=[failures]).run_
+    assert not failures.seen
     names: list[str] = []
     services = set()
     for body in bodies:
@@ -176,15 +176,15 @@ def test_spans_arrive_where_the_environment_says(
 
 
 @pytest.mark.parametrize("collector", [400], indirect=True)
-def test_spans_that_are_refused_are_told_once(
+def test_refused_spans_are_reported_once(
     config: Config,
     collector: tuple[str, Sequence[bytes]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector[0])
-    heard = Heard()
-    done = distil(config, track=["otel"], hooks=[heard])
+    failures = FailureHook()
+    done = distil(config, track=["otel"], hooks=[failures])
     assert done.outcome_.stopped_by == "rounds"
-    [(name, why)] = heard.untracked
+    [(name, why)] = failures.seen
     assert name == "otel"
     assert "not all spans could be sent" in why

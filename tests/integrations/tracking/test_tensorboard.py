@@ -55,9 +55,9 @@ def test_each_figure_is_a_curve_of_the_rounds(private: Config) -> None:
     expected = [r["validation"]["accuracy"] for r in result["rounds"]]
     assert [step for step, _ in drawn] == [0, 1, 2]
     assert [value for _, value in drawn] == pytest.approx(expected, abs=1e-6)
-    told = texts(folder)
-    assert b"| student.kind | linear |" in told["settings/text_summary"]
-    assert f"Best: round {result['best']}".encode() in told["end/text_summary"]
+    written = texts(folder)
+    assert b"| student.kind | linear |" in written["settings/text_summary"]
+    assert f"Best: round {result['best']}".encode() in written["end/text_summary"]
     assert_keeps_secrets(files_below(folder), run)
 
 

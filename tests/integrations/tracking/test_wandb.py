@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integrations.tracking.conftest import assert_keeps_secrets, distil, files_below
-from tests.integrations.tracking.test_tracking import Heard
+from tests.integrations.tracking.test_tracking import FailureHook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +44,9 @@ def items(update: Any) -> dict[str, Any]:
 
 
 def test_a_run_is_synthetic_to_files_and_nothing_leaves(private: Config) -> None:
-    heard = Heard()
-    run = distil(private, track=["wandb"], hooks=[heard]).run_
-    assert heard.untracked == []
+    failures = FailureHook()
+    run = distil(private, track=["wandb"], hooks=[failures]).run_
+    assert failures.seen == []
     [path] = (run.path / "wandb").glob("offline-run-*/*.wandb")
     result, written = run.read_json("result.json"), list(records(path))
     [about] = {

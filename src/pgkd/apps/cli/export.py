@@ -73,7 +73,7 @@ def dataset(
     as_json: options.Json = False,
 ) -> None:
     """Write the training data of the best student, with review decisions and a data card."""
-    from pgkd.integrations.datasets.folder import write_dataset
+    from pgkd.integrations.datasets import write_dataset
 
     written = write_dataset(pgkd.RunFolder.open(run), out, format_, all_rounds=all_rounds).to_json()
     if as_json:

@@ -42,6 +42,6 @@ def write_report(run: RunFolder, out: Path | None = None) -> Path:
         write_whole(path, page)
     except OSError as error:
         raise RunError(
-            f"{path} cannot be written: {reason(error)}. Give another place with --out."
+            f"{path} cannot be written: {reason(error)}. Choose another file with --out."
         ) from error
     return path

@@ -34,37 +34,23 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Which run it is.
-
-    Attributes:
-        started: time of the first line of the journal; empty where there is none.
-        ended: time of the end; empty where the run has not ended.
-        train: number of labelled rows to train on.
-        validation: number of labelled rows to validate on.
-        planned: maximum number of rounds.
-        best: round of the best student; None where no round has ended.
-        detail: more about why the run stopped.
-        description: what every prompt says of the task.
-        warnings: about the rows.
-        settings: of config.yaml, by dotted names.
-        versions: of environment.json.
-    """
+    """Which run it is."""
 
     name: str
-    started: str
+    started: str  # empty where the journal is; so is `ended` where the run has not ended
     ended: str
     teacher: str
     student: str
     classes: int
-    train: int
+    train: int  # labelled rows
     validation: int
-    planned: int
-    best: int | None
+    planned: int  # maximum number of rounds
+    best: int | None  # round of the best student; None where no round has ended
     stopped_by: str
     detail: str
-    description: str
+    description: str  # of the texts, as every prompt has it
     warnings: tuple[str, ...]
-    settings: dict[str, str]
+    settings: dict[str, str]  # by dotted names
     versions: dict[str, str]
 
 
@@ -79,32 +65,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Rows that students were evaluated on, and the metrics.
-
-    Attributes:
-        rows: ``"cross-validation"`` stands for labelled rows with out-of-fold predictions.
-        source: name of the file; empty for rows of the run.
-        judged: time of the evaluation, for test rows.
-        n: number of rows.
-        students: metrics by role, as `pgkd.evaluation.judge_students` returns them.
-        changes: metrics of ``after`` minus those of another role, by that role.
-        teacher: metrics of the teacher alone on some of the rows; None where it was not evaluated.
-        missing: why there are no intervals and no calibration; empty where there are.
-        left_out: rows of the file that belong to the run and are excluded; None where nobody
-            checked, and for rows of the run.
-        trainings: of each student, whose variance is in the intervals of `changes`; 1 for none.
-    """
+    """Rows that students were evaluated on, and their metrics by role."""
 
     rows: Literal["validation", "cross-validation", "test"]
-    source: str
+    source: str  # name of the file; empty for rows of the run, as is `judged`
     judged: str
     n: int
-    students: dict[str, dict[str, Any]]
-    changes: dict[str, dict[str, Any]]
-    teacher: dict[str, Any] | None = None
-    missing: str = ""
-    left_out: int | None = None
-    trainings: int = 1
+    students: dict[str, dict[str, Any]]  # as `judge_students` returns them
+    changes: dict[str, dict[str, Any]]  # from each role to `AFTER`
+    teacher: dict[str, Any] | None = None  # alone, on some of the rows
+    missing: str = ""  # why there are no intervals
+    left_out: int | None = None  # rows of the file that belong to the run; None if nobody checked
+    trainings: int = 1  # of each student, whose variance is in the intervals of changes
 
     @property
     def before(self) -> dict[str, Any]:
@@ -119,51 +91,36 @@ class EvaluationSet:
 
 @dataclass(frozen=True, slots=True)
 class RoundLine:
-    """A round: its texts, the metrics of its student, and the costs so far.
+    """A round: its texts, the metrics of its student, and the costs. A price is None if unknown."""
 
-    Attributes:
-        number: 0 is the student without synthetic texts.
-        asked: texts requested.
-        kept: texts accepted.
-        written: synthetic texts in the training set so far.
-        weight: of a synthetic text; None where there are none.
-        keep: whether its student became the best so far.
-        loss_change: mean change of the loss, as the stop rule computed it.
-        loss_error: standard error of that change.
-        tokens: of the calls that wrote, repaired and labelled texts of this round.
-        usd: price of those calls; None where it is unknown.
-        total_tokens: of all calls up to this round, apart from labelling by `pgkd evaluate`.
-        total_usd: price of those calls; None where a part is unknown.
-    """
-
-    number: int
+    number: int  # 0 is the student without synthetic texts
     asked: int
     kept: int
-    written: int
-    weight: float | None
-    keep: bool
+    written: int  # synthetic texts in the training set so far
+    weight: float | None  # of a synthetic text; None where there are none
+    keep: bool  # whether its student became the best so far
     accuracy: float
     macro_f1: float
     log_loss: float
-    loss_change: float
+    loss_change: float  # with its standard error, as the stop rule computed it
     loss_error: float | None
-    tokens: int
+    tokens: int  # of calls that wrote, repaired and labelled texts of this round
     usd: str | None
-    total_tokens: int
+    total_tokens: int  # of all calls up to this round, apart from those of `pgkd evaluate`
     total_usd: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ClassLine:
-    """A class: rows evaluated, F1 before and after, texts requested and accepted, training rows."""
+    """A class before and after."""
 
     name: str
-    support: int
-    before: float
+    support: int  # rows evaluated
+    before: float  # F1
     after: float
-    asked: int
+    asked: int  # texts requested for this class alone
     kept: int
-    rows: int
+    rows: int  # labelled rows to train on
 
     @property
     def change(self) -> float:
@@ -183,45 +140,33 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Confusions:
-    """Pairs of classes that are confused less or more often, the largest change first.
-
-    `more_shrank` and `more_grew` count the pairs that are not listed.
-    """
+    """Pairs of classes that are confused less or more often, the largest change first."""
 
     shrank: tuple[Pair, ...] = ()
     grew: tuple[Pair, ...] = ()
-    more_shrank: int = 0
+    more_shrank: int = 0  # pairs that are not listed
     more_grew: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Calls, tokens and dollars.
+    """Calls, tokens and dollars."""
 
-    Attributes:
-        recorded: whether the run has a ledger.
-        parts: `summed` calls by round and purpose, each with ``known_usd``.
-        total: the sums of all calls.
-        usd: US dollars of all calls; None where no price is known.
-        free: whether the teacher runs on the user's own machine.
-        sources: of the prices.
-    """
-
-    recorded: bool
-    parts: tuple[dict[str, Any], ...] = ()
+    recorded: bool  # whether the run has a ledger
+    parts: tuple[dict[str, Any], ...] = ()  # `summed` by round and purpose, with ``known_usd``
     total: dict[str, Any] = field(default_factory=dict)
-    usd: str | None = None
-    free: bool = False
-    sources: tuple[str, ...] = ()
+    usd: str | None = None  # None where no price is known
+    free: bool = False  # whether the teacher runs on the user's own machine
+    sources: tuple[str, ...] = ()  # of the prices
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A reply's text: its outcome is ``"kept"``, or the reason why it was dropped."""
+    """A text or a reply of the teacher."""
 
     round: int
     label: str
-    outcome: str
+    outcome: str  # `KEPT`, or why it was dropped
     text: Snippet
     detail: Snippet
 
@@ -263,17 +208,9 @@ class LabelIssue:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Seconds for a text, and dollars for a million of them.
+    """Seconds for a text, and dollars for a million of them; None where unknown."""
 
-    Attributes:
-        student: `Timing` of the student as plain data; None where it was not measured.
-        teacher_calls: number of timed classifications by the teacher.
-        teacher_median: seconds; None where none was timed, as for the 95th percentile.
-        teacher_usd: for a million texts; None where the price is unknown.
-        teacher_free: whether the teacher runs on the user's own machine.
-    """
-
-    student: dict[str, Any] | None = None
+    student: dict[str, Any] | None = None  # `Timing` as plain data
     teacher_calls: int = 0
     teacher_median: float | None = None
     teacher_p95: float | None = None
@@ -283,32 +220,32 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A text on the map, in the unit square; `written` marks a synthetic one."""
+    """A text on the map, in the unit square."""
 
     x: float
     y: float
     label: str
-    written: bool
+    written: bool  # by the teacher
     text: Snippet
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """A class on the map: its rows, its synthetic texts, and those closest to a row of it."""
+    """A class on the map: its rows and its synthetic texts."""
 
     label: str
     real: int
     written: int
-    at_home: int
+    at_home: int  # synthetic texts whose nearest labelled row is of the same class
 
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """Labelled rows and synthetic texts in two dimensions; `real` and `written` count them all."""
+    """Labelled rows and synthetic texts in two dimensions."""
 
     method: str
     points: tuple[Point, ...]
-    real: int
+    real: int  # all labelled rows, on the map or not
     written: int
     neighbours: tuple[Neighbours, ...]
 

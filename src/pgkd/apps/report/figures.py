@@ -85,7 +85,7 @@ def _rounds_axis(axes: Any, rounds: Sequence[RoundLine], label: str) -> list[int
 
 def _mark_best(axes: Any, rounds: Sequence[RoundLine]) -> RoundLine:
     best = max((line.number for line in rounds if line.keep), default=0)
-    axes.axvline(best, color=MUTED, linewidth=1, linestyle=":", label="kept student")
+    axes.axvline(best, color=MUTED, linewidth=1, linestyle=":", label="best student")
     return rounds[best]
 
 
@@ -107,7 +107,7 @@ def _loss(rounds: Sequence[RoundLine]) -> Figure:
     canvas.legend(ncols=1)
     text = (
         f"From {losses[0]:.3f} in round 0 to {best.log_loss:.3f} in round {best.number}, "
-        "whose student was kept. The change is what the stop rule saw, over more rows than these."
+        "the best one. The change is that of the stop rule, which uses more rows than these."
     )
     header = ("round", "log loss", "change", "standard error", "student")
     rows = [
@@ -116,7 +116,7 @@ def _loss(rounds: Sequence[RoundLine]) -> Figure:
             f"{r.log_loss:.4f}",
             f"{r.loss_change:+.4f}" if r.number else "",
             f"{r.loss_error:.4f}" if r.number and r.loss_error is not None else "",
-            "kept" if r.keep else "not kept",
+            "best so far" if r.keep else "",
         )
         for r in rounds
     ]
@@ -145,17 +145,17 @@ def _texts(rounds: Sequence[RoundLine]) -> Figure:
     canvas = Canvas()
     numbers = _rounds_axis(canvas.axes, rounds, "texts")
     asked, kept = [r.asked for r in rounds], [r.kept for r in rounds]
-    canvas.axes.bar(numbers, asked, 0.7, fill=False, edgecolor=MUTED, label="asked for")
-    canvas.axes.bar(numbers, kept, 0.7, color=AFTER, label="kept")
+    canvas.axes.bar(numbers, asked, 0.7, fill=False, edgecolor=MUTED, label="requested")
+    canvas.axes.bar(numbers, kept, 0.7, color=AFTER, label="accepted")
     canvas.axes.grid(visible=False, axis="x")
     canvas.legend(ncols=2)
-    text = f"{sum(kept):,} of {sum(asked):,} texts that were asked for were kept."
-    header = ("round", "asked for", "kept", "kept so far", "weight of a text")
+    text = f"{sum(kept):,} of {sum(asked):,} requested texts were accepted."
+    header = ("round", "requested", "accepted", "accepted so far", "weight of a text")
     rows = [
         (r.number, r.asked, r.kept, r.written, "" if r.weight is None else f"{r.weight:g}")
         for r in rounds
     ]
-    return canvas.figure("written", "Texts kept by round", text, header, rows)
+    return canvas.figure("written", "Accepted texts by round", text, header, rows)
 
 
 def _costs(rounds: Sequence[RoundLine], *, free: bool) -> Figure:
@@ -169,10 +169,9 @@ def _costs(rounds: Sequence[RoundLine], *, free: bool) -> Figure:
     canvas.axes.plot(numbers, amounts, "D-", color=OTHER)
     canvas.axes.set_ylim(0, max(amounts) * 1.1 or 1)
     last = rounds[-1]
-    price = "a price that is not known" if last.total_usd is None else dollars(last.total_usd)
-    spent = "for which nobody bills" if free else f"at {price}"
-    text = f"Writing took {last.total_tokens:,} tokens, {spent}."
-    header = ("round", "tokens so far", "US $ so far", "US $ of the round", "a kept text cost")
+    price = "price unknown" if last.total_usd is None else dollars(last.total_usd)
+    text = f"{last.total_tokens:,} tokens, {'free (local model)' if free else price}."
+    header = ("round", "tokens so far", "US $ so far", "US $ of the round", "per accepted text")
     rows = [
         (
             r.number,
@@ -183,7 +182,7 @@ def _costs(rounds: Sequence[RoundLine], *, free: bool) -> Figure:
         )
         for r in rounds
     ]
-    return canvas.figure("spent", "Spent by round", text, header, rows)
+    return canvas.figure("spent", "Costs by round", text, header, rows)
 
 
 def _cost_of_text(line: RoundLine) -> str:
@@ -203,11 +202,11 @@ def _classes(lines: Sequence[ClassLine]) -> Figure:
     canvas.axes.set_xlim(-0.03, 1.03)
     canvas.axes.set_xlabel("F1")
     up, down = sum(c.change > 0 for c in lines), sum(c.change < 0 for c in lines)
-    text = f"{up} classes gained, {down} lost, {len(lines) - up - down} stayed; largest gain first."
+    text = f"{up} classes improved, {down} got worse, {len(lines) - up - down} are unchanged."
     if len(shown) < len(lines):
-        text += f" Drawn are the {len(shown)} of {len(lines)} classes at both ends of the list."
-    header = ("class", "rows judged", "F1 before", "F1 after", "change", "rows to train on",
-              "texts asked for", "texts kept")  # fmt: skip
+        text += f" Drawn: the ends of the list, {len(shown)} of {len(lines)} classes."
+    header = ("class", "rows evaluated", "F1 before", "F1 after", "change", "training rows",
+              "texts requested", "texts accepted")  # fmt: skip
     rows = [
         (
             c.name, c.support, f"{c.before:.3f}", f"{c.after:.3f}", f"{c.change:+.3f}",
@@ -215,7 +214,7 @@ def _classes(lines: Sequence[ClassLine]) -> Figure:
         )
         for c in lines
     ]  # fmt: skip
-    return canvas.figure("classes", "F1 of every class, before and after", text, header, rows)
+    return canvas.figure("classes", "F1 by class, before and after", text, header, rows)
 
 
 def _dumbbells(
@@ -267,11 +266,11 @@ def _confusions(found: Confusions) -> Figure:
     shrank, grew = len(found.shrank) + found.more_shrank, len(found.grew) + found.more_grew
     text = (
         f"{shrank} pairs of classes are confused less often than before, {grew} more often. "
-        "The first name is the right class, the second what the student took it for."
+        "The first name is the true class, the second the predicted one."
     )
     rows = [(p.gold, p.predicted, p.before, p.after, f"{p.after - p.before:+d}") for p in pairs]
-    header = ("class", "taken for", "rows before", "rows after", "change")
-    return canvas.figure("confusions", "Confusions that shrank and grew", text, header, rows)
+    header = ("true class", "predicted", "rows before", "rows after", "change")
+    return canvas.figure("confusions", "Changes in confusion", text, header, rows)
 
 
 def _reliability(judged: EvaluationSet) -> Iterator[Figure]:
@@ -295,19 +294,19 @@ def _reliability(judged: EvaluationSet) -> Iterator[Figure]:
              f"{b['accuracy']:.3f}")
             for b in bins
         ]  # fmt: skip
-    sure = "how sure the student is"
-    diagram.axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel=sure, ylabel="share that is right")
+    sure = "confidence"
+    diagram.axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel=sure, ylabel="accuracy")
     counts.axes.set(xlim=(0, 1.02), xlabel=sure, ylabel="rows")
     for canvas in (diagram, counts):
         canvas.legend(ncols=3)
     text = (
-        "On the dotted line a student is right as often as it says. Expected calibration error "
+        "On the dotted line, confidence equals accuracy. Expected calibration error "
         f"{judged.before['ece']:.3f} before, {judged.after['ece']:.3f} after."
     )
-    header = ("student", "confidence", "rows", "mean confidence", "share right")
-    yield diagram.figure("reliability", "How sure, and how often right", text, header, rows)
-    text = "A point of the diagram that stands for few rows says little."
-    yield counts.figure("confidence", "How many answers are how sure", text, header, rows)
+    header = ("student", "confidence", "rows", "mean confidence", "accuracy")
+    yield diagram.figure("reliability", "Reliability diagram", text, header, rows)
+    text = "Points of the reliability diagram with few rows are imprecise."
+    yield counts.figure("confidence", "Distribution of confidence", text, header, rows)
 
 
 def _tokens(part: dict[str, Any]) -> int:
@@ -336,18 +335,18 @@ def _purposes(money: Money) -> Figure:
     canvas.axes.grid(visible=False, axis="x")
     canvas.legend(ncols=4)
     text = (
-        f"{total['calls']:,} calls with {total['input_tokens']:,} tokens of prompts and "
-        f"{total['output_tokens']:,} of answers."
+        f"{total['calls']:,} calls with {total['input_tokens']:,} input tokens and "
+        f"{total['output_tokens']:,} output tokens."
     )
-    header = ("round", "purpose", "calls", "retries", "failed", "lost", "cached", "tokens in",
-              "tokens out", "US $")  # fmt: skip
+    header = ("round", "purpose", "calls", "retries", "failed", "lost", "cached", "input tokens",
+              "output tokens", "US $")  # fmt: skip
     fields = ("purpose", "calls", "retries", "failed", "lost", "cached", "input_tokens",
               "output_tokens")  # fmt: skip
     rows = [
         (p["round"] or "outside", *(p[name] for name in fields), dollars(p["known_usd"]))
         for p in parts
     ]
-    return canvas.figure("purposes", "Where the tokens went", text, header, rows)
+    return canvas.figure("purposes", "Tokens by purpose", text, header, rows)
 
 
 def _reasons(texts: Texts) -> Figure:
@@ -362,7 +361,7 @@ def _reasons(texts: Texts) -> Figure:
         canvas.axes.text(count, place, f" {count}", va="center")
     canvas.axes.set_xlabel("texts dropped")
     canvas.axes.grid(visible=False, axis="y")
-    text = f"{texts.dropped:,} texts or answers were dropped, {texts.kept:,} kept."
+    text = f"{texts.dropped:,} texts or replies were dropped, {texts.kept:,} accepted."
     return canvas.figure(
-        "reasons", "Why texts were dropped", text, ("reason", "texts"), texts.reasons
+        "reasons", "Reasons for dropping texts", text, ("reason", "texts"), texts.reasons
     )

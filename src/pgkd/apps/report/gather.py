@@ -54,33 +54,19 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Records:
-    """The files of a run, apart from its students.
+    """The files of a run, apart from its students."""
 
-    Attributes:
-        config: config.yaml as it stands, which an older version may have written.
-        task: classes and rows.
-        versions: of environment.json.
-        journal: events in order.
-        rounds: events of the rounds that have ended.
-        best: round of the best student; None where no round has ended.
-        kept: accepted texts.
-        dropped: dropped texts and replies.
-        suspects: rows whose label may be wrong.
-        evaluation: the last result of `pgkd evaluate`; None where there is none.
-        calls: to the teacher; None where the run has no ledger.
-    """
-
-    config: dict[str, Any]
+    config: dict[str, Any]  # as it stands: an older version may have written it
     task: dict[str, Any]
     versions: dict[str, Any]
     journal: list[dict[str, Any]]
-    rounds: list[dict[str, Any]]
-    best: int | None
+    rounds: list[dict[str, Any]]  # events of the rounds that have ended
+    best: int | None  # round of the best student; None where no round has ended
     kept: list[dict[str, Any]]
     dropped: list[dict[str, Any]]
-    suspects: list[dict[str, Any]]
-    evaluation: dict[str, Any] | None
-    calls: list[Call] | None
+    suspects: list[dict[str, Any]]  # rows whose label may be wrong
+    evaluation: dict[str, Any] | None  # the last result of `pgkd evaluate`
+    calls: list[Call] | None  # None where the run has no ledger
 
     def event(self, name: str) -> dict[str, Any]:
         """The last event of this name; empty where there is none."""
@@ -222,11 +208,11 @@ def _exam(records: Records) -> tuple[tuple[str, str], ...]:
         return f"{part['right']:,} of {part['asked']:,} (95% interval {low:.0%} to {high:.0%})"
 
     titles = {
-        "rows": "Labelled rows of the user, right",
-        "own_texts": "Its own texts, read without their class, right",
+        "rows": "Labelled rows, correct",
+        "own_texts": "Its own texts, classified blind, correct",
     }
     shares = [(title, share(found[part])) for part, title in titles.items() if found.get(part)]
-    return (*shares, ("What it means", str(found["verdict"])))
+    return (*shares, ("Conclusion", str(found["verdict"])))
 
 
 def sum_costs(records: Records) -> Money:

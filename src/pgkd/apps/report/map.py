@@ -139,7 +139,7 @@ def draw_map(found: Map) -> Figure:
     axes = canvas.axes
     groups: dict[str, tuple[str, dict[str, str]]] = {
         "real": ("labelled rows", {"marker": "o", "facecolor": "none", "edgecolor": BEFORE}),
-        "texts": ("written texts", {"marker": "^", "facecolor": AFTER, "edgecolor": "none"}),
+        "texts": ("synthetic texts", {"marker": "^", "facecolor": AFTER, "edgecolor": "none"}),
     }
     tips = {}
     for gid, (label, look) in groups.items():
@@ -155,13 +155,13 @@ def draw_map(found: Map) -> Figure:
     canvas.legend(ncols=2)
     shown = sum(p.written for p in found.points)
     text = (
-        f"{found.method}: what is alike lies close together; distances far apart mean little. "
+        f"{found.method}: similar texts are close together; large distances mean little. "
         f"{len(found.points) - shown:,} of {found.real:,} labelled rows, {shown:,} of "
-        f"{found.written:,} written texts. A name stands in the middle of the rows of its class."
+        f"{found.written:,} synthetic texts. Names are at the median of the rows of their class."
     )
-    header = ("class", "labelled rows", "written texts", "with a row of the class as the nearest")
+    header = ("class", "labelled rows", "synthetic texts", "nearest to a row of their class")
     rows = [(n.label, n.real, n.written, n.at_home if n.written else "") for n in found.neighbours]
-    title = "Map of labelled rows and written texts"
+    title = "Map of labelled rows and synthetic texts"
     return canvas.figure("map", title, text, header, rows, wide=True, tips=tips)
 
 

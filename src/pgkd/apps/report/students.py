@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 _PAIRS = 12  # listed of those that shrank, and of those that grew
 _OPENINGS: dict[Tone, str] = {
-    "better": "The student got better with its teacher",
+    "better": "The student got better with the teacher's texts",
     "worse": "The student got worse",
-    "unclear": "These rows cannot tell whether the student got better",
+    "unclear": "The result is inconclusive",
 }
 _EARLY = {
-    "interrupted": "Ctrl-C.",
-    "teacher failed": "a failing teacher",
-    "budget": "its budget",
+    "interrupted": "by Ctrl-C",
+    "teacher failed": "because the teacher failed",
+    "budget": "because the budget is used up",
 }
 
 
@@ -78,7 +78,7 @@ def _rows_of_run(run: RunFolder, records: Records) -> EvaluationSet | None:
         n=after["n"],
         students={BEFORE: metrics.get(0, after), AFTER: after},
         changes={},
-        missing="" if rows else "Cross-validation keeps its figures, not its predictions.",
+        missing="" if rows else "Cross-validation saves its metrics, not its predictions.",
     )
     if not rows:
         return found
@@ -92,7 +92,7 @@ def _rows_of_run(run: RunFolder, records: Records) -> EvaluationSet | None:
         probabilities = {role: each.predict_proba(texts) for role, each in students.items()}
         judged = judge_students(probabilities, labels, students[AFTER].classes)
     except (PgkdError, KeyError) as error:
-        return replace(found, missing=f"The students of this run cannot be read here: {error}")
+        return replace(found, missing=f"The students of this run cannot be loaded: {error}")
     return replace(found, students=judged["students"], changes=_changes(judged))
 
 
@@ -145,10 +145,10 @@ def make_verdict(
 ) -> Verdict:
     """One plain sentence, and what a careful reader should know."""
     if records.best is None:
-        sentence = "This run has not finished its first student: there is nothing to judge yet."
+        sentence = "This run has no student yet, so there is nothing to evaluate."
         return Verdict("none", sentence, tuple(_ending(records)))
     if not bases:
-        sentence = "There are no rows to judge this run by."
+        sentence = "There are no rows to evaluate this run on."
         return Verdict("none", sentence, tuple(_ending(records)))
     tone, sentence = _judge(records, bases[0])
     more = (*_figures(bases[0]), *_effort(money, texts), *_caution(bases[0]), *_ending(records))
@@ -159,19 +159,19 @@ def _judge(records: Records, rows: EvaluationSet) -> tuple[Tone, str]:
     kind = {
         "test": "test rows",
         "validation": "validation rows",
-        "cross-validation": "labelled rows, cross-validated",
+        "cross-validation": "cross-validated labelled rows",
     }[rows.rows]
-    now = f"it is right on {rows.after['accuracy']:.0%} of {rows.n:,} {kind}"
+    now = f"the best student classifies {rows.after['accuracy']:.0%} of {rows.n:,} {kind} correctly"
     if len(records.rounds) == 1:
-        why = "no round with texts has ended" if records.config.get("rounds") else "none was asked"
-        return "none", f"This is the student without a teacher, for {why}: {now}."
-    then = f"{now}, where round 0 gave {rows.before['accuracy']:.0%}"
+        why = "no round has ended yet" if records.config.get("rounds") else "no rounds were planned"
+        return "none", f"This is the student without synthetic texts ({why}): {now}."
+    then = f"{now}, compared with {rows.before['accuracy']:.0%} in round 0"
     if records.best == 0:
-        kept = "The loss rose with the teacher's texts, and the student without them was kept"
-        return "unclear", f"{kept}: {then}."
+        why = "The teacher's texts did not reduce the loss, so the student without them is the best"
+        return "unclear", f"{why}: {now}."
     changes = rows.changes.get(BEFORE)
     if not changes:  # nothing shows how much of the change is chance
-        return "unclear", f"The student of round {records.best} was kept: {then}."
+        return "unclear", f"The student of round {records.best} is the best: {then}."
     tone = _tone([change["interval"] for change in changes.values()])
     return tone, f"{_OPENINGS[tone]}: {then}."
 
@@ -202,40 +202,39 @@ def _figures(rows: EvaluationSet) -> Iterator[str]:
 def _effort(money: Money, texts: Texts) -> Iterator[str]:
     if not texts.kept:
         return
-    wrote = f"The teacher wrote {texts.kept:,} texts that were kept"
     if not money.recorded:
-        yield f"{wrote}; the run has no record of its calls."
+        costs = "the run has no ledger of its calls"
     elif money.free:
-        yield f"{wrote}, on the user's own machine, where nobody bills."
+        costs = "calls were free (local model)"
     elif money.usd is None:
-        yield f"{wrote}, at a price that is not known."
+        costs = "the price of the calls is unknown"
     else:
         least = "at least " if money.total["unpriced"] else ""
-        yield f"{wrote}; all calls together cost {least}${float(money.usd):.4f}."
+        costs = f"all calls cost {least}${float(money.usd):.4f}"
+    yield f"{texts.kept:,} texts of the teacher were accepted; {costs}."
 
 
 def _caution(rows: EvaluationSet) -> Iterator[str]:
     if rows.rows != "test":
         which = "validation rows" if rows.rows == "validation" else "cross-validated figures"
         yield (
-            f"The {which} chose the round that was kept, so they flatter it a little: "
-            "pgkd evaluate RUN --data FILE judges on rows that the run has not seen."
+            f"The {which} were used to choose the best round, so they are slightly optimistic. "
+            "Use pgkd evaluate RUN --data FILE with rows that the run has not used."
         )
     elif rows.left_out is None:
         yield (
-            "Whether the run was trained on some of the test rows was not looked at when it was "
-            "judged: pgkd evaluate RUN --data FILE does, and leaves them out."
+            "The evaluation did not check whether test rows were used in training. "
+            "Run pgkd evaluate RUN --data FILE again: it excludes such rows."
         )
     elif rows.left_out:
-        own = f"{rows.left_out:,} other rows of {rows.source}"
-        yield f"{own} are the run's own and judge nothing."
+        yield f"{rows.left_out:,} other rows of {rows.source} belong to the run and were excluded."
 
 
 def _ending(records: Records) -> Iterator[str]:
     ended = records.event("run ended")
     if not ended:
-        yield "The run has not ended: it is going on, or was cut off, and can be resumed."
+        yield "The run has not ended: it is running, or was cut off and can be resumed."
     elif (why := ended["stopped_by"]) in _EARLY:
-        detail = f": {ended['detail']}" if ended.get("detail") else ""
-        who = "a person" if detail and why == "interrupted" else _EARLY[why]
-        yield f"The run ended early, by {who}{detail}"
+        detail = str(ended.get("detail") or "")
+        reason = "by a person" if detail and why == "interrupted" else _EARLY[why]
+        yield f"The run ended early, {reason}" + (f": {detail}" if detail else ".")
