@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,21 @@ def test_the_package_runs_as_a_module() -> None:
         [sys.executable, "-m", "pgkd", "models", "list", "--json"], capture_output=True, check=True
     )
     assert json.loads(found.stdout)
+
+
+def test_the_help_of_distill_begins_with_ten_options() -> None:
+    first, *others = run("distill", "--help").split("Advanced: ")
+    assert re.findall(r"│ --(\S+)", first) == [
+        "train", "config", "out", "teacher", "teacher-model", "student", "instructions", "rounds",
+        "budget-usd", "dry-run", "help",
+    ]  # fmt: skip
+    assert [part.split()[0] for part in others] == [
+        "data",
+        "student",
+        "teacher",
+        "rounds",
+        "output",
+    ]
 
 
 def test_distill_shows_round_zero_best_and_last(data: Path, tmp_path: Path) -> None:

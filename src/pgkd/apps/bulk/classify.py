@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 import pgkd
 from pgkd import export
@@ -55,13 +55,6 @@ class Classifier(Protocol):
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Class probabilities, shape (n, n_classes)."""
-
-
-class Piece(NamedTuple):
-    """The answers to a chunk of texts: how many, and as the file has them."""
-
-    rows: int
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +162,16 @@ class Job:
         """The beginning of the file of answers."""
         return format_header(self.suffix, self.columns)
 
-    def answer(self, model: Classifier, texts: Sequence[str]) -> Piece:
-        """The answers to a chunk: class and probability of each text, and whether it is unsure."""
-        found = model.predict_proba(texts)
+    def answer(self, model: Classifier, texts: Sequence[str]) -> bytes:
+        """The answers to a chunk, as the file has them: class, probability, maybe a flag."""
+        rows = []
+        for text, probabilities in zip(texts, model.predict_proba(texts), strict=True):
+            p = float(probabilities.max())
+            flag = () if self.abstain_below is None else (p < self.abstain_below,)
+            rows.append((text, model.classes[int(probabilities.argmax())], round(p, 6), *flag))
         if isinstance(model, Student):
             model.forget()  # else its cache would grow with the file
-        rows = (
-            (text, model.classes[int(row.argmax())], *self._certainty(float(row.max())))
-            for text, row in zip(texts, found, strict=True)
-        )
-        return Piece(len(texts), format_rows(self.suffix, self.columns, rows))
-
-    def _certainty(self, probability: float) -> tuple[float] | tuple[float, bool]:
-        p = round(probability, 6)
-        return (p,) if self.abstain_below is None else (p, probability < self.abstain_below)
+        return format_rows(self.suffix, self.columns, rows)
 
 
 def find_model(path: Path, which: str = "best") -> Path:
@@ -267,9 +256,9 @@ def classify_file(
         if not file.size:
             file.append(job.header(), 0)
         if file.rows < rows:
-            with closing(_answer(job, file.rows, engine)) as pieces:
-                for piece in pieces:
-                    file.append(piece.data, piece.rows)
+            with closing(_answer(job, file.rows, engine)) as chunks:
+                for n, data in chunks:
+                    file.append(data, n)
                     watcher.on_rows(file.rows)
         if file.rows != rows or _stamp(texts) != before:
             raise DataError(
@@ -302,15 +291,15 @@ def classify_stream(
     target.write(job.header())
     rows, model = 0, load_model(job.model)
     for texts in job.source.chunks(stream=source):
-        target.write(job.answer(model, texts).data)
+        target.write(job.answer(model, texts))
         target.flush()
         rows += len(texts)
         watcher.on_rows(rows)
     return rows
 
 
-def _answer(job: Job, skip: int, engine: Engine) -> Generator[Piece, None, None]:
-    """The answers to all chunks after the first `skip` texts, in order."""
+def _answer(job: Job, skip: int, engine: Engine) -> Generator[tuple[int, bytes], None, None]:
+    """Rows and answers of all chunks after the first `skip` texts, in order."""
     if engine == "ray":
         require("ray", extra="ray", job="--engine ray")
         from pgkd.apps.bulk.ray_engine import answer_on_cluster
@@ -319,7 +308,7 @@ def _answer(job: Job, skip: int, engine: Engine) -> Generator[Piece, None, None]
     else:
         model = load_model(job.model)
         for texts in job.source.chunks(skip):
-            yield job.answer(model, texts)
+            yield len(texts), job.answer(model, texts)
 
 
 def _digest(folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import ray
 import ray.data
 
-from pgkd.apps.bulk.classify import Job, Piece, load_model
+from pgkd.apps.bulk.classify import Job, load_model
 from pgkd.errors import EngineError, PgkdError
 
 
@@ -28,12 +28,13 @@ class _Answerer:
         self._model = load_model(job.model, threads=1)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        piece = self._job.answer(self._model, json.loads(row["texts"]))
-        return {"number": row["number"], "rows": piece.rows, "data": piece.data}
+        texts = json.loads(row["texts"])
+        data = self._job.answer(self._model, texts)
+        return {"number": row["number"], "rows": len(texts), "data": data}
 
 
-def answer_on_cluster(job: Job, skip: int = 0) -> Iterator[Piece]:
-    """Answers to all chunks in order, from the cluster of ``RAY_ADDRESS`` or this machine.
+def answer_on_cluster(job: Job, skip: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Rows and answers of all chunks in order, from the cluster of ``RAY_ADDRESS`` or this machine.
 
     The folder of the model has to be on every machine, the file on this one.
 
@@ -51,7 +52,7 @@ def answer_on_cluster(job: Job, skip: int = 0) -> Iterator[Piece]:
             for due, row in enumerate(_dataset(job, skip, _count_actors()).iter_rows()):
                 if row["number"] != due:
                     raise EngineError(f"Ray gave chunk {row['number']}, but {due} was due.")
-                yield Piece(row["rows"], row["data"])
+                yield row["rows"], row["data"]
     except ray.exceptions.RayError as error:
         raise _pgkd_error(error) from error
 

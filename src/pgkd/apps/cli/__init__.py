@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import typer
 
-from pgkd.apps.cli import bench, distill, evaluate, export, label, machine, predict, show
+from pgkd.apps.cli import bench, distill, doctor, evaluate, export, label, predict, show
 from pgkd.apps.cli.console import clean_log, print_error
 from pgkd.errors import PgkdError
 from pgkd.files import system_error
@@ -23,10 +23,10 @@ app = typer.Typer(
 for command in (
     distill.init, distill.distill, evaluate.evaluate, predict.predict, export.export,
     export.dataset, export.serve, evaluate.cascade, label.label, show.show, show.report,
-    show.retrain, show.ui, show.cost, machine.doctor, bench.bench,
+    show.retrain, show.ui, show.cost, doctor.doctor, bench.bench,
 ):  # fmt: skip
     app.command()(command)
-app.add_typer(machine.models, name="models", help="Find, fetch and locate model weights.")
+app.add_typer(doctor.models, name="models", help="Find, fetch and locate model weights.")
 
 
 def main() -> None:

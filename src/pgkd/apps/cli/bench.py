@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from typer import Argument, Option
@@ -17,23 +17,20 @@ if TYPE_CHECKING:
 
 
 def bench(
-    grid: Annotated[Path, Argument(help="The benchmark, a YAML file.")],
-    data: Annotated[
-        Path, Option(envvar="DATA", help="Folder of the data sets: NAME/train.csv.gz, test.csv.gz.")
-    ],
-    out: Annotated[
-        Path | None, Option(help="Folder of the cells; default: runs/bench/NAME-OF-GRID.")
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        Option(help="Run a part: data=…,rows=…,seed=…,arm=…,teacher=…; several of each."),
-    ] = None,
-    results: Annotated[
-        Path | None, Option(help="Write RESULTS.json, .md and .png; default: in --out.")
-    ] = None,
-    dry_run: Annotated[
-        bool, Option("--dry-run", help="Show what is done and what is left, and stop.")
-    ] = False,
+    grid: Path = Argument(help="The benchmark, a YAML file."),
+    data: Path = Option(
+        envvar="DATA", help="Folder of the data sets: NAME/train.csv.gz, test.csv.gz."
+    ),
+    out: Path | None = Option(None, help="Folder of the cells; default: runs/bench/NAME-OF-GRID."),
+    only: list[str] | None = Option(
+        None, help="Run a part: data=…,rows=…,seed=…,arm=…,teacher=…; several of each."
+    ),
+    results: Path | None = Option(
+        None, help="Write RESULTS.json, .md and .png; default: in --out."
+    ),
+    dry_run: bool = Option(
+        False, "--dry-run", help="Show what is done and what is left, and stop."
+    ),
     as_json: options.Json = False,
 ) -> None:
     """Run a grid of data sets, arms, seeds and rows; finished cells are not run again."""

@@ -95,10 +95,9 @@ def format_interval(value: float, interval: Sequence[float], sign: str = "") -> 
     return f"{value_} [{low}, {high}]"
 
 
-def format_change(record: dict[str, Any]) -> str:
-    """The change of the loss in a line of a journal, with its standard error."""
-    error = record.get("loss_change_standard_error") or 0.0
-    return f"{record.get('loss_change', 0.0):+.3f} ± {error:.3f}"
+def format_change(change: float, standard_error: float) -> str:
+    """The change of a loss."""
+    return f"{change:+.3f} ± {standard_error:.3f}"
 
 
 def clean_log() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from typer import Argument, Option
@@ -67,11 +66,11 @@ _CLASSES_HEAD = """\
 
 
 def init(
-    data: Annotated[Path, Argument(help="Labelled rows: CSV, TSV, JSONL, Parquet, .gz.")],
+    data: Path = Argument(help="Labelled rows: CSV, TSV, JSONL, Parquet, .gz."),
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = "label",
-    out: Annotated[Path, Option(help="File to write.")] = Path("pgkd.yaml"),
-    force: Annotated[bool, Option(help="Replace existing files.")] = False,
+    out: Path = Option(Path("pgkd.yaml"), help="File to write."),
+    force: bool = Option(False, help="Replace existing files."),
 ) -> None:
     """Write pgkd.yaml and classes.yaml for a file of labelled rows, after checking them."""
     from pgkd.config import quoted
@@ -112,18 +111,18 @@ def init(
 
 
 def distill(
-    train: Annotated[Path | None, Option(help="Labelled rows.")] = None,
-    config: Annotated[Path | None, Option(help="Settings, as `pgkd init` writes them.")] = None,
-    out: Annotated[Path | None, Option(help="Run folder; an existing run is resumed.")] = None,
+    train: Path | None = Option(None, help="Labelled rows."),
+    config: Path | None = Option(None, help="Settings, as `pgkd init` writes them."),
+    out: Path | None = Option(None, help="Run folder; an existing run is resumed."),
     teacher: options.Teacher = None,
     teacher_model: options.TeacherModel = None,
-    student: Annotated[str | None, Option(help="encoder, static or linear.")] = None,
-    instructions: Annotated[
-        str | None, Option(help="What else the teacher should know, e.g. who writes the texts.")
-    ] = None,
-    rounds: Annotated[int | None, Option(help="Maximum number of rounds.")] = None,
+    student: str | None = Option(None, help="encoder, static or linear."),
+    instructions: str | None = Option(
+        None, help="What else the teacher should know, e.g. who writes the texts."
+    ),
+    rounds: int | None = Option(None, help="Maximum number of rounds."),
     budget_usd: options.BudgetUsd = None,
-    dry_run: Annotated[bool, Option("--dry-run", help="Estimate the cost, and stop.")] = False,
+    dry_run: bool = Option(False, "--dry-run", help="Estimate the cost, and stop."),
     validation: Path | None = advanced(DATA, "Validation rows, used as they are."),
     unlabelled: Path | None = advanced(DATA, "Texts without labels; the teacher labels some."),
     text_column: str | None = advanced(DATA, "Column of the text."),

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from typer import Argument, Option
+from typer import Option
 
 import pgkd
 from pgkd.apps.cli import options
-from pgkd.apps.cli.console import (
-    console,
-    format_interval,
-    print_json,
-    print_rows,
-    progress_bar,
-)
+from pgkd.apps.cli.console import console, format_interval, print_json, print_rows, progress_bar
 from pgkd.errors import DataError
 
 _STUDENTS = {
@@ -29,19 +23,18 @@ _STUDENTS = {
 
 
 def evaluate(
-    run: Annotated[Path, Argument(help="Run folder, or the folder of a saved student.")],
+    run: options.RunOrStudent,
     data: options.TestData,
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = "label",
-    teacher_rows: Annotated[
-        int, Option(min=0, help="Let the teacher alone classify so many rows, drawn at random.")
-    ] = 0,
-    repeats: Annotated[
-        int,
-        Option(min=0, help="Retrain fine-tuned students so often, to tell a gain from chance."),
-    ] = 2,
-    seed: Annotated[int, Option(help="Seed of the intervals and of the teacher's rows.")] = 0,
-    per_class: Annotated[bool, Option(help="Print the figures of every class.")] = False,
+    teacher_rows: int = Option(
+        0, min=0, help="Let the teacher alone classify so many rows, drawn at random."
+    ),
+    repeats: int = Option(
+        2, min=0, help="Retrain fine-tuned students so often, to tell a gain from chance."
+    ),
+    seed: int = Option(0, help="Seed of the intervals and of the teacher's rows."),
+    per_class: bool = Option(False, help="Print the figures of every class."),
     as_json: options.Json = False,
 ) -> None:
     """Compare the student before, after and at the last round, with 95% intervals.
@@ -231,12 +224,12 @@ def _print_classes(students: dict[str, dict[str, Any]]) -> None:
 def cascade(
     path: options.ExportPath,
     data: options.TestData,
-    answers: Annotated[
-        Path | None, Option(help="File of pgkd label on these rows; default: ask the teacher.")
-    ] = None,
-    usd_per_call: Annotated[
-        float | None, Option(min=0, help="US dollars per text; default: from the ledger.")
-    ] = None,
+    answers: Path | None = Option(
+        None, help="File of pgkd label on these rows; default: ask the teacher."
+    ),
+    usd_per_call: float | None = Option(
+        None, min=0, help="US dollars per text; default: from the ledger."
+    ),
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = "label",
     config: options.CascadeConfig = None,
@@ -244,7 +237,7 @@ def cascade(
     budget_usd: options.BudgetUsd = None,
     budget_tokens: options.BudgetTokens = None,
     budget_calls: options.BudgetCalls = None,
-    seed: Annotated[int, Option(help="Seed of the intervals.")] = 0,
+    seed: int = Option(0, help="Seed of the intervals."),
     as_json: options.Json = False,
 ) -> None:
     """Accuracy and cost of a cascade by its threshold, on labelled rows.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from typer import Option
@@ -15,16 +14,12 @@ from pgkd.apps.cli.console import console, print_json
 
 def export(
     run: options.Run,
-    choice: Annotated[
-        str,
-        Option(
-            "--format",
-            help="onnx, onnx-int8, huggingface, plain, all; auto takes the smallest possible.",
-        ),
-    ] = "auto",
-    out: Annotated[
-        Path | None, Option(help="Gets a folder per format. Default: RUN/export.")
-    ] = None,
+    choice: str = Option(
+        "auto",
+        "--format",
+        help="onnx, onnx-int8, huggingface, plain, all; auto takes the smallest possible.",
+    ),
+    out: Path | None = Option(None, help="Gets a folder per format. Default: RUN/export."),
     which: options.Which = "best",
     as_json: options.Json = False,
 ) -> None:
@@ -63,13 +58,13 @@ def export(
 
 def dataset(
     run: options.Run,
-    out: Annotated[Path, Option(help="Folder to write.")],
-    format_: Annotated[
-        str, Option("--format", help="hf for Hugging Face datasets, argilla for Argilla 2.")
-    ] = "hf",
-    all_rounds: Annotated[
-        bool, Option("--all-rounds", help="Include texts of rounds after the best one.")
-    ] = False,
+    out: Path = Option(help="Folder to write."),
+    format_: str = Option(
+        "hf", "--format", help="hf for Hugging Face datasets, argilla for Argilla 2."
+    ),
+    all_rounds: bool = Option(
+        False, "--all-rounds", help="Include texts of rounds after the best one."
+    ),
     as_json: options.Json = False,
 ) -> None:
     """Write the training data of the best student, with review decisions and a data card."""
@@ -93,35 +88,30 @@ def dataset(
 
 def serve(
     path: options.ExportPath,
-    host: Annotated[
-        str, Option(help="Address to listen on. Other machines reach any but loopback.")
-    ] = "127.0.0.1",
-    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    workers: Annotated[
-        int | None, Option(min=1, help="Processes. Default: one per usable core.")
-    ] = None,
-    max_body: Annotated[int, Option(min=1, help="Bytes per request.")] = 1 << 20,
-    max_texts: Annotated[int, Option(min=1, help="Texts per request.")] = 256,
-    max_characters: Annotated[int, Option(min=1, help="Characters per text.")] = 20_000,
-    max_waiting: Annotated[
-        int, Option(min=1, help="Texts that may wait in a worker; more are answered with 503.")
-    ] = 512,
+    host: str = Option(
+        "127.0.0.1", help="Address to listen on. Other machines reach any but loopback."
+    ),
+    port: int = Option(8000, min=0, max=65535, help="Port; 0 takes a free one."),
+    workers: int | None = Option(None, min=1, help="Processes. Default: one per usable core."),
+    max_body: int = Option(1 << 20, min=1, help="Bytes per request."),
+    max_texts: int = Option(256, min=1, help="Texts per request."),
+    max_characters: int = Option(20_000, min=1, help="Characters per text."),
+    max_waiting: int = Option(
+        512, min=1, help="Texts that may wait in a worker; more are answered with 503."
+    ),
     abstain_below: options.AbstainBelow = None,
-    cascade_below: Annotated[
-        float | None,
-        Option(min=0, max=1, help="Ask the teacher where the student's answer is less probable."),
-    ] = None,
+    cascade_below: float | None = Option(
+        None, min=0, max=1, help="Ask the teacher where the student's answer is less probable."
+    ),
     config: options.CascadeConfig = None,
     ledger: options.CascadeLedger = None,
     budget_usd: options.BudgetUsd = None,
     budget_tokens: options.BudgetTokens = None,
     budget_calls: options.BudgetCalls = None,
-    cascade_seconds: Annotated[
-        float, Option(help="Seconds that a text waits for the teacher at most.")
-    ] = 10.0,
-    cascade_at_once: Annotated[
-        int, Option(min=1, help="Texts per worker that may wait for the teacher.")
-    ] = 8,
+    cascade_seconds: float = Option(
+        10.0, help="Seconds that a text waits for the teacher at most."
+    ),
+    cascade_at_once: int = Option(8, min=1, help="Texts per worker that may wait for the teacher."),
 ) -> None:
     """Serve an export over HTTP, without torch, until it is stopped.
 

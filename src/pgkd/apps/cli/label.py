@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer import Argument, Option
@@ -20,25 +20,23 @@ if TYPE_CHECKING:
 
 
 def label(
-    data: Annotated[Path, Argument(help="File of texts.")],
-    out: Annotated[Path, Option(help="CSV or JSONL file to write.")],
-    classes: Annotated[
-        Path | None, Option(help="YAML list of the classes; default: those of --examples.")
-    ] = None,
-    examples: Annotated[
-        Path | None, Option(help="Labelled rows to show with every text (few-shot).")
-    ] = None,
-    shots: Annotated[int, Option(min=0, help="Rows shown per class.")] = 1,
-    method: Annotated[
-        str, Option(help="auto, score (of all classes), answer, or agree (of several answers).")
-    ] = "auto",
-    samples: Annotated[int, Option(min=2, max=50, help="agree: answers per text.")] = 5,
-    calibrate: Annotated[
-        bool, Option(help="score: subtract what the model prefers whatever the text is.")
-    ] = True,
+    data: Path = Argument(help="File of texts."),
+    out: Path = Option(help="CSV or JSONL file to write."),
+    classes: Path | None = Option(
+        None, help="YAML list of the classes; default: those of --examples."
+    ),
+    examples: Path | None = Option(None, help="Labelled rows to show with every text (few-shot)."),
+    shots: int = Option(1, min=0, help="Rows shown per class."),
+    method: str = Option(
+        "auto", help="auto, score (of all classes), answer, or agree (of several answers)."
+    ),
+    samples: int = Option(5, min=2, max=50, help="agree: answers per text."),
+    calibrate: bool = Option(
+        True, help="score: subtract what the model prefers whatever the text is."
+    ),
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = "label",
-    config: Annotated[Path | None, Option(help="pgkd.yaml, for its teacher and budget.")] = None,
+    config: Path | None = Option(None, help="pgkd.yaml, for its teacher and budget."),
     teacher: options.Teacher = None,
     teacher_model: options.TeacherModel = None,
     base_url: options.BaseUrl = None,
@@ -47,8 +45,8 @@ def label(
     budget_usd: options.BudgetUsd = None,
     budget_tokens: options.BudgetTokens = None,
     budget_calls: options.BudgetCalls = None,
-    seed: Annotated[int | None, Option(help="Seed of the requests and of the rows shown.")] = None,
-    threads: Annotated[int | None, Option(help="CPU threads of a local teacher.")] = None,
+    seed: int | None = Option(None, help="Seed of the requests and of the rows shown."),
+    threads: int | None = Option(None, help="CPU threads of a local teacher."),
     as_json: options.Json = False,
 ) -> None:
     """Classify texts by the teacher, with its confidence; replies are saved beside the answers.

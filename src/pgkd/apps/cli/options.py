@@ -19,6 +19,7 @@ DATA, STUDENT, TEACHER, ROUNDS, OUTPUT = (
 """Panels of `pgkd distill --help`, below the options that most people need."""
 
 Run = Annotated[Path, Argument(help="Run folder.")]
+RunOrStudent = Annotated[Path, Argument(help="Run folder, or the folder of a saved student.")]
 ExportPath = Annotated[Path, Argument(help="Export, or a run folder that has one.")]
 Json = Annotated[bool, Option("--json", help="Print as JSON.")]
 Which = Annotated[str, Option(help="Student of the run: best, reviewed, last or first.")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, TextIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
 
 from typer import Argument, Option
 
@@ -19,25 +19,22 @@ _STREAM = Path("-")
 
 
 def predict(
-    run: Annotated[Path, Argument(help="Run folder, export, or folder of a saved student.")],
-    text: Annotated[str | None, Argument(help="One text to classify.")] = None,
-    data: Annotated[
-        Path | None,
-        Option(help="File of texts, of any size; labels are not needed. - is standard input."),
-    ] = None,
-    out: Annotated[
-        Path | None, Option(help="CSV or JSONL file to write. - is standard output (JSONL).")
-    ] = None,
+    run: Path = Argument(help="Run folder, export, or folder of a saved student."),
+    text: str | None = Argument(None, help="One text to classify."),
+    data: Path | None = Option(
+        None, help="File of texts, of any size; labels are not needed. - is standard input."
+    ),
+    out: Path | None = Option(
+        None, help="CSV or JSONL file to write. - is standard output (JSONL)."
+    ),
     text_column: options.TextColumn = "text",
-    data_format: Annotated[
-        str | None, Option(help="csv, tsv, jsonl, txt or parquet; default: by the file's name.")
-    ] = None,
-    engine: Annotated[
-        str, Option(help="here, or ray: the same on a cluster (extra 'ray').")
-    ] = "here",
-    restart: Annotated[bool, Option("--restart", help="Start an interrupted file over.")] = False,
+    data_format: str | None = Option(
+        None, help="csv, tsv, jsonl, txt or parquet; default: by the file's name."
+    ),
+    engine: str = Option("here", help="here, or ray: the same on a cluster (extra 'ray')."),
+    restart: bool = Option(False, "--restart", help="Start an interrupted file over."),
     which: options.Which = "best",
-    top: Annotated[int, Option(min=1, help="Number of classes to print for one text.")] = 3,
+    top: int = Option(3, min=1, help="Number of classes to print for one text."),
     abstain_below: options.AbstainBelow = None,
     as_json: options.Json = False,
 ) -> None:

@@ -9,18 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)  # fmt: skip
 
 from pgkd.apps.bulk import Watcher
-from pgkd.apps.cli.console import clean, print_rows
+from pgkd.apps.cli.console import clean, format_change, print_rows
 from pgkd.events import Hooks
 
 if TYPE_CHECKING:
@@ -49,9 +42,10 @@ class RunDisplay(Hooks):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), console=console, disable=not console.is_terminal, transient=True,
+        self._progress = bars.Progress(
+            "{task.description}", bars.BarColumn(), bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            console=console, disable=not console.is_terminal, transient=True,
         )  # fmt: skip
         self._requests = 0  # of the round
         self._accepted = 0  # texts of the round
@@ -209,7 +203,7 @@ def _format_round(finished: Round) -> str:
     weighed = "" if weight is None else f"a synthetic text counts {weight:.0%} of a labelled row; "
     return (
         f"round {finished.number}: accepted {finished.accepted} of {finished.asked} texts; "
-        f"{weighed}{figures}; loss {verdict.change:+.3f} ± {verdict.standard_error:.3f}, "
+        f"{weighed}{figures}; loss {format_change(verdict.change, verdict.standard_error)}, "
         f"{'new best' if verdict.keep else 'not the best'}"
     )
 
@@ -225,9 +219,9 @@ class RowsProgress(Watcher):
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(), console=console, transient=True,
+        self._bar = bars.Progress(
+            "{task.description}", bars.BarColumn(), "{task.fields[rate]}",
+            bars.TimeRemainingColumn(), console=console, transient=True,
         )  # fmt: skip
         self._task = self._bar.add_task("", rate="")
         self._start("reading", 0, None)

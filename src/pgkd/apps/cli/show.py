@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from typer import Argument, Option
 
@@ -24,12 +25,10 @@ if TYPE_CHECKING:
 
 def show(
     run: options.Run,
-    round_: Annotated[int | None, Option("--round", help="Only this round's texts.")] = None,
-    label: Annotated[str | None, Option("--class", help="Only this class.")] = None,
-    examples: Annotated[
-        int, Option(min=0, help="Number of accepted and of rejected texts to show.")
-    ] = 5,
-    prompts: Annotated[bool, Option(help="Print the prompts that were sent.")] = False,
+    round_: int | None = Option(None, "--round", help="Only this round's texts."),
+    label: str | None = Option(None, "--class", help="Only this class."),
+    examples: int = Option(5, min=0, help="Number of accepted and of rejected texts to show."),
+    prompts: bool = Option(False, help="Print the prompts that were sent."),
     as_json: options.Json = False,
 ) -> None:
     """Show rounds, requests with reasons, accepted and rejected texts, and label issues."""
@@ -56,12 +55,13 @@ def _gather(folder: pgkd.RunFolder, number: int | None, label: str | None) -> di
     def events(*names: str) -> list[dict[str, Any]]:
         return [line for line in journal if line["event"] in names]
 
+    def select(name: str, test: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+        return [line for line in folder.read_lines(name) if test(line)]
+
     def matches(request: str, name: str | None) -> bool:
         in_round = number is None or request.startswith(f"r{number}-")
         return in_round and (label is None or name == label)
 
-    asks = [{"round": line["round"], **ask} for line in events("round started")
-            for ask in line["asks"]]  # fmt: skip
     described = events("task described", "glossary written")[:1]
     return {
         "class_list": next(iter(events("class list tried")), None),
@@ -70,25 +70,14 @@ def _gather(folder: pgkd.RunFolder, number: int | None, label: str | None) -> di
         ),
         "rounds": events("round ended"),
         "asks": [
-            ask
-            for ask in asks
+            {"round": line["round"], **ask}
+            for line in events("round started")
+            for ask in line["asks"]
             if matches(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
         ],
-        "kept": [
-            line
-            for line in folder.read_lines("examples.jsonl")
-            if matches(line["origin"]["request"], line["label"])
-        ],
-        "dropped": [
-            line
-            for line in folder.read_lines("dropped.jsonl")
-            if matches(line["request"], line.get("label"))
-        ],
-        "suspects": [
-            line
-            for line in folder.read_lines("suspects.jsonl")
-            if label is None or line["label"] == label
-        ],
+        "kept": select("examples.jsonl", lambda x: matches(x["origin"]["request"], x["label"])),
+        "dropped": select("dropped.jsonl", lambda x: matches(x["request"], x.get("label"))),
+        "suspects": select("suspects.jsonl", lambda x: label in (None, x["label"])),
     }
 
 
@@ -104,7 +93,7 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
 
     shell = console()
     if tried := content["class_list"]:
-        shell.print(format_class_list(format_change(tried), used=tried["used"]))
+        shell.print(format_class_list(_format_loss(tried), used=tried["used"]))
     if description := content["description"]:
         shell.print(
             "The teacher's summary of the data (guidance.instructions replaces it): ",
@@ -117,7 +106,7 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
             f"{line['kept']} of {line['asked']}",
             _format_weights(line),
             *(f"{line['validation'][name]:.3f}" for name in ("accuracy", "macro_f1", "log_loss")),
-            format_change(line) if line["round"] else "",
+            _format_loss(line) if line["round"] else "",
             "new best" if line["keep"] else "",
         )
         for line in content["rounds"]
@@ -134,6 +123,11 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
     ]
     if asks:
         print_rows("Requests to the teacher", ("request", "class", "texts", "why"), asks)
+
+
+def _format_loss(line: dict[str, Any]) -> str:
+    error = line.get("loss_change_standard_error") or 0.0
+    return format_change(line.get("loss_change", 0.0), error)
 
 
 def _format_weights(line: dict[str, Any]) -> str:
@@ -186,11 +180,9 @@ def _print_prompts(folder: pgkd.RunFolder, number: int | None) -> None:
 
 def report(
     run: options.Run,
-    out: Annotated[Path | None, Option(help="File to write; default: RUN/report.html.")] = None,
-    open_: Annotated[bool, Option("--open", help="Open it in the browser.")] = False,
-    as_json: Annotated[
-        bool, Option("--json", help="Print the content as JSON, and write no file.")
-    ] = False,
+    out: Path | None = Option(None, help="File to write; default: RUN/report.html."),
+    open_: bool = Option(False, "--open", help="Open it in the browser."),
+    as_json: bool = Option(False, "--json", help="Print the content as JSON, and write no file."),
 ) -> None:
     """Write one HTML file that shows what a run gained, wrote and cost."""
     from pgkd.apps.report import gather, write_report
@@ -216,7 +208,7 @@ _IF_ANY = ("retries", "cached_tokens")  # columns that are shown only if not emp
 
 
 def cost(
-    run: Annotated[Path, Argument(help="Run folder, or the ledger of pgkd label.")],
+    run: Path = Argument(help="Run folder, or the ledger of pgkd label."),
     as_json: options.Json = False,
 ) -> None:
     """Sum the calls of a run by round and purpose: tokens and US dollars.
@@ -254,12 +246,10 @@ def cost(
 
 
 def ui(
-    path: Annotated[Path, Argument(help="Run folder, or a folder of runs.")] = Path("runs"),
-    port: Annotated[int, Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 0,
-    host: Annotated[str, Option(help="Loopback address.")] = "127.0.0.1",
-    who: Annotated[
-        str, Option(help="Your name in the journal of decisions; default: your user name.")
-    ] = "",
+    path: Path = Argument(Path("runs"), help="Run folder, or a folder of runs."),
+    port: int = Option(0, min=0, max=65535, help="Port; 0 takes a free one."),
+    host: str = Option("127.0.0.1", help="Loopback address."),
+    who: str = Option("", help="Your name in the journal of decisions; default: your user name."),
 ) -> None:
     """Open a page to watch runs, review their texts and start new ones, until Ctrl-C.
 
@@ -306,8 +296,7 @@ def _print_retrained(run: pgkd.RunFolder, result: Retrained) -> None:
     )
     verdict = result.verdict
     outcome = "would accept it" if verdict.keep else "would reject it: it is worse"
-    shell.print(
-        f"Loss {verdict.change:+.3f} ± {verdict.standard_error:.3f}; the stop rule {outcome}."
-    )
+    change = format_change(verdict.change, verdict.standard_error)
+    shell.print(f"Loss {change}; the stop rule {outcome}.")
     shell.print(f"Both are saved: students/best and students/reviewed of {run.path}.")
     shell.print(f"Next: pgkd export {run.path} --which reviewed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import typer
 from typer import Argument, Option
@@ -28,11 +28,9 @@ models = typer.Typer(no_args_is_help=True)
 
 
 def doctor(
-    teacher: Annotated[
-        str, Option(help="Provider to ask one small question; 'none' asks none.")
-    ] = "local",
+    teacher: str = Option("local", help="Provider to ask one small question; 'none' asks none."),
     teacher_model: options.TeacherModel = None,
-    base_url: Annotated[str | None, Option(help="Endpoint of the provider.")] = None,
+    base_url: str | None = Option(None, help="Endpoint of the provider."),
     as_json: options.Json = False,
 ) -> None:
     """Show what is installed and found, and ask the teacher one question as a run does."""
@@ -173,10 +171,8 @@ def list_models(as_json: options.Json = False) -> None:
 
 @models.command()
 def pull(
-    names: Annotated[
-        list[str] | None, Argument(help="Default: the default teacher and student.")
-    ] = None,
-    source: Annotated[str, Option(help="auto, hub or mirror.")] = "auto",
+    names: list[str] | None = Argument(None, help="Default: the default teacher and student."),
+    source: str = Option("auto", help="auto, hub or mirror."),
 ) -> None:
     """Download weights into the cache, unless they are there."""
     from pgkd.weights.fetch import Source
@@ -190,7 +186,7 @@ def pull(
 
 
 @models.command()
-def path(name: Annotated[str, Argument(help="A name from `pgkd models list`.")]) -> None:
+def path(name: str = Argument(help="A name from `pgkd models list`.")) -> None:
     """Print where weights are."""
     from pgkd.errors import WeightsError
     from pgkd.weights.fetch import cached
