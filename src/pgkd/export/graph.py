@@ -1,4 +1,14 @@
-"""The ONNX graph of an encoder with its head."""
+"""An encoder with its pooling as one ONNX graph.
+
+Attention as a CPU computes it quickly, for graphs to trace.
+
+Softmax takes each row's largest score away first, so that no power overflows, and walks row by row.
+A row of scores is as long as a text, so a batch of short texts has many thousands of them, and most
+of the time goes into walking. Here the powers of a whole block are taken at once, of scores that
+are held below a ceiling instead: 60 is far above what a trained encoder has, and where one goes
+higher the export's parity gate tells. onnxruntime folds the scale, and the turning of the keys,
+into the product of queries and keys.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,18 @@
-"""Eight-bit weights: calibrated on texts, rounded so that products err little."""
+"""A graph in 8 bits whose output does not depend on the batch.
+
+onnxruntime's own dynamic quantisation takes one scale for all activations of a batch: a text's
+answer then depends on the texts beside it, and one outlier coarsens them all. Here
+
+- what a layer norm gives, and what attention mixes, has a scale for each channel that is fixed
+  beforehand, on texts that the student was trained on. It is shared out between activations and
+  weights as in SmoothQuant (Xiao et al., ICML 2023), for a few channels have large outliers;
+- whatever else, the middle of the feed-forward layers, has one for each token, by its own largest
+  value, as in ZeroQuant (Yao et al., NeurIPS 2022): its range differs too much from text to text.
+
+Weights have a scale for each column, and 7 bits. CPUs without VNNI add two products of 8 bits in 16
+bits, which overflow; with weights of at most 63 they cannot, and where a graph will run is not
+known when it is made. `round_weights` rounds them.
+"""
 
 from __future__ import annotations
 
