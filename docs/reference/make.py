@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from typer.cli import get_docs_for_click
 
 from pgkd.apps.cli import app
-from pgkd.config import Config
+from pgkd.tasks.classification.config import ClassificationConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,9 +39,9 @@ with its name.
 
 def settings_page() -> str:
     """Markdown tables of all settings, section by section."""
-    top = {n: f for n, f in Config.model_fields.items() if _section(f) is None}
+    top = {n: f for n, f in ClassificationConfig.model_fields.items() if _section(f) is None}
     parts = [_SETTINGS, "## At the top\n\n", _table(top)]
-    for name, field in Config.model_fields.items():
+    for name, field in ClassificationConfig.model_fields.items():
         if (section := _section(field)) is not None:
             parts += [f"\n## {name}\n\n{section.__doc__}\n\n", _table(section.model_fields)]
     return "".join(parts)

@@ -1,4 +1,16 @@
-"""From a student to a folder that can be served, compared with the student before it is kept."""
+"""`pgkd export`: a run's student in formats that no trainer is needed for.
+
+::
+
+    OUT/
+      onnx/          export.json, model.onnx, tokenizer.json, head.safetensors, README.md
+      onnx-int8/     the same, in 8 bits
+      huggingface/   config.json, model.safetensors, tokenizer files, export.json, README.md
+      plain/         the student as it is saved, export.json, README.md: it never needed torch
+
+What is written is loaded again, as a user would, and has to answer as the student does; else
+nothing of it stays.
+"""
 
 from __future__ import annotations
 

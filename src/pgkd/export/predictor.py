@@ -1,4 +1,9 @@
-"""An export, loaded and asked; needs none of what makes exports."""
+"""An export, loaded and asked; nothing of what trained it is imported.
+
+Texts are sorted by length and computed in small batches, each padded to its own longest text:
+padding costs more than anything else does. What a graph of pgkd computes for a text is the same
+in every batch (`pgkd.export.quantize` tells why that is no matter of course).
+"""
 
 from __future__ import annotations
 
