@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from pgkd.apps.bench.arms import ARMS
-from pgkd.apps.bench.folders import CellFolder
 from pgkd.apps.bench.harness import Bench
-from pgkd.apps.bench.oracle import OracleTeacher
+from pgkd.apps.bench.plan import ARMS, CellFolder
+from pgkd.apps.bench.teachers import OracleTeacher
 from pgkd.apps.cli import app
 from pgkd.errors import ConfigError, DataError, RunError
 from pgkd.runs.folder import RunFolder

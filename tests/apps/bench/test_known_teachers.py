@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pgkd.apps.bench.labeller import LabellerTeacher
-from pgkd.apps.bench.oracle import OracleTeacher
-from pgkd.apps.bench.sharing import SharedReplies
+from pgkd.apps.bench.teachers import LabellerTeacher, OracleTeacher, SharedReplies
 from pgkd.errors import TeacherRequestError
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_texts

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from pgkd.apps.bench.arms import ARMS
-from pgkd.apps.bench.plan import Plan, cells_of, chosen
+from pgkd.apps.bench.plan import ARMS, Plan, cells_of, chosen
 from pgkd.errors import ConfigError
 
 TEACHERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pgkd.apps.bench.scores import Predictions, figures, mean_changes
+from pgkd.apps.bench.judging import Predictions, figures, mean_changes
 from pgkd.apps.bench.sets import thirds
 from pgkd.tasks.classification.evaluation.judging import compare
 from pgkd.tasks.classification.evaluation.metrics import evaluate

@@ -17,8 +17,7 @@ from pgkd.usage.ledger import summed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pgkd.apps.bench.folders import CellFolder
-    from pgkd.apps.bench.plan import Cell
+    from pgkd.apps.bench.plan import Cell, CellFolder
     from pgkd.apps.bench.sets import DataSet
     from pgkd.apps.bench.teachers import Teachers
     from pgkd.events import Hooks

@@ -8,11 +8,9 @@ from functools import cached_property
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pgkd.apps.bench.comparing import SetShape, Tested, results_of
 from pgkd.apps.bench.distilling import distil_cell
-from pgkd.apps.bench.folders import CellFolder
-from pgkd.apps.bench.judging import judge_cell
-from pgkd.apps.bench.plan import cells_of, chosen, read_plan
+from pgkd.apps.bench.judging import SetShape, Tested, judge_cell, results_of
+from pgkd.apps.bench.plan import CellFolder, cells_of, chosen, read_plan
 from pgkd.apps.bench.report import markdown, plot
 from pgkd.apps.bench.sets import DataSet, UnseenRows, frequencies, thirds
 from pgkd.apps.bench.teachers import Teachers

@@ -1,23 +1,90 @@
-"""A benchmark as a file: which cells there are, and what each is made of."""
+"""The grid of a benchmark: its file, arms, cells and folders.
+
+An arm is a few settings over those of the grid. All else is the same for every arm: the student,
+the class list, the weight of texts, curation, the stop rule and the number of texts.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pgkd.apps.bench.arms import ARMS
 from pgkd.config import Config, merge
-from pgkd.errors import ConfigError
+from pgkd.errors import ConfigError, RunError
+from pgkd.files import held, write_whole
+from pgkd.runs.files import as_json
+from pgkd.runs.resume import differences, flat_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from pgkd.apps.bench.arms import Arm
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to spend the budget.
+
+    Attributes:
+        name: as grids name it.
+        what: what it does, in a line.
+        source: whose idea it is.
+        asks: who answers: the teacher of the cell, or nobody.
+        settings: over those of the grid, nested like pgkd.yaml.
+        judged: which student is judged on the test rows.
+        labels: the teacher alone classifies test rows; nothing is distilled.
+        shots: labelled rows that the teacher is shown when it classifies.
+        pool: the rows that the run does not have are its pool of unlabelled texts.
+    """
+
+    name: str
+    what: str
+    source: str = "pgkd"
+    asks: Literal["teacher", "nobody"] = "teacher"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    judged: Literal["best", "last"] = "best"
+    labels: bool = False
+    shots: int = 0
+    pool: bool = False
+
+
+_NO_STOP: Mapping[str, Any] = {"patience": 10_000}
+
+_ALL = (
+    Arm("alone", "the student of the labelled rows", asks="nobody",
+        settings={"class_list": False}),
+    Arm("class-list", "the student of the labelled rows and, where it helps, the class list",
+        source="after SetFit, Tunstall et al., 2022", asks="nobody"),
+    Arm("zero-shot", "the teacher classifies test rows", labels=True),
+    Arm("few-shot", "the teacher classifies test rows, and is shown 16 labelled ones",
+        labels=True, shots=16),
+    Arm("even", "the requests of `targeted`, spread evenly and blind to mistakes",
+        settings={"guidance": {"allocation": "even"}}),
+    Arm("paper", "the paper's one prompt a round", source="Di Palo et al., EMNLP 2024",
+        settings={"guidance": {"mode": "paper"}}),
+    Arm("targeted", "pgkd's default"),
+    Arm("no-early-stopping", "`targeted`, all rounds, and the last student",
+        settings=_NO_STOP, judged="last"),
+    Arm("pool-random", "the teacher labels texts of a pool, drawn at random", pool=True,
+        settings={**_NO_STOP, "pool": {"share": 1.0, "choice": "random"}}, judged="last"),
+    Arm("pool-guided", "the teacher labels texts of a pool that pgkd chooses", pool=True,
+        source="after Bae et al., ICLR 2025", judged="last",
+        settings={**_NO_STOP, "pool": {"share": 1.0, "choice": "guided"}}),
+    Arm("pool-auto", "texts or labels of a pool, by which helped more for its cost", pool=True,
+        settings=_NO_STOP, judged="last"),
+)  # fmt: skip
+
+ARMS: Mapping[str, Arm] = {arm.name: arm for arm in _ALL}
+"""Every arm by its name. Another one is another line of the list."""
+
 
 _NAME = r"^[A-Za-z0-9][\w.-]*$"  # a part of a file's name
 _KEYS = ("data", "rows", "seed", "arm", "teacher")
@@ -251,3 +318,105 @@ def _check_names(plan: Plan, block: Block) -> None:
     if faults:
         told = "\n  - ".join(("The grid is wrong:", *faults))
         raise ConfigError(f"{told}\nThe arms are: {', '.join(ARMS)}.")
+
+
+_DONE, _PREDICTED, _TESTED = "cell.json", "test.npz", "test.json"
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """The folder of a cell."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        """Its run folder."""
+        return self.path / "run"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger of a cell that only labels."""
+        return self.path / "ledger.sqlite"
+
+    @property
+    def state(self) -> str:
+        """How far it is, in a word."""
+        if (self.path / _TESTED).is_file():
+            return "tested"
+        if (self.path / _DONE).is_file():
+            return "distilled"
+        return "begun" if self.path.is_dir() else "open"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other process out of the cell.
+
+        Raises:
+            RunError: another process is at it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        taken = RunError(
+            f"Another process is running {self.path}: wait for it, or choose other cells."
+        )
+        with held(self.path / ".lock", taken):
+            yield
+
+    def done(self, cell: Cell) -> bool:
+        """Whether it was distilled.
+
+        Raises:
+            RunError: with other settings than the benchmark has now.
+        """
+        if not (self.path / _DONE).is_file():
+            return False
+        then, now = self.read_done()["settings"], settings_of(cell)
+        if then != now:
+            told = "\n".join(f"  - {line}" for line in differences(then, now))
+            raise RunError(
+                f"{self.path} was run with other settings:\n{told}\n"
+                "Give another --out, or remove the folder of the cell."
+            )
+        return True
+
+    def read_done(self) -> dict[str, Any]:
+        """What `write_done` wrote."""
+        return self._read(_DONE)
+
+    def write_done(self, cell: Cell, found: dict[str, Any]) -> None:
+        """Note that the cell is distilled."""
+        self._write(_DONE, {"cell": cell.key, "settings": settings_of(cell), **found})
+
+    def read_test(self) -> dict[str, Any]:
+        """The figures on the test rows."""
+        return self._read(_TESTED)
+
+    def predictions(self) -> dict[str, NDArray[Any]]:
+        """What was predicted: see `write_test`."""
+        with np.load(self.path / _PREDICTED, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def write_test(self, figures: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+        """Keep the figures on the test rows, and what they were made from."""
+        partial = self.path / f".partial-{_PREDICTED}"
+        np.savez_compressed(partial, allow_pickle=False, **arrays)
+        partial.replace(self.path / _PREDICTED)
+        self._write(_TESTED, figures)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            data: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.path / name} cannot be read: {error}") from error
+        return data
+
+    def _write(self, name: str, data: dict[str, Any]) -> None:
+        write_whole(self.path / name, as_json(data))
+
+
+def settings_of(cell: Cell) -> dict[str, Any]:
+    """All that a cell follows from, by dotted names, for comparison."""
+    settings = flat_settings(cell.config().model_dump(mode="json", exclude={"track"}))
+    return settings | (
+        {} if cell.known is None else flat_settings(cell.known.model_dump(), "known.")
+    )
