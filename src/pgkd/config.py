@@ -213,7 +213,7 @@ class TeacherConfig(Section):
         default=8, ge=1, le=64, description="calls at once; a local model takes one"
     )
     retries: int = Field(
-        default=4, ge=0, le=20, description="of a call after a rate limit or server trouble"
+        default=4, ge=0, le=20, description="of a call after a rate limit or server error"
     )
     longest: float = Field(
         default=600.0, gt=0, description="seconds of a request with all its retries and waits"
@@ -239,7 +239,7 @@ class TeacherConfig(Section):
 
 
 class BudgetConfig(Section):
-    """The most that a run's calls to the teacher may use, over all its lives; empty: no limit."""
+    """Limits of a run's calls to the teacher, over all its sessions; empty: no limit."""
 
     usd: Decimal | None = Field(default=None, ge=0, description="US dollars")
     tokens: int | None = Field(default=None, ge=0, description="tokens of prompts and answers")
@@ -278,7 +278,7 @@ class Config(Section):
     seed: int = Field(default=0, ge=0, lt=2**31, description="seed of everything random")
     track: tuple[str, ...] = Field(
         default=(),
-        description="where else the run is told of: mlflow, wandb, tensorboard, otel or an "
+        description="trackers of the run: mlflow, wandb, tensorboard, otel or an "
         "installed plug-in; places and keys come from their own variables",
     )
     out: Path | None = Field(default=None, description="run folder; default: runs/NAME-OF-TRAIN")

@@ -18,7 +18,7 @@ The whole tree, with what a caller can do about each::
     │   ├── BudgetExhaustedError    the next call might pass the budget: raise it
     │   ├── TeacherDownError        too many requests in a row failed: run again later
     │   ├── TeacherRateLimitError   too many requests: retry after `.retry_after` seconds
-    │   └── TeacherUnavailableError network or server trouble: retry
+    │   └── TeacherUnavailableError network or server error: retry
     ├── RunError                a run folder is missing, foreign or damaged
     │   └── ConflictError           somebody else has decided meanwhile: look, and decide again
     ├── ExportError             nothing can be exported so or there, or an export is damaged
@@ -167,7 +167,7 @@ class ExportError(PgkdError):
 
 
 class ResumeError(PgkdError):
-    """A file of answers cannot be begun, or gone on with."""
+    """A file of answers cannot be started or resumed."""
 
 
 class EngineError(PgkdError):

@@ -1,4 +1,4 @@
-"""Students taken out of the workshop: exported, checked, and served without torch.
+"""Students without what trained them: exported, checked, and served without torch.
 
 To predict, an export needs numpy and, where it holds an encoder, onnxruntime and tokenizers. What
 makes exports is imported by `pgkd.export.export` alone.

@@ -187,7 +187,7 @@ def export(
             Where ``onnx-int8`` is refused, ``onnx`` is made too.
         out: folder that takes a folder for each format.
         which: the student; see `RunFolder.student_folder`.
-        on_format: told of each format before it is made.
+        on_format: called before each format is made.
 
     Returns:
         Every format that was tried, in order; those that were refused have `faults`.
@@ -205,12 +205,12 @@ def export(
         _check_free(out / name)
     task = run.dataset()
     answers = student.predict_proba([row.text for row in compared_on(task)])
-    workshop = _Workshop(run, task, student, answers, which)
+    exporter = _Exporter(run, task, student, answers, which)
     done: list[Exported] = []
     while wanted:
         name = wanted.pop(0)
         on_format(name)
-        done.append(workshop.make(name, out / name))
+        done.append(exporter.make(name, out / name))
         tried = {found.format for found in done}
         if name == "onnx-int8" and done[-1].folder is None and not {"onnx"} & {*tried, *wanted}:
             _check_free(out / "onnx")
@@ -261,7 +261,7 @@ def compared_on(task: Dataset) -> Sequence[LabelledText]:
 
 
 @dataclass(frozen=True)
-class _Workshop:
+class _Exporter:
     """Makes exports of one student, and compares them with it."""
 
     run: RunFolder

@@ -124,16 +124,16 @@ def round_weights(weight: Floats, moment: Floats) -> tuple[NDArray[np.int8], NDA
     scale = largest(weight, axis=0)[0] / LARGEST
     left = np.array(weight, dtype=np.float64)
     coded = np.empty(weight.shape, dtype=np.int8)
-    makes_good = _makes_good(np.asarray(moment, dtype=np.float64))
+    factor = _inverse_hessian_factor(np.asarray(moment, dtype=np.float64))
     for start in range(0, len(left), _BLOCK):
         block = slice(start, min(start + _BLOCK, len(left)))
         errors = np.empty_like(left[block])
         for row in range(block.start, block.stop):
             coded[row] = np.clip(np.round(left[row] / scale), -LARGEST, LARGEST)
-            error = (left[row] - coded[row] * scale) / makes_good[row, row]
-            left[row : block.stop] -= np.outer(makes_good[row, row : block.stop], error)
+            error = (left[row] - coded[row] * scale) / factor[row, row]
+            left[row : block.stop] -= np.outer(factor[row, row : block.stop], error)
             errors[row - start] = error
-        left[block.stop :] -= makes_good[block, block.stop :].T @ errors
+        left[block.stop :] -= factor[block, block.stop :].T @ errors
     return coded, scale.astype(np.float32)
 
 
@@ -144,7 +144,7 @@ def largest(values: Floats, axis: int) -> NDArray[np.float64]:
     return found
 
 
-def _makes_good(moment: NDArray[np.float64]) -> NDArray[np.float64]:
+def _inverse_hessian_factor(moment: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much of a row's error each row below takes: the upper root of the inverse moment."""
     damping = _DAMPING * np.trace(moment) / len(moment) or 1.0
     inverse = np.linalg.inv(moment + damping * np.eye(len(moment)))

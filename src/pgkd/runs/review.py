@@ -42,7 +42,7 @@ E = TypeVar("E", bound=Example)
 
 _DUPLICATES = (Reason.REAL_DUPLICATE, Reason.DUPLICATE)
 _NEAR = 3.0  # percent above the bound: two texts that are a little less alike would both be kept
-_LIKENESS = re.compile(r"(\d+)% like")
+_SIMILARITY = re.compile(r"(\d+)% like")
 _LOCK = ".reviews.lock"
 _PATIENCE = 20.0  # seconds for the lock: an append takes milliseconds
 
@@ -296,17 +296,17 @@ def dropped_texts(run: RunFolder) -> Iterator[Any]:
     bound = _bound(run)
     shown = _shown(run)
     for number, line in enumerate(run.read_lines("dropped.jsonl"), start=1):
-        likeness = _LIKENESS.match(str(line.get("detail", "")))
+        similarity = _SIMILARITY.match(str(line.get("detail", "")))
         whole = isinstance(line.get("text"), str)
-        duplicate = whole and line["reason"] in _DUPLICATES and likeness is not None
-        if duplicate and likeness and float(likeness[1]) <= bound + _NEAR:
+        duplicate = whole and line["reason"] in _DUPLICATES and similarity is not None
+        if duplicate and similarity and float(similarity[1]) <= bound + _NEAR:
             round_, parents = shown.get(line["request"], (0, ()))
             origin = {"round": round_, "request": line["request"], "parents": parents}
             yield run.task.example({**line, "id": f"dropped:{number}", "origin": origin})
 
 
 def _bound(run: RunFolder) -> float:
-    """The likeness from which on texts counted as the same, in percent."""
+    """The similarity from which texts count as duplicates, in percent."""
     curation: dict[str, Any] = run.settings().get("curation") or {}
     return 100 * float(curation.get("near_duplicate", 0.9))
 

@@ -56,12 +56,12 @@ class BatchProgress:
     Attributes:
         requests: in all open batches; 0 when the waiting is over.
         finished: requests that the provider has answered, or given up.
-        trouble: what went wrong; empty where nothing did.
+        error: what went wrong; empty where nothing did.
     """
 
     requests: int
     finished: int
-    trouble: str = ""
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -280,9 +280,9 @@ class BatchTeacher(MeteredTeacher):
         else:
             batch.finished = state.finished
 
-    def _report(self, trouble: str = "") -> None:
+    def _report(self, error: str = "") -> None:
         requests, finished = sum(b.size for b in self._open), sum(b.finished for b in self._open)
-        self._on_progress(BatchProgress(requests, finished, trouble))
+        self._on_progress(BatchProgress(requests, finished, error))
 
     def _read(self, batch: _Batch, id_: str) -> None:
         """Read the results of a batch: all its requests have their ends then."""

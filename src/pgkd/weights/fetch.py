@@ -39,7 +39,7 @@ def hub_url(weights: Weights, file: WeightsFile) -> str:
 
 
 def from_hub(weights: Weights, file: WeightsFile, target: Path, progress: Progress) -> None:
-    """Download a file from the hub; what an earlier try left in `target` is gone on with.
+    """Download a file from the hub; what an earlier try left in `target` is resumed.
 
     Raises:
         WeightsError: the hub cannot be reached, or the download broke off.

@@ -45,9 +45,9 @@ def test_a_batch_is_told_once_and_so_is_its_trouble(display: RunDisplay, shown: 
         display.on_batch(BatchProgress(5, finished, "the server [bold]fails"))
     display.on_batch(BatchProgress(0, 0))
     display.on_batch(BatchProgress(4, 0))
-    first, trouble, second = shown.getvalue().splitlines()
+    first, error, second = shown.getvalue().splitlines()
     assert first.startswith("batch: 5 requests are sent together, at half the price.")
-    assert trouble == "batch: the server [bold]fails"
+    assert error == "batch: the server [bold]fails"
     assert second.startswith("batch: 4 requests")
 
 

@@ -180,7 +180,7 @@ class SetShape:
     Attributes:
         classes: class names in column order.
         groups: classes of the head, the middle and the tail.
-        described: what is told of them.
+        described: what is printed of them.
     """
 
     classes: tuple[str, ...]

@@ -1,7 +1,8 @@
 """Teachers of known quality, and the calls that the cells of a grid share.
 
-The oracle's texts are real rows of the training file that the run has not. With it a grid runs in minutes and without an LLM, and shows what guidance is worth where writing is
-as good as it can be. A share of its texts can be wrong on purpose: rows of the class that is most
+The oracle's texts are real rows of the training file that the run has not. With it a grid runs in
+minutes and without an LLM, and shows what guidance is worth where writing is as good as it can be.
+A share of its texts can be wrong on purpose: rows of the class that is most
 like the one asked for, under the label asked for, as a small teacher slips into the neighbour.
 """
 

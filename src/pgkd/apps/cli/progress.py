@@ -99,10 +99,10 @@ class RunDisplay(Hooks):
             self._print(f"round {number}: {len(prompts)} requests to the teacher")
 
     def on_batch(self, progress: BatchProgress) -> None:
-        if progress.trouble:
-            if progress.trouble != self._batch_error:
-                self._print("batch: ", clean(progress.trouble))
-            self._batch_error = progress.trouble
+        if progress.error:
+            if progress.error != self._batch_error:
+                self._print("batch: ", clean(progress.error))
+            self._batch_error = progress.error
             return
         if progress.requests > self._in_batches:
             self._print(

@@ -21,12 +21,12 @@ from pgkd.tasks.classification.events import (
     TeacherExamined,
 )
 from pgkd.tasks.classification.feedback.acquisition import (
+    AcquisitionSchedule,
     GuidedChoice,
     LabelPrompts,
     PoolLearner,
     RandomChoice,
     Spent,
-    Turns,
 )
 from pgkd.tasks.classification.feedback.cross_validation import class_texts, try_class_list
 from pgkd.tasks.classification.feedback.examination import Examiner, SelfVerification
@@ -157,7 +157,7 @@ def make_learner(
     return PoolLearner(
         learner, dataset, questions,
         choice_of(config),
-        Turns(None if share == "auto" else share, partial(_spent, run)),
+        AcquisitionSchedule(None if share == "auto" else share, partial(_spent, run)),
         samples=config.pool.samples,
     )  # fmt: skip
 

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.feedback.acquisition import Gain, Spent, Turns, compared
+from pgkd.tasks.classification.feedback.acquisition import (
+    AcquisitionSchedule,
+    Gain,
+    Spent,
+    compared,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +30,7 @@ def played(changes: Sequence[tuple[float, float]], costs: tuple[Spent, Spent]) -
         costs: of a round that labels and of one that writes.
     """
     told: list[bool] = []
-    turns = Turns(None, lambda number: costs[0] if told[number - 1] else costs[1])
+    turns = AcquisitionSchedule(None, lambda number: costs[0] if told[number - 1] else costs[1])
     losses = np.full(ROWS, 2.0)
     for number, (labelling, writing) in enumerate(changes, start=1):
         told.append(turns.labels(number, losses))
@@ -67,7 +72,7 @@ def test_dollars_count_only_where_both_were_billed() -> None:
 
 
 def test_a_round_that_nobody_can_judge_decides_nothing() -> None:
-    turns = Turns(None, lambda number: Spent(1))
+    turns = AcquisitionSchedule(None, lambda number: Spent(1))
     nobody = np.full(3, np.nan)
     assert [turns.labels(n, nobody) for n in (1, 2, 3, 4)] == [True, False, True, False]
 
@@ -76,12 +81,12 @@ def test_a_round_that_nobody_can_judge_decides_nothing() -> None:
     ("share", "told"), [(0.0, "wwwwww"), (1.0, "LLLLLL"), (0.5, "wLwLwL"), (0.34, "wwLwwL")]
 )
 def test_a_share_is_dealt_out_evenly(share: float, told: str) -> None:
-    turns = Turns(share, lambda number: Spent(1))
+    turns = AcquisitionSchedule(share, lambda number: Spent(1))
     losses = np.zeros(2)
     assert "".join("L" if turns.labels(n, losses) else "w" for n in range(1, 7)) == told
 
 
 def test_without_a_text_left_a_round_writes() -> None:
-    turns = Turns(1.0, lambda number: Spent(1))
+    turns = AcquisitionSchedule(1.0, lambda number: Spent(1))
     assert turns.labels(1, np.zeros(2))
     assert not turns.labels(2, np.zeros(2), left=False)

@@ -7,7 +7,7 @@ labels the student does not know yet where it is wrong. *Uncertainty herding* (B
 labelled text covers those near it, and the next one is that which covers most of what is uncovered.
 What the user's rows cover from the start is not bought again.
 
-Whose turn a round is: texts that the teacher writes, or labels for texts of the pool.
+The acquisition schedule: whether a round asks for texts, or for labels of texts of the pool.
 
 A round goes one way or the other, so that what it brought can be told: the change of the loss on
 real rows, for what the round has cost. A mix is rounds in turn.
@@ -205,7 +205,7 @@ class Gain:
     spent: Spent
 
 
-class Turns:
+class AcquisitionSchedule:
     """Decides whether a round asks for labels.
 
     With a share, rounds are dealt out evenly: of any first n, that share of them label, rounded
@@ -346,7 +346,7 @@ class PoolLearner:
         dataset: Dataset,
         questions: LabelPrompts,
         choice: Choice,
-        turns: Turns,
+        turns: AcquisitionSchedule,
         *,
         samples: int,
     ) -> None:

@@ -3,7 +3,7 @@
 After step 2b of PGKD (Di Palo et al., EMNLP 2024), with two differences. The predictions are out
 of fold: a student makes almost no mistake on its own training rows. And rows whose *given* label
 is suspect are kept out of the hard negatives and listed for the user: the most confident mistakes
-of an honest student are mostly label noise (confident learning, Northcutt et al., JAIR 2021).
+of an out-of-fold student are mostly label noise (confident learning, Northcutt et al., JAIR 2021).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ROWS_TO_JUDGE = 3  # of a class: with fewer, a threshold of its self-confidence
 
 @dataclass(frozen=True, slots=True)
 class MinedRow:
-    """A real row and what an honest student made of it.
+    """A real row and its out-of-fold prediction.
 
     Attributes:
         example: the row.
