@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from pgkd import Config, Distiller, FakeTeacher, RunFolder, tasks
+from pgkd.apps.cli.show import show
+from pgkd.apps.report import write_report
 from pgkd.runs.control import send_signal
 from pgkd.runs.retraining import retrain
 from pgkd.runs.review import Reviews
@@ -117,3 +119,15 @@ def test_it_is_estimated(config: Config) -> None:
     distiller = Distiller(config, teacher=FakeTeacher(answer))
     estimate = distiller.estimate(Toy().from_arrays(config, TEXTS, COUNTS))
     assert estimate.calls == 6
+
+
+def test_it_is_shown_and_reported(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    run = distil(config)
+    show(run.path, None, None, 5, False, False)
+    shown = capsys.readouterr().out
+    assert "error" in shown
+    assert "words 6" in shown
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "The student of round" in page
+    assert "Error by round" in page
+    assert "no number" in page

@@ -89,8 +89,8 @@ class Desk:
         return " ".join(call.state for call in self.calls())
 
     @property
-    def troubles(self) -> str:
-        return "\n".join(progress.trouble for progress in self.told if progress.trouble)
+    def errors(self) -> str:
+        return "\n".join(progress.error for progress in self.told if progress.error)
 
     @property
     def submit(self) -> str:
@@ -172,7 +172,7 @@ def test_what_failed_in_the_batch_is_asked_at_once_at_the_whole_price(
     assert desk.states == "replied failed replied failed replied replied"
     costs = Counter(call.cost for call in desk.calls())
     assert costs == {WHOLE / 2: 2, WHOLE: 2, None: 2}
-    assert "2 of 4 requests have no answer" in desk.troubles
+    assert "2 of 4 requests have no answer" in desk.errors
     charged = end in ("missing", "damaged")  # perhaps: nobody knows
     kinds = {call.error_kind for call in desk.calls() if call.state == "failed"}
     assert (kinds == {"TeacherUnavailableError"}) == charged
@@ -234,7 +234,7 @@ def test_a_batch_that_is_refused_ends_the_round_and_is_told(
         with desk.life() as life, pytest.raises(TeacherRequestError, match="no batches for this"):
             life.prepare(asked(2))
         assert desk.states == "failed failed"
-        assert "--no-batch sends single calls" in desk.troubles
+        assert "--no-batch sends single calls" in desk.errors
         assert all(KEY not in str(call.error) for call in desk.calls())
         service.status = "completed"
         with desk.life() as life:  # the round where the run ended: worth another try
@@ -419,7 +419,7 @@ def test_a_batch_that_the_provider_does_not_know_is_given_up_only_when_told_so(
     limits = Limits(calls=3)
     with desk.life(submits=False, limits=limits) as life:
         life.prepare(asked(2))
-        assert "counts as charged" in desk.troubles
+        assert "counts as charged" in desk.errors
         assert desk.states == "lost lost"
         assert life.complete(asked(2)[0]).text == "to write 0"
         with pytest.raises(BudgetExhaustedError):
@@ -460,7 +460,7 @@ def test_trouble_while_waiting_is_waited_out(desk: Desk, service: Service) -> No
     with desk.life() as life:
         assert fetch(life, asked(3)) == answers(3)
     assert 77.0 in desk.slept
-    assert "fault" in desk.troubles
+    assert "fault" in desk.errors
     assert len(service.batches) == 1
 
 
@@ -507,8 +507,8 @@ def test_no_row_and_no_log_tells_the_key(
     service.faults = [Fault(desk.submit, 500), Fault(desk.look, 503)]
     with desk.life() as life:
         assert fetch(life, asked(2)) == answers(2)
-    assert "[key]" in desk.troubles
-    assert KEY not in desk.troubles
+    assert "[key]" in desk.errors
+    assert KEY not in desk.errors
     assert all(KEY.encode() not in path.read_bytes() for path in desk.path.parent.iterdir())
     assert "refused [key]" in str(desk.calls()[1].error)
     assert caplog.text
@@ -560,7 +560,7 @@ def test_anthropic_tells_it_by_its_names_when_those_of_its_size_have_ended(
 
         with desk.life(sleep=end) as life:
             assert fetch(life, asked(2)) == answers(2)
-    assert "not known yet which batch" in desk.troubles
+    assert "not known yet which batch" in desk.errors
     assert len(service.batches) == 3
     assert service.asked == []
     assert "GET /v1/messages/batches/batch_3/results" in service.calls

@@ -100,7 +100,7 @@ def ledger_path(out: Path) -> Path:
 
 def _read_classes(
     classes: Path | None, examples: Path | None, columns: tuple[str, str], shots: int, seed: int
-) -> tuple[pgkd.Taxonomy, list[pgkd.Example]]:
+) -> tuple[pgkd.Taxonomy, list[pgkd.LabelledText]]:
     """The classes, and the rows that every request shows."""
     from pgkd.tasks.classification.data.dataset import draw_per_class, read_rows
     from pgkd.tasks.classification.data.examples import read_taxonomy
@@ -113,7 +113,7 @@ def _read_classes(
     known = taxonomy.names if taxonomy else None
     texts, labels = read_rows(examples, *columns, classes=known)
     drawn = draw_per_class(labels, shots, seed)
-    shown = [pgkd.Example(texts[i], labels[i], f"{examples.name} row {i + 1}") for i in drawn]
+    shown = [pgkd.LabelledText(texts[i], labels[i], f"{examples.name} row {i + 1}") for i in drawn]
     return taxonomy or pgkd.Taxonomy.from_names(sorted(set(labels))), shown
 
 

@@ -22,6 +22,9 @@ from pgkd.apps.cli.console import (
 if TYPE_CHECKING:
     from pgkd.runs.retraining import Retrained
 
+_NOT_SHOWN = ("n", "weighted_f1", "ece", "per_class", "confused")
+"""What a round's line leaves out of its figures."""
+
 
 def show(
     run: options.Run,
@@ -73,11 +76,11 @@ def _gather(folder: pgkd.RunFolder, number: int | None, label: str | None) -> di
             {"round": line["round"], **ask}
             for line in events("round started")
             for ask in line["asks"]
-            if matches(ask["id"], label if ask["labels"] == "all" else ask["labels"][0])
+            if matches(ask["id"], _label_of(ask) or label)
         ],
-        "kept": select("examples.jsonl", lambda x: matches(x["origin"]["request"], x["label"])),
+        "kept": select("examples.jsonl", lambda x: matches(x["origin"]["request"], x.get("label"))),
         "dropped": select("dropped.jsonl", lambda x: matches(x["request"], x.get("label"))),
-        "suspects": select("suspects.jsonl", lambda x: label in (None, x["label"])),
+        "suspects": select("suspects.jsonl", lambda x: label in (None, x.get("label"))),
     }
 
 
@@ -99,13 +102,16 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
             "The teacher's summary of the data (guidance.instructions replaces it): ",
             clean(description), sep="",
         )  # fmt: skip
-    header = ("round", "accepted", "weight", "accuracy", "macro F1", "log loss", "loss change", "")
+    figures = list(content["rounds"][0]["validation"]) if content["rounds"] else []
+    shown = [name for name in figures if name not in _NOT_SHOWN]
+    titles = [name.replace("_", " ").replace("f1", "F1") for name in shown]
+    header = ("round", "accepted", "weight", *titles, "loss change", "")
     rounds = [
         (
             str(line["round"]),
             f"{line['kept']} of {line['asked']}",
             _format_weights(line),
-            *(f"{line['validation'][name]:.3f}" for name in ("accuracy", "macro_f1", "log_loss")),
+            *(f"{line['validation'][name]:.3f}" for name in shown),
             _format_loss(line) if line["round"] else "",
             "new best" if line["keep"] else "",
         )
@@ -115,7 +121,7 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
     asks = [
         (
             ask["id"],
-            "the teacher's choice" if ask["labels"] == "all" else ask["labels"][0],
+            _label_of(ask) or "the teacher's choice",
             str(ask["count"]),
             "; ".join(ask.get("reasons", ())),
         )
@@ -123,6 +129,18 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
     ]
     if asks:
         print_rows("Requests to the teacher", ("request", "class", "texts", "why"), asks)
+
+
+def _label_of(ask: dict[str, Any]) -> str | None:
+    """The label that a request asks for; None where the teacher chooses."""
+    labels = ask.get("labels", "all")
+    return None if labels == "all" else str(labels[0])
+
+
+def _output_of(example: dict[str, Any]) -> str:
+    """The label of an example, or what else its task has in place of one."""
+    rest = {k: v for k, v in example.items() if k not in ("text", "id", "origin")}
+    return str(example.get("label") or ", ".join(f"{k} {v}" for k, v in rest.items()))
 
 
 def _format_loss(line: dict[str, Any]) -> str:
@@ -142,7 +160,7 @@ def _print_texts(content: dict[str, Any], n: int) -> None:
     kept, dropped, suspects = (content[name] for name in ("kept", "dropped", "suspects"))
     shell.print(f"\nAccepted: {len(kept)} texts" + (", the last ones:" if n and kept else ""))
     for line in kept[-n:] if n else ():
-        shell.print("  ", clean(line["label"]), " │ ", clean(line["text"], 160), sep="")
+        shell.print("  ", clean(_output_of(line)), " │ ", clean(line["text"], 160), sep="")
     shell.print(f"\nRejected: {len(dropped)}")
     for reason, count in Counter(line["reason"] for line in dropped).most_common():
         shell.print(f"  {count:4d}  {reason}")

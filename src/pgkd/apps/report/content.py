@@ -99,9 +99,7 @@ class RoundLine:
     written: int  # synthetic texts in the training set so far
     weight: float | None  # of a synthetic text; None where there are none
     keep: bool  # whether its student became the best so far
-    accuracy: float
-    macro_f1: float
-    log_loss: float
+    figures: dict[str, float]  # of its student, by name
     loss_change: float  # with its standard error, as the stop rule computed it
     loss_error: float | None
     tokens: int  # of calls that wrote, repaired and labelled texts of this round

@@ -32,6 +32,7 @@ from pgkd.apps.report.svg import (
 )
 
 _CLASSES = 40  # drawn one under the other; the table has them all
+_NOT_QUALITY = ("weighted_f1", "log_loss", "ece")
 _NAME = 26  # characters of a class name beside a chart
 _PURPOSES = {
     "write": (AFTER, ""),
@@ -56,7 +57,8 @@ def draw(content: Content) -> dict[str, Figure]:
 
 def _charts(content: Content) -> Iterator[Figure]:
     if len(content.rounds) > 1:
-        yield _loss(content.rounds)
+        if "log_loss" in content.rounds[0].figures:
+            yield _loss(content.rounds)
         yield _quality(content.rounds)
         yield _texts(content.rounds[1:])  # round 0 asks for none
         yield _costs(content.rounds, free=content.money.free)
@@ -100,20 +102,21 @@ def _widen(axes: Any, values: Sequence[float], *, least: float) -> None:
 def _loss(rounds: Sequence[RoundLine]) -> Figure:
     canvas = Canvas()
     numbers = _rounds_axis(canvas.axes, rounds, "log loss (lower is better)")
-    losses = [r.log_loss for r in rounds]
+    losses = [r.figures["log_loss"] for r in rounds]
     canvas.axes.plot(numbers, losses, "o-", color=AFTER)
     _widen(canvas.axes, losses, least=0.1 * losses[0])
     best = _mark_best(canvas.axes, rounds)
     canvas.legend(ncols=1)
     text = (
-        f"From {losses[0]:.3f} in round 0 to {best.log_loss:.3f} in round {best.number}, "
-        "the best one. The change is that of the stop rule, which uses more rows than these."
+        f"From {losses[0]:.3f} in round 0 to {best.figures['log_loss']:.3f} in round "
+        f"{best.number}, the best one. The change is that of the stop rule, which uses more rows "
+        "than these."
     )
     header = ("round", "log loss", "change", "standard error", "student")
     rows = [
         (
             r.number,
-            f"{r.log_loss:.4f}",
+            f"{r.figures['log_loss']:.4f}",
             f"{r.loss_change:+.4f}" if r.number else "",
             f"{r.loss_error:.4f}" if r.number and r.loss_error is not None else "",
             "best so far" if r.keep else "",
@@ -125,20 +128,26 @@ def _loss(rounds: Sequence[RoundLine]) -> Figure:
 
 def _quality(rounds: Sequence[RoundLine]) -> Figure:
     canvas = Canvas()
-    numbers = _rounds_axis(canvas.axes, rounds, "share")
-    accuracy, macro_f1 = [r.accuracy for r in rounds], [r.macro_f1 for r in rounds]
-    canvas.axes.plot(numbers, accuracy, "s--", color=OTHER, label="accuracy")
-    canvas.axes.plot(numbers, macro_f1, "o-", color=AFTER, label="macro F1")
-    _widen(canvas.axes, [*accuracy, *macro_f1], least=0.1)
+    numbers = _rounds_axis(canvas.axes, rounds, "")
+    names = [name for name in rounds[0].figures if name not in _NOT_QUALITY][:2]
+    titles = [name.replace("_", " ").replace("f1", "F1") for name in names]
+    lines = [[r.figures[name] for r in rounds] for name in names]
+    for title, values, style, color in zip(
+        titles, lines, ("s--", "o-"), (OTHER, AFTER), strict=False
+    ):
+        canvas.axes.plot(numbers, values, style, color=color, label=title)
+    _widen(canvas.axes, [value for values in lines for value in values], least=0.1)
     best = _mark_best(canvas.axes, rounds)
     canvas.legend(ncols=3)
-    text = (
-        f"Macro F1 goes from {macro_f1[0]:.3f} to {best.macro_f1:.3f}, accuracy "
-        f"from {accuracy[0]:.3f} to {best.accuracy:.3f} (round {best.number})."
-    )
-    rows = [(r.number, f"{r.accuracy:.4f}", f"{r.macro_f1:.4f}") for r in rounds]
-    header = ("round", "accuracy", "macro F1")
-    return canvas.figure("quality", "Accuracy and F1 by round", text, header, rows)
+    changes = [
+        f"{title} from {values[0]:.3f} to {best.figures[name]:.3f}"
+        for name, title, values in zip(names, titles, lines, strict=True)
+    ]
+    text = f"{', '.join(changes)} (round {best.number})."
+    rows = [(r.number, *(f"{r.figures[name]:.4f}" for name in names)) for r in rounds]
+    title = f"{' and '.join(titles)} by round"
+    title = title[:1].upper() + title[1:]
+    return canvas.figure("quality", title, text[:1].upper() + text[1:], ("round", *titles), rows)
 
 
 def _texts(rounds: Sequence[RoundLine]) -> Figure:

@@ -251,14 +251,18 @@ def list_rounds(records: Records) -> tuple[RoundLine, ...]:
         return sums["input_tokens"] + sums["output_tokens"], sums["usd"] if known else None
 
     def make(line: dict[str, Any]) -> RoundLine:
-        number, metrics = line["round"], line["validation"]
+        number = line["round"]
         tokens, usd = costs(c for c in calls if c.round == number and c.purpose in _OF_A_ROUND)
         total_tokens, total_usd = costs(c for c in calls if c.round <= number)
         return RoundLine(
             number=number,
             **{name: line[name] for name in ("asked", "kept", "written", "keep")},
             weight=line.get("written_weight"),
-            **{name: metrics[name] for name in ("accuracy", "macro_f1", "log_loss")},
+            figures={
+                name: float(value)
+                for name, value in line["validation"].items()
+                if isinstance(value, int | float) and name != "n"
+            },
             loss_change=line.get("loss_change", 0.0),
             loss_error=line.get("loss_change_standard_error"),
             tokens=tokens,
@@ -306,7 +310,7 @@ def list_texts(records: Records) -> Texts:
     shown = [
         Text(
             round=int((line.get("origin") or {}).get("round", 0)),
-            label=str(line["label"]),
+            label=str(line.get("label", "")),
             outcome=KEPT,
             text=Snippet.of(line["text"], _TEXT),
             detail=Snippet("", 0),
@@ -368,7 +372,7 @@ def _label_issues(records: Records) -> tuple[LabelIssue, ...]:
     return tuple(
         LabelIssue(
             id=str(line["id"]),
-            label=str(line["label"]),
+            label=str(line.get("label", "")),
             suggested=str(line.get("suggested", "")),
             by=str(line.get("by", "")),
             round=int(line.get("round") or round_of(str(line.get("request", "")))),

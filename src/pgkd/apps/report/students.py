@@ -41,7 +41,9 @@ _EARLY = {
 
 
 def evaluation_sets(run: RunFolder, records: Records) -> tuple[EvaluationSet, ...]:
-    """The rows that students were evaluated on; test rows come first."""
+    """The rows that classifiers were evaluated on; test rows come first."""
+    if run.task.name != "classification":
+        return ()
     found = (_test_rows(records), _rows_of_run(run, records))
     return tuple(rows for rows in found if rows is not None)
 
@@ -148,11 +150,20 @@ def make_verdict(
         sentence = "This run has no student yet, so there is nothing to evaluate."
         return Verdict("none", sentence, tuple(_ending(records)))
     if not bases:
-        sentence = "There are no rows to evaluate this run on."
-        return Verdict("none", sentence, tuple(_ending(records)))
+        return Verdict("none", _compare_rounds(records), tuple(_ending(records)))
     tone, sentence = _judge(records, bases[0])
     more = (*_figures(bases[0]), *_effort(money, texts), *_caution(bases[0]), *_ending(records))
     return Verdict(tone, sentence, more)
+
+
+def _compare_rounds(records: Records) -> str:
+    """The best round against round 0, by the figures of its task."""
+    first, best = records.rounds[0]["validation"], records.rounds[records.best or 0]["validation"]
+    names = [n for n, value in best.items() if isinstance(value, int | float) and n != "n"]
+    if not names:
+        return "There are no rows to evaluate this run on."
+    figures = ", ".join(f"{name} {best[name]:.3f} (round 0: {first[name]:.3f})" for name in names)
+    return f"The student of round {records.best} is the best: {figures}."
 
 
 def _judge(records: Records, rows: EvaluationSet) -> tuple[Tone, str]:
