@@ -36,6 +36,7 @@ from pgkd.apps.report.students import (
 )
 from pgkd.runs.files import fitting_together
 from pgkd.runs.folder import RunFolder
+from pgkd.runs.resume import flat_settings
 from pgkd.usage.ledger import FROM_CACHE, Call, by_round_and_purpose, known_usd, round_of, summed
 from pgkd.usage.prices import OwnMachine
 
@@ -171,7 +172,11 @@ def describe_run(run: RunFolder, records: Records) -> About:
         detail=str(ended.get("detail", "")),
         description=str(description),
         warnings=tuple(map(str, task["warnings"])),
-        settings=_settings(config),
+        settings={
+            name: _basename(value)
+            for name, value in flat_settings(config).items()
+            if value is not None
+        },
         versions={name: str(value) for name, value in records.versions.items() if value},
     )
 
@@ -184,17 +189,6 @@ def _basename(value: object) -> str:
     """The last part of an absolute path: a report does not show where files lie."""
     path = PurePath(str(value))
     return path.name if path.is_absolute() else str(value)
-
-
-def _settings(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Settings by dotted names."""
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            found |= _settings(value, f"{prefix}{key}.")
-        elif value is not None:
-            found[f"{prefix}{key}"] = _basename(value)
-    return found
 
 
 def _exam(records: Records) -> tuple[tuple[str, str], ...]:

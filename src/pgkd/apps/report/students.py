@@ -152,8 +152,8 @@ def make_verdict(
     if not bases:
         return Verdict("none", _compare_rounds(records), tuple(_ending(records)))
     tone, sentence = _judge(records, bases[0])
-    more = (*_figures(bases[0]), *_effort(money, texts), *_caution(bases[0]), *_ending(records))
-    return Verdict(tone, sentence, more)
+    remarks = (*_changes_in_words(bases[0]), *_costs(money, texts), *_caution(bases[0]))
+    return Verdict(tone, sentence, (*remarks, *_ending(records)))
 
 
 def _compare_rounds(records: Records) -> str:
@@ -194,7 +194,7 @@ def _tone(intervals: list[tuple[float, float]]) -> Tone:
     return "unclear" if gained == lost else "better" if gained else "worse"
 
 
-def _figures(rows: EvaluationSet) -> Iterator[str]:
+def _changes_in_words(rows: EvaluationSet) -> Iterator[str]:
     changes = rows.changes.get(BEFORE)
     if not changes:
         return
@@ -210,7 +210,7 @@ def _figures(rows: EvaluationSet) -> Iterator[str]:
     )
 
 
-def _effort(money: Money, texts: Texts) -> Iterator[str]:
+def _costs(money: Money, texts: Texts) -> Iterator[str]:
     if not texts.kept:
         return
     if not money.recorded:
@@ -227,10 +227,10 @@ def _effort(money: Money, texts: Texts) -> Iterator[str]:
 
 def _caution(rows: EvaluationSet) -> Iterator[str]:
     if rows.rows != "test":
-        which = "validation rows" if rows.rows == "validation" else "cross-validated figures"
+        which = "validation" if rows.rows == "validation" else "cross-validated"
         yield (
-            f"The {which} were used to choose the best round, so they are slightly optimistic. "
-            "Use pgkd evaluate RUN --data FILE with rows that the run has not used."
+            f"The {which} rows were used to choose the best round, so their metrics are slightly "
+            "optimistic. Use pgkd evaluate RUN --data FILE with rows that the run has not used."
         )
     elif rows.left_out is None:
         yield (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pgkd.config import Config
 from pgkd.errors import ConfigError
+from pgkd.runs.resume import flat_settings
 from pgkd.teachers.base import Teacher
 
 __all__ = ["Ending", "TrackedRun", "Tracker", "make_tracker", "tracked_settings", "trackers"]
@@ -162,24 +163,22 @@ def tracked_settings(config: Config) -> dict[str, Setting]:
     Of a path they get the last part, of a URL the host, and of the instructions their length.
     Settings without a value are left out.
     """
-    return dict(_flatten(config.model_dump(mode="json")))
+    settings = flat_settings(config.model_dump(mode="json"))
+    return {
+        name: _harmless(name, value)
+        for name, value in settings.items()
+        if value is not None and name not in _PRIVATE
+    }
 
 
-def _flatten(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Setting]]:
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{name}.")
-        elif value is None or name in _PRIVATE:
-            continue
-        elif name in _TEXTS:
-            yield name, f"{len(value)} characters"
-        elif name in _URLS:
-            yield name, urlsplit(value).hostname or ""
-        elif name in _PATHS:
-            yield name, basename(str(value))
-        else:
-            yield name, value if isinstance(value, int | float | bool) else str(value)
+def _harmless(name: str, value: Any) -> Setting:
+    if name in _TEXTS:
+        return f"{len(value)} characters"
+    if name in _URLS:
+        return urlsplit(value).hostname or ""
+    if name in _PATHS:
+        return basename(str(value))
+    return value if isinstance(value, int | float | bool) else str(value)
 
 
 def basename(name: str) -> str:
