@@ -116,7 +116,7 @@ def test_names_that_stand_for_nothing_are_refused_at_once() -> None:
 def test_settings_reach_the_student(tiny_encoder: Path, no_gpu: None) -> None:
     told = {"encoder": str(tiny_encoder), "device": "cuda:1", "precision": "bf16"}
     student = student_of(Config.parse({"student": told}), CLASSES)
-    for made in (student, student.clone(), student.probe()):
+    for made in (student, student.clone(), student.proxy()):
         assert isinstance(made, EncoderStudent)
         with pytest.raises(StudentError, match='"cuda:1" is not available here'):
             made.fit(TEXTS, LABELS)

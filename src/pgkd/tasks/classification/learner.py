@@ -141,7 +141,7 @@ class ClassificationLearner:
 
     def probe(self, written: Sequence[LabelledText]) -> Student:
         """A student of the same rows that trains in seconds: to look at many texts with."""
-        return self._fit(self._student.probe(), written)
+        return self._fit(self._student.proxy(), written)
 
     def _weight_of_labelled(self, written: Sequence[LabelledText]) -> float | None:
         """What the texts of the pool weigh; None where there are none."""

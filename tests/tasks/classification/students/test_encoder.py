@@ -155,7 +155,7 @@ def test_fine_tuning_is_chosen_where_a_held_out_fold_gains_by_it(
     told = "finetune; fine-tuning changes the log loss of 20 held-out rows by -"
     assert student.tuning.startswith(told)
     assert student.clone().recipe == "finetune"
-    assert student.probe().recipe == "frozen"
+    assert student.proxy().recipe == "frozen"
     monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_NONE))
     assert EncoderStudent(CLASSES, **settings).tune(texts, labels, seed=0).recipe == "frozen"
 

@@ -110,14 +110,11 @@ def evaluate(
     """
     gold = columns_of(labels, classes)
     confusion = confusion_matrix(gold, probabilities.argmax(axis=1), len(classes))
-    scores = (*class_scores(confusion), confusion.sum(axis=1))
+    scores = (part.tolist() for part in (*class_scores(confusion), confusion.sum(axis=1)))
     return Metrics(
         n=len(gold),
         **measure(probabilities, gold),
-        per_class=tuple(
-            ClassMetrics(name, float(precision), float(recall), float(f1), int(support))
-            for name, precision, recall, f1, support in zip(classes, *scores, strict=True)
-        ),
+        per_class=tuple(map(ClassMetrics, classes, *scores)),
         confusion=confusion,
     )
 

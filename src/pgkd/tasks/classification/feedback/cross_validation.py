@@ -104,7 +104,7 @@ def out_of_fold(
             continue
         weights = row_weights(rows, written_weight, labelled_weight, agreement)
         seen = Counter(row.label for row in training)
-        fitted = student.probe().fit(
+        fitted = student.proxy().fit(
             [r.text for r in rows], [r.label for r in rows], weights,
             np.array([seen[name] for name in student.classes], dtype=np.float64),
         )  # fmt: skip
@@ -139,7 +139,7 @@ def echoes(
                 shown[index[parent], j] = True
     if not shown.any():
         return shown
-    features = student.probe().features([row.text for row in (*real, *texts)])
+    features = student.proxy().features([row.text for row in (*real, *texts)])
     if features is None:
         return shown
     rows, others = features[: len(real)], features[len(real) :]
@@ -221,7 +221,7 @@ def label_agreement(
         training = [*rows, *(texts[i] for i in np.flatnonzero(folds != fold).tolist())]
         weights = np.full(len(training), weight)
         weights[: len(rows)] = 1.0
-        head = student.probe().fit(
+        head = student.proxy().fit(
             [r.text for r in training], [r.label for r in training], weights, alike
         )
         logits = head.logits([text.text for text in held])

@@ -107,7 +107,7 @@ class Student(ABC):
         """A clone that trains with another seed; None where training is not random."""
         return None
 
-    def probe(self) -> Student:
+    def proxy(self) -> Student:
         """An unfitted student that stands in for this one where many are trained.
 
         It has the same classes and hyper-parameters. It is a clone where training takes seconds; a

@@ -145,17 +145,17 @@ class EncoderStudent(HeadStudent):
         folds = stratified_folds(labels, n_folds, seed)
         split = hold_out(folds == 0, texts, labels, self.classes, synthetic)
         losses = {recipe: np.zeros(0) for recipe in ("frozen", "finetune")}
-        if len(split.held) >= 2 and len(set(split.labels)) >= 2:
+        if len(split.held_out) >= 2 and len(set(split.labels)) >= 2:
             weights = split.weights(synthetic, self.synthetic_weight)
             prior = log_prior(split.counts)
-            held = [texts[i] for i in split.held.tolist()]
+            held_out = [texts[i] for i in split.held_out.tolist()]
             settings = replace(self._head_settings, fine_tuned=Calibration())
             # Both are calibrated on these rows: else the frozen one would look worse.
             starts = {"frozen": 0.0, "finetune": settings.calibration.prior_weight}
             for recipe, start in starts.items():
                 student = self._with(recipe=recipe, head=settings)
                 student.fit(split.texts, split.labels, weights, split.counts)
-                logits = student.logits(held)
+                logits = student.logits(held_out)
                 calibration = fit_calibration(logits, prior, split.gold, prior_weight=start)
                 losses[recipe] = log_losses(calibration(logits, prior), split.gold)
             self._head_settings = replace(self._head_settings, fine_tuned=calibration)
@@ -164,11 +164,11 @@ class EncoderStudent(HeadStudent):
             better = change.mean < 0 if many else change.is_improvement
             self._settings["recipe"] = "finetune" if better else "frozen"
         self.tuning = (
-            f"{self.recipe}; fine-tuning changes the log loss of {len(split.held)} held-out rows "
-            f"by {change.mean:+.3f} ± {change.error:.3f}"
+            f"{self.recipe}; fine-tuning changes the log loss of {len(split.held_out)} held-out "
+            f"rows by {change.mean:+.3f} ± {change.error:.3f}"
         )
 
-    def probe(self) -> EncoderStudent:
+    def proxy(self) -> EncoderStudent:
         """The head on frozen features: it judges rows as well, and trains in seconds."""
         return self._with(recipe="frozen")
 
@@ -247,19 +247,16 @@ def fine_tune(
     seed: int,
     recipe: FineTuning | None = None,
 ) -> tuple[Encoder, Head]:
-    """Train a copy of an encoder and its head together, on the encoder's device.
+    """Train a copy of an encoder together with a head that was fitted on its features.
 
     Args:
         encoder: where training starts; it is not changed.
-        head: fitted on the encoder's features.
+        head: where training starts.
         texts: n texts.
         gold: shape (n,), class indices.
-        weights: shape (n,), the weight of each row's loss.
+        weights: shape (n,), of each row's loss.
         seed: of the order of the rows and of dropout.
         recipe: how long and how fast.
-
-    Returns:
-        The trained encoder and head.
     """
     import torch
 
@@ -280,11 +277,10 @@ def fine_tune(
         return layer
 
     def loss(logits: Any, rows: NDArray[np.int64]) -> Any:
-        """The mean cross-entropy of a batch, each row times its weight."""
-        gold_of_batch = torch.tensor(targets[rows], device=logits.device)
-        pull = torch.tensor(row_weights[rows], dtype=torch.float32, device=logits.device)
-        entropy = torch.nn.functional.cross_entropy(logits, gold_of_batch, reduction="none")
-        return (entropy * pull).mean()
+        wanted = torch.tensor(targets[rows], device=logits.device)
+        scale = torch.tensor(row_weights[rows], dtype=torch.float32, device=logits.device)
+        entropy = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+        return (entropy * scale).mean()
 
     trained, layer = train_encoder(encoder, make_layer, loss, texts, seed=seed, recipe=recipe)
     new, bias = np.zeros_like(head.weights), np.full_like(head.bias, -np.inf)

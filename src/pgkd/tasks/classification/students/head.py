@@ -166,7 +166,7 @@ def fit_head(
         labels: n class names.
         classes: class names in column order.
         settings: hyper-parameters.
-        sample_weight: shape (n,), or None.
+        sample_weight: shape (n,).
         prior: shape (n_classes,), the `log_prior` for the calibration; None counts the rows.
     """
     from sklearn.linear_model import LogisticRegression

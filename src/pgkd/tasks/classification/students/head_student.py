@@ -53,9 +53,9 @@ class HeadStudent(Student):
         """Features to fit the head to, shape (n, width)."""
         return self._features(texts)
 
-    def _split_features(self, training: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+    def _split_features(self, training: Sequence[str], held_out: Sequence[str]) -> tuple[Any, Any]:
         """Features of the texts of a fold: to fit to, and held out."""
-        return self._training_features(training), self._training_features(held)
+        return self._training_features(training), self._training_features(held_out)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What else to save: plain data and arrays."""

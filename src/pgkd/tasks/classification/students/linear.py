@@ -50,9 +50,9 @@ class LinearStudent(HeadStudent):
     def _features(self, texts: Sequence[str]) -> Any:
         return _transform(self._vectorizers, texts)
 
-    def _split_features(self, training: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
+    def _split_features(self, training: Sequence[str], held_out: Sequence[str]) -> tuple[Any, Any]:
         vectorizers = _fit_vectorizers(training)
-        features, others = _transform(vectorizers, training), _transform(vectorizers, held)
+        features, others = _transform(vectorizers, training), _transform(vectorizers, held_out)
         if not self._is_wide(features):
             return features, others
         space = _RowSpace(features)

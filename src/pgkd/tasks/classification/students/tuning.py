@@ -65,8 +65,8 @@ class Split:
         labels: their classes.
         counts: shape (n_classes,), rows of each class among those to train on.
         synthetic: indices of the synthetic texts to train on.
-        held: indices of the rows held out. Rows of a class with nothing to train on are left out:
-            they cannot tell good settings from bad ones.
+        held_out: indices of the rows held out, without those of classes with nothing to train on,
+            which cannot tell good settings from bad ones.
         gold: columns of their classes.
     """
 
@@ -74,7 +74,7 @@ class Split:
     labels: list[str]
     counts: NDArray[np.float64]
     synthetic: NDArray[np.int64]
-    held: NDArray[np.int64]
+    held_out: NDArray[np.int64]
     gold: NDArray[np.int64]
 
     def weights(self, synthetic: Synthetic, weight: float) -> NDArray[np.float64]:
@@ -84,15 +84,15 @@ class Split:
 
 
 def hold_out(
-    held: NDArray[np.bool_],
+    held_out: NDArray[np.bool_],
     texts: Sequence[str],
     labels: Sequence[str],
     classes: Sequence[str],
     synthetic: Synthetic,
 ) -> Split:
-    """Hold out some rows; `held` has shape (n,)."""
+    """Hold out some rows; `held_out` has shape (n,)."""
     gold = columns_of(labels, classes)
-    rows, out = np.flatnonzero(~held).tolist(), np.flatnonzero(held)
+    rows, out = np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out)
     visible = np.flatnonzero(~synthetic.hidden[out].any(axis=0))
     known = [labels[i] for i in rows] + [synthetic.labels[i] for i in visible.tolist()]
     out = out[np.isin(gold[out], columns_of(known, classes))]
@@ -101,7 +101,7 @@ def hold_out(
         labels=known,
         counts=np.bincount(gold[rows], minlength=len(classes)).astype(np.float64),
         synthetic=visible,
-        held=out,
+        held_out=out,
         gold=gold[out],
     )
 
@@ -131,7 +131,7 @@ def tune_head(
         labels: their class names.
         classes: class names in column order.
         seed: of the folds.
-        synthetic: texts to train on with them.
+        synthetic: texts to train on, too.
 
     Returns:
         The settings with the lowest loss, and the weight of synthetic texts. Where no fold can be
@@ -140,31 +140,24 @@ def tune_head(
     added = synthetic or Synthetic.none(len(texts))
     middle, weight = strengths[len(strengths) // 2], added.candidates[0]
     folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
-    splits = [
-        (split, *make_features(split.texts, [texts[i] for i in split.held.tolist()]))
-        for fold in np.unique(folds)
-        if len((split := hold_out(folds == fold, texts, labels, classes, added)).held)
-        and len(set(split.labels)) > 1
-    ]
+    splits = [hold_out(folds == fold, texts, labels, classes, added) for fold in np.unique(folds)]
+    splits = [s for s in splits if len(s.held_out) and len(set(s.labels)) > 1]
     if not splits:
         return HeadSettings(middle, "balanced"), weight
-    gold = np.concatenate([split.gold for split, *_ in splits])
-    prior = np.concatenate(
-        [np.tile(log_prior(split.counts), (len(split.held), 1)) for split, *_ in splits]
-    )
+    features = [make_features(s.texts, [texts[i] for i in s.held_out.tolist()]) for s in splits]
+    gold = np.concatenate([s.gold for s in splits])
+    prior = np.concatenate([np.tile(log_prior(s.counts), (len(s.held_out), 1)) for s in splits])
 
     @cache
     def judge(strength: float, weight: float) -> tuple[NDArray[np.float64], HeadSettings]:
-        """Losses of the rows held out, and the calibrated settings."""
         settings = HeadSettings(strength, "balanced")
         parts = []
-        for split, features, held_features in splits:
+        for split, (training, held_out) in zip(splits, features, strict=True):
             mass = split.weights(added, weight)
             # The same penalty per row as with all rows: else the final head is surer than these.
             total = len(texts) + mass[len(mass) - len(split.synthetic) :].sum()
             scaled = replace(settings, C=strength * (total / mass.sum()))
-            head = fit_head(features, split.labels, classes, scaled, mass)
-            parts.append(head.logits(held_features))
+            parts.append(fit_head(training, split.labels, classes, scaled, mass).logits(held_out))
         logits = np.concatenate(parts)
         calibration = fit_calibration(logits, prior, gold)
         losses = log_losses(calibration(logits, prior), gold)
