@@ -39,7 +39,7 @@ from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.data.pool import Pool, PoolText, without_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.acquisition import GuidedChoice, RandomChoice
-from pgkd.tasks.classification.feedback.cross_validation import try_class_list
+from pgkd.tasks.classification.feedback.cross_validation import try_label_names
 from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students import make_student
@@ -218,9 +218,9 @@ def guide_of(task: Dataset, seed: int, weight: float = 1.0) -> ClassificationLea
     student = make_student("encoder", task.taxonomy.names, seed=seed, recipe="frozen", threads=1)
     student = student.tune(texts, labels, seed=seed)
     folds = stratified_folds(labels, 5, seed)
-    trial = try_class_list(student, task.train, task.taxonomy, folds)
+    trial = try_label_names(student, task.train, task.taxonomy, folds)
     return ClassificationLearner(
-        task, student, NoPrompts(), folds=folds, class_list=trial.texts,
+        task, student, NoPrompts(), folds=folds, label_names=trial.texts,
         labelled_weight=lambda: weight,
     )  # fmt: skip
 

@@ -31,7 +31,7 @@ from pgkd.encoders.transformer import load_encoder
 from pgkd.tasks.classification.data.dataset import load_dataset, read_rows, stratified_folds
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.evaluation.teacher import draw_rows
-from pgkd.tasks.classification.feedback.cross_validation import try_class_list
+from pgkd.tasks.classification.feedback.cross_validation import try_label_names
 from pgkd.tasks.classification.students import load_student, make_student
 from pgkd.weights.fetch import ensure
 
@@ -215,7 +215,7 @@ def trained(
     names: tuple[LabelledText, ...] = ()
     if class_names:
         folds = stratified_folds(labels, 5, seed)
-        names = try_class_list(student, task.train, task.taxonomy, folds).texts
+        names = try_label_names(student, task.train, task.taxonomy, folds).texts
     rows = [*task.train, *names]
     student.fit([row.text for row in rows], [row.label for row in rows])
     return names

@@ -175,7 +175,7 @@ def cell(args: argparse.Namespace, wanted: dict[str, Any]) -> dict[str, Any]:
         return {
             **wanted, **found,
             "rounds": len(result["rounds"]) - 1, "best": result["best"], "texts": accepted,
-            "weights": [line["written_weight"] for line in result["rounds"]],
+            "weights": [line["synthetic_weight"] for line in result["rounds"]],
             "recipe": getattr(students["after"], "recipe", ""),
             "calls": len(calls), "prompt_tokens": tokens,
             "prompt_tokens_a_text": round(tokens / accepted, 1) if accepted else None,
@@ -309,7 +309,7 @@ def spending_cell(data: Path, bank: Path, rows: int, seed: int) -> dict[str, Any
     student = EncoderStudent(names, recipe="frozen", threads=1, head=HEAD)
     listed = class_texts(ours.taxonomy)
     folds = stratified_folds([row.label for row in real], 5, seed)
-    found = out_of_fold(student, real, [], folds, class_list=listed).probabilities.argmax(axis=1)
+    found = out_of_fold(student, real, [], folds, label_names=listed).probabilities.argmax(axis=1)
     pairs = Counter(
         (row.label, names[i]) for row, i in zip(real, found, strict=True) if names[i] != row.label
     )

@@ -93,13 +93,13 @@ def test_merging(base: dict[str, Any], over: dict[str, Any], merged: dict[str, A
 
 @pytest.mark.parametrize(("given", "kept"), [("auto", "auto"), ("0.3", 0.3), (1, 1.0)])
 def test_the_weight_of_written_texts_is_a_number_or_auto(given: Any, kept: Any) -> None:
-    assert Config.parse({"written_weight": given}).written_weight == kept
+    assert Config.parse({"synthetic_weight": given}).synthetic_weight == kept
 
 
 @pytest.mark.parametrize("given", ["much", 0, -1, 11, None])
 def test_another_weight_is_refused(given: Any) -> None:
-    with pytest.raises(ConfigError, match="written_weight"):
-        Config.parse({"written_weight": given})
+    with pytest.raises(ConfigError, match="synthetic_weight"):
+        Config.parse({"synthetic_weight": given})
 
 
 def test_a_maker_is_given_the_settings_that_it_takes_and_no_none() -> None:

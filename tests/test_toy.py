@@ -59,8 +59,8 @@ def files(run: RunFolder) -> dict[str, bytes]:
 def test_it_runs_and_its_texts_teach(config: Config) -> None:
     run = distil(config)
     result = run.read_json("result.json")
-    assert [line["kept"] for line in result["rounds"]] == [0, 4, 4, 4]
-    assert result["dropped"]["no number"] == 6
+    assert [line["accepted"] for line in result["rounds"]] == [0, 4, 4, 4]
+    assert result["rejected"]["no number"] == 6
     assert isinstance(run.student("best"), Means)
     assert len(run.synthetic()) == 12
     assert run.synthetic()[0].origin.round == 1

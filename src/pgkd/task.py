@@ -132,7 +132,7 @@ class Rejected:
     example: Example | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a line of ``dropped.jsonl``."""
+        """Plain data for a line of ``rejected.jsonl``."""
         record: dict[str, Any] = {"reason": self.reason, "detail": self.detail}
         if self.example is None:
             return {**record, "raw": self.raw}

@@ -69,7 +69,7 @@ def test_the_teacher_writes_new_texts_of_the_classes_asked_for(run: RunFolder) -
     result, task = run.read_json("result.json"), run.read_json("task.json")
     kept, calls = list(run.read_lines("examples.jsonl")), calls_of(run)
     assert [done["round"] for done in result["rounds"]] == [0, 1, 2]
-    assert len(kept) == result["rounds"][-1]["written"] > 0
+    assert len(kept) == result["rounds"][-1]["synthetic"] > 0
     assert {text["label"] for text in kept} <= {c["name"] for c in task["classes"]}
     assert texts_of(kept).isdisjoint(texts_of([*task["train"], *task["validation"]]))
     assert all(call.reply and call.reply.output_tokens for call in calls)

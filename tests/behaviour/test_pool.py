@@ -108,7 +108,7 @@ def test_the_rows_say_what_labels_weigh(config: Config) -> None:
     weights = [r["labelled_weight"] for r in right.read_json("result.json")["rounds"]]
     assert weights[0] is None
     assert weights[1:] == pytest.approx([worth_of(right)] * 2, abs=1e-4)
-    assert right.read_json("result.json")["rounds"][1]["written_weight"] is None
+    assert right.read_json("result.json")["rounds"][1]["synthetic_weight"] is None
 
 
 def test_labels_that_are_worth_nothing_weigh_next_to_nothing(config: Config) -> None:
@@ -172,7 +172,7 @@ def test_no_text_near_a_validation_row_is_asked_for_or_trained_on(
     assert not any(text in sent for text in (*near, *held))
     [read] = journal(run, "pool read")
     assert read["texts"] == 3
-    assert read["dropped"] == {"matches a validation row": len(near) + len(held)}
+    assert read["rejected"] == {"matches a validation row": len(near) + len(held)}
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_a_text_that_the_teacher_refuses_or_mislabels_is_dropped_and_not_asked_a
 
     run = distil(labels_only(config, weight=1.0), FakeTeacher(answer))
     assert len(run.synthetic()) == 10
-    drops = list(run.read_lines("dropped.jsonl"))
+    drops = list(run.read_lines("rejected.jsonl"))
     assert [drop["reason"] for drop in drops] == ["the teacher names no class"] * 2
     assert len(set(seen)) == len(seen) == 12
 

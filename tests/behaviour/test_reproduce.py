@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pgkd.teachers.base import Reply, Request, Teacher
     from pgkd.usage.ledger import Call
 
-JOURNALS = ("journal.jsonl", "examples.jsonl", "dropped.jsonl", "suspects.jsonl")
+JOURNALS = ("journal.jsonl", "examples.jsonl", "rejected.jsonl", "label_issues.jsonl")
 
 
 def distil(config: Config, out: Path, teacher: Teacher, **settings: Any) -> RunFolder:
@@ -72,7 +72,7 @@ def test_many_calls_at_once_give_the_run_of_one_at_a_time(config: Config, tmp_pa
 
     one = distil(config, tmp_path / "one", FakeTeacher(), samples=40)
     two = distil(config, tmp_path / "two", Hasty(), samples=40)
-    for name in ("examples.jsonl", "dropped.jsonl", "result.json"):
+    for name in ("examples.jsonl", "rejected.jsonl", "result.json"):
         assert (one.path / name).read_text() == (two.path / name).read_text()
     weights = [(run.path / "students/last/head.safetensors").read_bytes() for run in (one, two)]
     assert weights[0] == weights[1]

@@ -78,7 +78,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert [call.id for call in heard.resumed.lost] == [calls_of(whole)[after].id]
     assert len(fake.requests) == len(calls_of(whole)) - after
     assert students(run.path) == students(whole.path)
-    for name in ("examples.jsonl", "dropped.jsonl", "result.json"):
+    for name in ("examples.jsonl", "rejected.jsonl", "result.json"):
         assert (run.path / name).read_text() == (whole.path / name).read_text()
 
 

@@ -117,7 +117,7 @@ def test_hostile_replies_end_the_run_cleanly_and_are_kept_for_reading(
     assert list(done.run_.synthetic()) == []
     calls = calls_of(done.run_)
     assert len(calls) == len(teacher.requests)
-    dropped = list(done.run_.read_lines("dropped.jsonl"))
+    dropped = list(done.run_.read_lines("rejected.jsonl"))
     assert dropped
     assert all(line["reason"] and len(line.get("raw", "")) <= 500 for line in dropped)
 
@@ -129,7 +129,7 @@ def test_an_invalid_item_is_asked_for_again_and_then_dropped(config: Config) -> 
     repairs = [request for request in teacher.requests if request.purpose == "repair"]
     assert len(repairs) == 1
     assert "nonsense" in repairs[0].messages[-1].content
-    reasons = [line["reason"] for line in done.run_.read_lines("dropped.jsonl")]
+    reasons = [line["reason"] for line in done.run_.read_lines("rejected.jsonl")]
     assert reasons.count("label not asked for") == 2
 
 
@@ -159,7 +159,7 @@ def test_the_rows_that_the_teacher_doubts_are_listed(config: Config) -> None:
         return json.dumps({**filled, "doubtful": [1, 99]})
 
     done = distil(config, FakeTeacher(answer), rounds=1)
-    doubts = [s for s in done.run_.read_lines("suspects.jsonl") if s["by"] == "teacher"]
+    doubts = [s for s in done.run_.read_lines("label_issues.jsonl") if s["by"] == "teacher"]
     texts, labels = ROWS
     assert doubts
     for doubt in doubts:

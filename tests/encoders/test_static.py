@@ -81,8 +81,8 @@ def test_a_saved_student_needs_its_folder_alone(tiny_embeddings: Path, tmp_path:
     student = make_student("static", sorted(set(labels)), embeddings=str(source))
     student.fit(texts, labels).save(tmp_path / "linked")
     (source / "tokenizer.json").unlink()  # what is left is not what was loaded
-    student.save(tmp_path / "written")
+    student.save(tmp_path / "synthetic")
     shutil.rmtree(source)
-    for name in ("linked", "written"):
+    for name in ("linked", "synthetic"):
         loaded = load_student(tmp_path / name)
         assert (loaded.predict_proba(texts) == student.predict_proba(texts)).all()

@@ -46,7 +46,7 @@ _COLUMNS = ("text", "label")
 
 FILES = (
     "config.yaml", "environment.json", "task.json", "journal.jsonl", "ledger.sqlite",
-    "examples.jsonl", "dropped.jsonl", "suspects.jsonl", "reviews.jsonl", "result.json",
+    "examples.jsonl", "rejected.jsonl", "label_issues.jsonl", "reviews.jsonl", "result.json",
     "evaluation.json", "reviewed.json", "control.json", ".lock", "students/best",
     "students/best/student.json", "students/best/head.safetensors",
 )  # fmt: skip

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROWS = make_rows(10)
 FILES = (
     "config.yaml", "environment.json", "task.json", "journal.jsonl", "ledger.sqlite",
-    "examples.jsonl", "dropped.jsonl", "suspects.jsonl", "result.json", "students/best",
+    "examples.jsonl", "rejected.jsonl", "label_issues.jsonl", "result.json", "students/best",
     "students/last/student.json", "students/best/head.safetensors",
 )  # fmt: skip
 
@@ -118,7 +118,7 @@ def check(run: Path, whole: Path, config: Config, harmed: Sequence[str]) -> None
         assert len(told) < 2000
     else:
         assert digests(run) == digests(whole)
-        for name in ("examples.jsonl", "dropped.jsonl", "result.json"):
+        for name in ("examples.jsonl", "rejected.jsonl", "result.json"):
             assert (run / name).read_text() == (whole / name).read_text()
     assert not (run / ".resuming").exists()
     if "ledger.sqlite" in harmed:
@@ -258,6 +258,6 @@ def test_a_link_that_leaves_the_run_is_refused(
     content = {path: path.read_bytes() for path in tmp_path.glob("thesis*") if path.is_file()}
     told, fake = resumed(run, config)
     assert not fake.requests
-    read = name not in ("dropped.jsonl", "suspects.jsonl") and not name.startswith("students")
+    read = name not in ("rejected.jsonl", "label_issues.jsonl") and not name.startswith("students")
     assert bool(told) == read  # what is not read is written anew, and the link goes
     assert all(path.read_bytes() == before for path, before in content.items())

@@ -122,7 +122,7 @@ def test_the_students_to_compare_are_those_that_differ(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run")
     assert run.compared() == {"before": "first", "after": "best"}
     figures = {"n": 8, "accuracy": 1.0, "macro_f1": 1.0, "log_loss": 0.0}
-    counts = {"asked": 0, "kept": 0, "written": 0, "keep": True, "validation": figures}
+    counts = {"asked": 0, "accepted": 0, "synthetic": 0, "keep": True, "validation": figures}
     ended = {"stopped_by": "rounds", "rounds": [{"round": i, **counts} for i in range(2)]}
     run.write_json("result.json", {"best": 1, **ended})
     assert "last" not in run.compared()

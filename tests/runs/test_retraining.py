@@ -98,7 +98,7 @@ def test_the_next_round_uses_decisions_and_a_resumed_run_the_same_ones(
         config, teacher=FakeTeacher(), hooks=[reviewer], out=tmp_path / "whole", rounds=3
     ).fit(*ROWS)
     assert students(whole.run_.path) != students(plain.run_.path)
-    assert whole.run_.read_json("result.json")["rounds"][2]["written"] == 12  # as written
+    assert whole.run_.read_json("result.json")["rounds"][2]["synthetic"] == 12  # as written
     before, result = students(whole.run_.path), whole.run_.read_json("result.json")
     # All decisions are there from the start now; each round has to take those of its time.
     fake = FakeTeacher()
@@ -171,7 +171,7 @@ def test_retraining_takes_all_decisions_and_leaves_the_old_student(config: Confi
     found = retrain(run)
     assert found.decisions == {"accept": 1, "reject": 2, "relabel": 1}
     assert found.rows == len(task.train) - 1
-    assert (found.written, found.human_verified) == (len(kept) - 1, 1)
+    assert (found.synthetic, found.human_verified) == (len(kept) - 1, 1)
     assert {name: digest for name, digest in students(run.path).items() if name in before} == before
     made, best = run.student("reviewed"), run.student("best")
     texts = [row.text for row in task.validation]
@@ -201,7 +201,7 @@ def test_a_run_of_good_labels_gains_by_having_wrong_ones_put_right(
 
     answered: list[int] = []
     run = Distiller(
-        config, teacher=FakeTeacher(answer), rounds=2, samples=24, written_weight=1.0,
+        config, teacher=FakeTeacher(answer), rounds=2, samples=24, synthetic_weight=1.0,
         guidance={"mode": "paper", "folds": 3}, out=tmp_path / "wrong",
     ).fit(*ROWS).run_  # fmt: skip
     right = dict(zip(texts, labels, strict=True))
@@ -221,16 +221,16 @@ def test_dropped_texts_near_the_bound_can_be_taken_in(config: Config) -> None:
         ("near a training row", "91% like: case"), ("near an earlier text", "99% like: case"),
         ("matches a validation row", "91% like: case"), ("too long", "30 words"),
     ]  # fmt: skip
-    (run.path / "dropped.jsonl").unlink(missing_ok=True)
-    run.append("dropped.jsonl", [
+    (run.path / "rejected.jsonl").unlink(missing_ok=True)
+    run.append("rejected.jsonl", [
         {"request": request, "reason": reason, "detail": detail, "label": "billing", "text": reason}
         for reason, detail in drops
     ])  # fmt: skip
     [found] = dropped_texts(run)
-    assert (found.id, found.text) == ("dropped:1", "near a training row")
+    assert (found.id, found.text) == ("rejected:1", "near a training row")
     assert found.origin is not None
     assert found.origin.request == request
     assert found.origin.parents
     reviews = Reviews(run.path, TOPICS)
     reviews.decide(found.id, "accept", "ann")
-    assert retrain(run).written == len(run.synthetic()) + 1
+    assert retrain(run).synthetic == len(run.synthetic()) + 1

@@ -48,7 +48,7 @@ class Card:
         calls: of the run to the teacher, as `summed` tells them.
         before: metrics of round 0 on the rows that judge rounds, or None where the run did not end.
         after: metrics of the student, or None.
-        suspects: rows whose label is doubtful.
+        label_issues: rows whose label is doubtful.
     """
 
     format: Format
@@ -62,7 +62,7 @@ class Card:
     calls: dict[str, Any]
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-    suspects: int
+    label_issues: int
 
     @classmethod
     def of(
@@ -92,12 +92,12 @@ class Card:
             rows={
                 "training": len(task["train"]),
                 "validation": len(task["validation"]),
-                "written": len(run.synthetic()),
+                "synthetic": len(run.synthetic()),
             },
             calls=calls,
             before=before,
             after=after,
-            suspects=sum(1 for _ in run.read_lines("suspects.jsonl")),
+            label_issues=sum(1 for _ in run.read_lines("label_issues.jsonl")),
         )
 
     def markdown(self) -> str:
@@ -169,7 +169,7 @@ class Card:
             + (f", {_named(student['encoder'])}, {self.recipe}" if self.recipe else "")
             + f". {self.rows['training']} labelled rows to train on"
             + (f", {self.rows['validation']} to validate" if self.rows["validation"] else "")
-            + f"; {self.rows['written']} texts of a teacher were kept."
+            + f"; {self.rows['synthetic']} texts of a teacher were kept."
         )
         data = self.config["data"]["train"]
         if data:
@@ -198,7 +198,7 @@ class Card:
             (title, f"{self.before[name]:.3f}", f"{self.after[name]:.3f}")
             for name, title in _MEASURES.items()
         ]
-        yield _table(("", "round 0", "kept"), overall)
+        yield _table(("", "round 0", "accepted"), overall)
         each = [
             (
                 plain(c["name"]),
@@ -226,10 +226,10 @@ class Card:
         yield "It answers with one of its classes, whatever the text is."
         if self.kind != "linear":
             yield f"It reads {self.config['student']['max_length']} tokens of a text, and no more."
-        if self.rows["written"]:
+        if self.rows["synthetic"]:
             yield "Part of what it learned was written by a language model, with its biases."
-        if self.suspects:
-            yield f"{self.suspects} times a label of the rows was doubted (suspects.jsonl)."
+        if self.label_issues:
+            yield f"{self.label_issues} times a label of the rows was doubted (label_issues.jsonl)."
         if self.after is None:
             return
         few = [c for c in self.after["per_class"] if c["support"] < _FEW_ROWS]

@@ -44,8 +44,8 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         patience: stop after this many rounds without a better loss.
         mode: ``"targeted"`` or ``"paper"``.
         instructions: what the teacher should know of the task, e.g. who writes the texts to whom.
-        class_list: train on the class names too, where they help in cross-validation.
-        written_weight: weight of a synthetic text, where a labelled row has 1; ``"auto"`` fits it.
+        label_names: train on the class names too, where they help in cross-validation.
+        synthetic_weight: weight of a synthetic text, where a row has 1; ``"auto"`` fits it.
         validation_fraction: share of the rows that the rounds are evaluated on.
         classes: all classes, where some have no row in `y`.
         unlabelled: texts that the teacher may label.
@@ -75,8 +75,8 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         patience: int = 2,
         mode: str = "targeted",
         instructions: str = "",
-        class_list: bool = True,
-        written_weight: float | str = "auto",
+        label_names: bool = True,
+        synthetic_weight: float | str = "auto",
         validation_fraction: float | str = "auto",
         classes: Sequence[Any] | None = None,
         unlabelled: Sequence[str] | None = None,
@@ -93,8 +93,8 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.patience = patience
         self.mode = mode
         self.instructions = instructions
-        self.class_list = class_list
-        self.written_weight = written_weight
+        self.label_names = label_names
+        self.synthetic_weight = synthetic_weight
         self.validation_fraction = validation_fraction
         self.classes = classes
         self.unlabelled = unlabelled
@@ -143,7 +143,7 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed = self.random_state
         if isinstance(seed, np.random.RandomState) or seed is None:
             seed = int(check_random_state(seed).randint(2**31 - 1))
-        same = ("class_list", "written_weight", "rounds", "samples", "patience")
+        same = ("label_names", "synthetic_weight", "rounds", "samples", "patience")
         return Config.parse(
             {
                 "data": {

@@ -79,7 +79,7 @@ def _missing(run: RunFolder) -> Iterator[str]:
             "come from: " + ", ".join(gone[:5])
         )
     rounds = [text.origin.round if text.origin else 0 for text in texts]
-    told = ended[max(ended)]["written"] if ended else 0
+    told = ended[max(ended)]["synthetic"] if ended else 0
     if (held := sum(number < len(ended) for number in rounds)) < told:
         yield f"examples.jsonl holds {held} of the {told} texts that journal.jsonl tells of"
     latest = max([*rounds, *(round_of(call.id) for call in calls)], default=0)

@@ -32,8 +32,8 @@ _STAGED = ".resuming"
 _ENDS = ("result.json", "evaluation.json")  # what was said of a run that had ended
 _RECORDS = (
     "examples.jsonl",
-    "dropped.jsonl",
-    "suspects.jsonl",
+    "rejected.jsonl",
+    "label_issues.jsonl",
     "journal.jsonl",
     *_ENDS,
 )

@@ -9,8 +9,8 @@
       journal.jsonl      what happened, in order
       ledger.sqlite      every call to the teacher, written down before its reply is used
       examples.jsonl     texts of the teacher that were kept, with round, request and parents
-      dropped.jsonl      what was dropped, with its reason
-      suspects.jsonl     real rows whose label is doubtful, and who doubts it
+      rejected.jsonl      what was dropped, with its reason
+      label_issues.jsonl     real rows whose label is doubtful, and who doubts it
       tracking.json      what the run is called by each tracker, and how many rounds that was told
       control.json       whether somebody wants the run to pause or to stop
       reviews.jsonl      what people decided on texts, and which rounds trained with it
@@ -105,11 +105,11 @@ class RunFolder(RunFiles):
 
     def record_rejected(self, prompt: str, rejected: Sequence[Rejected]) -> None:
         """Record what was rejected of a reply, with its reason."""
-        self.append("dropped.jsonl", [{"request": prompt, **each.to_json()} for each in rejected])
+        self.append("rejected.jsonl", [{"request": prompt, **each.to_json()} for each in rejected])
 
     def record_issues(self, issues: Iterable[dict[str, Any]]) -> None:
         """Record the user's examples whose output looks wrong."""
-        self.append("suspects.jsonl", issues)
+        self.append("label_issues.jsonl", issues)
 
     def record_doubts(self, prompt: str, examples: Sequence[Example]) -> None:
         """Record shown examples whose output the teacher doubts."""

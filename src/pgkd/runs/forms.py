@@ -73,8 +73,8 @@ class Synthetic(Row):
 class _Round(Form):
     round: Count
     asked: Count
-    kept: Count
-    written: Count
+    accepted: Count
+    synthetic: Count
     keep: bool
     loss_change: Number = 0.0
     loss_change_standard_error: Number | None = None
@@ -153,8 +153,8 @@ FORMS: dict[str, type[BaseModel]] = {
     "config.yaml": _Settings,
     "journal.jsonl": _Event,
     "examples.jsonl": Synthetic,
-    "dropped.jsonl": _Dropped,
-    "suspects.jsonl": _Issue,
+    "rejected.jsonl": _Dropped,
+    "label_issues.jsonl": _Issue,
     "result.json": _Result,
     "evaluation.json": _Evaluation,
     "reviewed.json": _Reviewed,

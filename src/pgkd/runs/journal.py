@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Journal(Hooks):
-    """Writes ``journal.jsonl``, ``suspects.jsonl`` and ``result.json`` of a run folder."""
+    """Writes ``journal.jsonl``, ``label_issues.jsonl`` and ``result.json`` of a run folder."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -57,7 +57,7 @@ class Journal(Hooks):
         )
 
     def on_curated(self, prompt: Prompt, accepted: int, rejected: int) -> None:  # noqa: D102
-        self._run.log("curated", id=prompt.id, kept=accepted, dropped=rejected)
+        self._run.log("curated", id=prompt.id, accepted=accepted, rejected=rejected)
 
     def on_round_end(self, finished: Round) -> None:
         """Record the round, and examples whose output is newly in doubt."""
@@ -71,11 +71,11 @@ class Journal(Hooks):
     def on_run_end(self, outcome: Outcome) -> None:
         """Record the end, and write the result."""
         end = {"best": outcome.best, "stopped_by": outcome.stopped_by, "detail": outcome.detail}
-        reasons = Counter(str(line["reason"]) for line in self._run.read_lines("dropped.jsonl"))
+        reasons = Counter(str(line["reason"]) for line in self._run.read_lines("rejected.jsonl"))
         self._run.log("run ended", **end)
         result = {
             **end, "teacher": None, **self._result,
-            "dropped": dict(sorted(reasons.items())), "rounds": self._rounds,
+            "rejected": dict(sorted(reasons.items())), "rounds": self._rounds,
         }  # fmt: skip
         self._run.write_json("result.json", result)
 
@@ -89,8 +89,8 @@ def round_record(finished: Round) -> dict[str, Any]:
     return {
         "round": finished.number,
         "asked": finished.asked,
-        "kept": finished.accepted,
-        "written": finished.synthetic,
+        "accepted": finished.accepted,
+        "synthetic": finished.synthetic,
         "keep": verdict.keep,
         "loss_change": round(verdict.change, 6),
         "loss_change_standard_error": finite(verdict.standard_error),

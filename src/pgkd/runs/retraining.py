@@ -35,7 +35,7 @@ class Retrained:
 
     decisions: dict[str, int]
     rows: int
-    written: int
+    synthetic: int
     human_verified: int
     before: Evaluation
     after: Evaluation
@@ -47,12 +47,12 @@ class Retrained:
         return {
             "decisions": self.decisions,
             "rows": self.rows,
-            "written": self.written,
+            "synthetic": self.synthetic,
             "human_verified": self.human_verified,
             "keep": self.verdict.keep,
             "loss_change": round(self.verdict.change, 6),
             "loss_change_standard_error": None if error == float("inf") else round(error, 6),
-            "written_weight": self.after.to_json().get("written_weight"),
+            "synthetic_weight": self.after.to_json().get("synthetic_weight"),
             "before": self.before.to_json()["validation"],
             "after": self.after.to_json()["validation"],
         }
@@ -97,7 +97,7 @@ def retrain(run: RunFolder) -> Retrained:
         found = Retrained(
             decisions={kind: counted[kind] for kind in DECISIONS if counted[kind]},
             rows=len(reviewed.train),
-            written=len(texts),
+            synthetic=len(texts),
             human_verified=sum(text.human_verified for text in texts),
             before=old,
             after=new,

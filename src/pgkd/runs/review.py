@@ -290,19 +290,19 @@ def dropped_texts(run: RunFolder) -> Iterator[Any]:
     """Texts that were dropped because they are a little too much like another one.
 
     A person may take one in all the same. Texts that are like a validation row are not among them:
-    nobody may train on those. Their ids are ``dropped:17`` for line 17 of ``dropped.jsonl``, which
-    a resumed run writes anew, line by line the same.
+    nobody may train on those. Their ids are ``rejected:17`` for line 17 of ``rejected.jsonl``,
+    which a resumed run writes anew, line by line the same.
     """
     bound = _bound(run)
     shown = _shown(run)
-    for number, line in enumerate(run.read_lines("dropped.jsonl"), start=1):
+    for number, line in enumerate(run.read_lines("rejected.jsonl"), start=1):
         similarity = _SIMILARITY.match(str(line.get("detail", "")))
         whole = isinstance(line.get("text"), str)
         duplicate = whole and line["reason"] in _DUPLICATES and similarity is not None
         if duplicate and similarity and float(similarity[1]) <= bound + _NEAR:
             round_, parents = shown.get(line["request"], (0, ()))
             origin = {"round": round_, "request": line["request"], "parents": parents}
-            yield run.task.example({**line, "id": f"dropped:{number}", "origin": origin})
+            yield run.task.example({**line, "id": f"rejected:{number}", "origin": origin})
 
 
 def _bound(run: RunFolder) -> float:
@@ -316,7 +316,7 @@ def _shown(run: RunFolder) -> dict[str, tuple[int, tuple[str, ...]]]:
     return {
         ask["id"]: (line["round"], tuple(ask.get("shown", ())))
         for line in run.events("round started")
-        for ask in line["asks"]
+        for ask in line["prompts"]
     }
 
 

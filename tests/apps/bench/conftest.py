@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTINGS: dict[str, Any] = {
-    "rounds": 2, "samples": 6, "student": {"kind": "linear"}, "class_list": False,
-    "written_weight": 1.0, "guidance": {"folds": 2, "glossary": "off", "texts_per_request": 2},
+    "rounds": 2, "samples": 6, "student": {"kind": "linear"}, "label_names": False,
+    "synthetic_weight": 1.0, "guidance": {"folds": 2, "glossary": "off", "texts_per_request": 2},
     "data": {"validation_fraction": 0.2}, "exam": 0, "pool": {"samples": 6},
     "curation": {"near_duplicate": 1.0},  # the rows are all alike
 }  # fmt: skip

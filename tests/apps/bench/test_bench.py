@@ -221,11 +221,11 @@ def test_a_part_of_one_data_set_keeps_the_results_of_the_others(
     write_test_file(data)
     shutil.copytree(data / "tiny", data / "small")
     block = {"data": ["tiny", "small"], "rows": [30], "seeds": [0], "teachers": ["oracle"]}
-    path, out = grid(grid=[{**block, "arms": ["alone", "class-list"]}]), tmp_path / "out"
+    path, out = grid(grid=[{**block, "arms": ["alone", "label-names"]}]), tmp_path / "out"
     Bench(path, data, out, only="arm=alone").run()
-    found = Bench(path, data, out, only="data=small,arm=class-list").run()
+    found = Bench(path, data, out, only="data=small,arm=label-names").run()
     assert [(group["data"], group["arm"]) for group in found["groups"]] == [
-        ("tiny", "alone"), ("small", "alone"), ("small", "class-list"),
+        ("tiny", "alone"), ("small", "alone"), ("small", "label-names"),
     ]  # fmt: skip
     shutil.rmtree(data / "tiny")  # what is not here cannot be told of
     here = Bench(path, data, out, only="data=small").run()

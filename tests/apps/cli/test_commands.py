@@ -201,7 +201,7 @@ def test_evaluate_compares_before_and_after(finished: Path, data: Path) -> None:
         assert part in printed
 
 
-def test_evaluate_tells_what_the_class_list_brought_and_what_the_teacher(
+def test_evaluate_tells_what_the_label_names_brought_and_what_the_teacher(
     data: Path, tmp_path: Path
 ) -> None:
     names = ("parcel courier late lost box", "invoice fee refund charge paid",
@@ -225,7 +225,7 @@ def test_evaluate_tells_what_the_class_list_brought_and_what_the_teacher(
     assert list(report["students"])[:2] == ["before", "after"]
     assert {"accuracy", "macro_f1"} == set(report["after_minus_before"])
     assert "Label names as training data" in run("show", out)
-    assert json.loads(run("show", out, "--json"))["class_list"]["used"]
+    assert json.loads(run("show", out, "--json"))["label_names"]["used"]
 
 
 def test_evaluate_in_json_has_intervals_and_the_teacher(finished: Path, data: Path) -> None:
@@ -340,9 +340,9 @@ def test_show_tells_rounds_asks_texts_and_prompts(finished: Path) -> None:
 
 def test_show_in_json_narrows_to_a_round_and_a_class(finished: Path) -> None:
     found = json.loads(run("show", finished, "--round", 1, "--class", "billing", "--json"))
-    assert {line["label"] for line in found["kept"]} <= {"billing"}
-    assert all(line["origin"]["round"] == 1 for line in found["kept"])
-    assert all(ask["round"] == 1 for ask in found["asks"])
+    assert {line["label"] for line in found["accepted"]} <= {"billing"}
+    assert all(line["origin"]["round"] == 1 for line in found["accepted"])
+    assert all(ask["round"] == 1 for ask in found["prompts"])
 
 
 def test_show_does_no_harm_with_a_hostile_text(finished: Path, tmp_path: Path) -> None:
@@ -541,7 +541,7 @@ def test_retrain_keeps_both_students_and_other_commands_take_the_new_one(
     assert "Decisions: 1 reject" in printed
     assert "students/best and students/reviewed" in printed
     told = json.loads(run("retrain", folder.path, "--json"))
-    assert told["written"] == len(folder.synthetic()) - 1
+    assert told["synthetic"] == len(folder.synthetic()) - 1
     assert run("predict", folder.path, "a late parcel", "--which", "reviewed")
     judged = json.loads(run("evaluate", folder.path, "--data", data / "test.csv", "--json"))
     assert {"after", "reviewed"} <= judged["students"].keys()

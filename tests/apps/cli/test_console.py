@@ -62,7 +62,7 @@ def test_lines_and_tabs_of_a_message_stay(capsys: pytest.CaptureFixture[str]) ->
     ("file", "command"),
     [
         ("config.yaml", ["show"]), ("students/best/student.json", ["predict", "a"]),
-        ("dropped.jsonl", ["show"]), ("journal.jsonl", ["report", "--json"]),
+        ("rejected.jsonl", ["show"]), ("journal.jsonl", ["report", "--json"]),
         ("task.json", ["export"]),
     ],
 )  # fmt: skip
@@ -80,7 +80,7 @@ def test_errors_and_answers_about_a_hostile_run_are_clean(
     content = {
         "config.yaml": f"teacher: {hostile}\n",
         "students/best/student.json": f'{{"format": 1, "kind": {hostile}}}',
-        "dropped.jsonl": f'{{"request": "r1-1", "reason": {hostile}, "detail": {hostile}}}\n',
+        "rejected.jsonl": f'{{"request": "r1-1", "reason": {hostile}, "detail": {hostile}}}\n',
         "journal.jsonl": f'{{"event": "run ended", "best": {hostile}}}\n',
         "task.json": (run / "task.json").read_text().replace('"billing"', hostile, 1),
     }[file]

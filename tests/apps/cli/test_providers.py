@@ -167,7 +167,7 @@ def test_more_texts_than_were_asked_for_are_cut(server: Server, data: Path) -> N
     folder = distil(data)
     kept = (folder / "examples.jsonl").read_text(encoding="utf-8").splitlines()
     assert 0 < len(kept) <= 4
-    assert "more than asked for" in (folder / "dropped.jsonl").read_text(encoding="utf-8")
+    assert "more than asked for" in (folder / "rejected.jsonl").read_text(encoding="utf-8")
 
 
 def doctor(*, code: int) -> dict[str, Any]:

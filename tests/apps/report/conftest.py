@@ -79,11 +79,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             origin = {"round": 2, "request": "r2-0001", "parents": []}
             line = {"text": text, "label": names[i % 4], "id": f"r2-9-{i}", "origin": origin}
             file.write(json.dumps(line) + "\n")
-    with (path / "dropped.jsonl").open("a", encoding="utf-8") as file:
+    with (path / "rejected.jsonl").open("a", encoding="utf-8") as file:
         for text in HOSTILE:
             line = {"request": "r1-0001", "reason": "no JSON", "detail": text, "raw": text}
             file.write(json.dumps(line) + "\n")
-    with (path / "suspects.jsonl").open("a", encoding="utf-8") as file:
+    with (path / "label_issues.jsonl").open("a", encoding="utf-8") as file:
         for text in HOSTILE:
             doubt = {"id": IMAGE, "label": names[1], "by": SCRIPT, "text": text, "round": 1}
             file.write(json.dumps(doubt) + "\n")

@@ -131,7 +131,7 @@ def test_a_run_that_kept_round_zero_says_that_the_loss_rose(run: RunFolder) -> N
 def test_a_run_without_rounds_of_a_teacher(tmp_path: Path) -> None:
     content = gather(distilled(tmp_path / "alone", rounds=0))
     assert "without synthetic texts (no rounds were planned)" in content.verdict.sentence
-    assert (content.texts.kept, content.money.total["calls"]) == (0, 0)
+    assert (content.texts.accepted, content.money.total["calls"]) == (0, 0)
     assert len(content.rounds) == 1
 
 
@@ -169,9 +169,9 @@ def test_an_older_run_lacks_much_and_is_shown_without_it(run: RunFolder) -> None
     (run.path / "environment.json").unlink()
     lines = list(run.read_lines("journal.jsonl"))
     for line in lines:
-        for name in ("written_weight", "loss_change", "loss_change_standard_error"):
+        for name in ("synthetic_weight", "loss_change", "loss_change_standard_error"):
             line.pop(name, None)
-        for ask in line.get("asks", []):
+        for ask in line.get("prompts", []):
             ask.pop("reasons")
     old = "".join(json.dumps(line) + "\n" for line in lines)
     (run.path / "journal.jsonl").write_text(old, encoding="utf-8")
@@ -249,18 +249,18 @@ def test_classes_come_with_rows_and_texts(run: RunFolder) -> None:
     records = read_records(run)
     lines = compare_classes(gather(run).bases[0], records)
     assert sorted(line.name for line in lines) == sorted(classes())
-    assert sum(line.kept for line in lines) == len(records.kept) > 0
+    assert sum(line.accepted for line in lines) == len(records.accepted) > 0
     assert sum(line.rows for line in lines) == len(records.task["train"])
     assert [line.change for line in lines] == sorted((c.change for c in lines), reverse=True)
 
 
 def test_every_text_is_counted_and_those_shown_are_bounded(run: RunFolder) -> None:
     line = {"request": "r1-0001", "reason": "too long", "detail": "", "label": "a", "text": "x"}
-    run.append("dropped.jsonl", [line] * 1000)
-    run.append("dropped.jsonl", [{**line, "reason": "no JSON"}])
+    run.append("rejected.jsonl", [line] * 1000)
+    run.append("rejected.jsonl", [{**line, "reason": "no JSON"}])
     texts = gather(run).texts
     assert dict(texts.reasons)["too long"] == 1000
-    assert texts.dropped >= 1001
+    assert texts.rejected >= 1001
     assert len(texts.shown) < 500
     assert "no JSON" in {text.outcome for text in texts.shown}
 
@@ -278,12 +278,12 @@ def test_the_map_is_the_same_twice_and_knows_what_is_synthetic(run: RunFolder) -
     first, again = make_map(run, records), make_map(run, records)
     assert first is not None
     assert first == again
-    assert sum(point.written for point in first.points) == len(records.kept)
+    assert sum(point.synthetic for point in first.points) == len(records.accepted)
     places = np.array([(point.x, point.y) for point in first.points])
     assert places.min() == 0.0
     assert places.max() == 1.0
     assert sum(n.real for n in first.neighbours) == len(records.task["train"])
-    assert make_map(run, replace(records, task={"train": []}, kept=[])) is None
+    assert make_map(run, replace(records, task={"train": []}, accepted=[])) is None
 
 
 def test_a_snippet_tells_its_length() -> None:

@@ -154,7 +154,7 @@ def large(content: Content, *, classes: int, rounds: int) -> Content:
     text = Snippet("word " * 80, 400)
     line = content.rounds[-1]
     shown = [
-        Text(i % rounds + 1, names[i % classes], ("kept", "too long")[i % 8 == 0], text, text)
+        Text(i % rounds + 1, names[i % classes], ("accepted", "too long")[i % 8 == 0], text, text)
         for i in range(800)
     ]
     points = [

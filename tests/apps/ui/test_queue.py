@@ -93,11 +93,11 @@ def test_ten_thousand_texts_are_paged() -> None:
 def test_candidates_are_kept_near_and_doubted_texts_and_no_validation_row(run: RunFolder) -> None:
     task, request = run.dataset(), run.synthetic()[0].origin
     assert request is not None
-    run.append("dropped.jsonl", [
+    run.append("rejected.jsonl", [
         {"request": request.request, "reason": "near an earlier text", "detail": "91% like: x",
          "label": "billing", "text": "nearly the same"},
     ])  # fmt: skip
-    run.append("suspects.jsonl", [
+    run.append("label_issues.jsonl", [
         {"id": task.train[0].id, "label": task.train[0].label, "by": "confident learning",
          "suggested": "product", "confidence": 0.9, "round": 1, "text": task.train[0].text},
         {"id": task.train[0].id, "label": task.train[0].label, "by": "teacher",

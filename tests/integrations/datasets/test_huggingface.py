@@ -65,7 +65,7 @@ def test_the_card_says_what_it_is_and_how_it_was_made(reviewed: RunFolder, tmp_p
     assert "synthetic" in head["tags"]
     data = final_data(reviewed)
     assert f"- train: {len(data.train)}\n" in card
-    written = sum(row.source == "written" for row in data.train)
+    written = sum(row.source == "synthetic" for row in data.train)
     assert f"`written`, written by the teacher: {written}" in card
     for name in data.taxonomy.names:
         assert re.search(rf"^\| {name} \|", card, re.MULTILINE)

@@ -34,12 +34,12 @@ def test_rows_and_kept_texts_with_where_they_come_from(run: RunFolder) -> None:
     assert list(rows) == [example.id for example in (*task.train, *kept)]
     assert [row.id for row in data.validation] == [example.id for example in task.validation]
     record = run.read_json("result.json")["rounds"][-1]
-    asks = {ask["id"]: ask for line in run.events("round started") for ask in line["asks"]}
+    asks = {ask["id"]: ask for line in run.events("round started") for ask in line["prompts"]}
     for text in kept:
         row = rows[text.id]
         assert text.origin is not None
-        assert (row.source, row.round) == ("written", text.origin.round)
-        assert row.weight == record["written_weight"]
+        assert (row.source, row.round) == ("synthetic", text.origin.round)
+        assert row.weight == record["synthetic_weight"]
         assert row.parents == text.origin.parents
         assert list(row.why) == asks[text.origin.request]["reasons"] != []
     for example in task.train:
@@ -81,7 +81,8 @@ def test_what_people_decided_counts(reviewed: RunFolder) -> None:
 def test_doubted_rows_are_marked(run: RunFolder) -> None:
     row = run.dataset().train[3]
     run.append(
-        "suspects.jsonl", [{"id": row.id, "label": row.label, "by": "teacher", "text": row.text}]
+        "label_issues.jsonl",
+        [{"id": row.id, "label": row.label, "by": "teacher", "text": row.text}],
     )
     assert by_id(final_data(run))[row.id].doubted
     assert not by_id(final_data(run))[run.dataset().train[4].id].doubted

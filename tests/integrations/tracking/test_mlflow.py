@@ -54,7 +54,7 @@ def test_a_run_is_there_with_its_settings_rounds_and_end(private: Config, folder
         (n, pytest.approx(value, abs=1e-6)) for n, value in expected
     ]
     assert tracked.data.metrics["best/round"] == result["best"]
-    assert tracked.data.metrics["texts/written"] == result["rounds"][-1]["written"]
+    assert tracked.data.metrics["texts/synthetic"] == result["rounds"][-1]["synthetic"]
     assert tracked.data.tags["pgkd.stopped_by"] == "rounds"
     rounds = json.loads(next(folder.rglob("rounds.json")).read_text(encoding="utf-8"))
     assert rounds == result["rounds"]
@@ -85,7 +85,7 @@ def test_a_run_that_somebody_deleted_is_begun_anew(private: Config, folder: Path
     assert failures.seen == []
     [again] = runs()
     assert again.data.metrics["best/round"] >= 0
-    assert len(mlflow.MlflowClient().get_metric_history(again.info.run_id, "texts/kept")) == 3
+    assert len(mlflow.MlflowClient().get_metric_history(again.info.run_id, "texts/accepted")) == 3
 
 
 def test_the_experiment_and_an_open_run_are_the_users(

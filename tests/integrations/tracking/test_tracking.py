@@ -88,7 +88,7 @@ def test_a_tracker_gets_what_the_run_folder_contains(private: Config) -> None:
         for name in ("accuracy", "macro_f1", "log_loss"):
             there = figures[f"validation/{name}"]
             assert there == pytest.approx(record["validation"][name], abs=1e-6)
-        for name in ("asked", "kept", "written"):
+        for name in ("asked", "accepted", "synthetic"):
             assert figures[f"texts/{name}"] == record[name]
     assert logged[-1]["teacher/calls"] == len(calls)
     tokens = sum(call.reply.input_tokens or 0 for call in calls if call.reply)

@@ -138,5 +138,5 @@ def test_mistakes_are_mined_on_where_prompts_show_rows_of_all_folds() -> None:
     made = guide(large_prompts=True)
     assessment = made.evaluate(made.train(texts), texts)
     mined = assessment.mined
-    assert len(mined.correct) + len(mined.mistakes) + len(mined.suspects) == len(TASK.train)
+    assert len(mined.correct) + len(mined.mistakes) + len(mined.label_issues) == len(TASK.train)
     assert np.isnan(assessment.losses[len(TASK.validation) :]).all()  # they judge nothing

@@ -102,8 +102,8 @@ def _told(cell: Cell, run: RunFolder) -> dict[str, Any]:
         "texts": len(texts),
         "classes_written_for": len({text.label for text in texts}),
         "asked": sum(done["asked"] for done in rounds),
-        "text_weights": [done["written_weight"] for done in rounds[1:]],
-        "dropped": result["dropped"],
+        "text_weights": [done["synthetic_weight"] for done in rounds[1:]],
+        "rejected": result["rejected"],
         "cost": cost_of(calls) if cell.arm.asks == "teacher" else None,
     }
 

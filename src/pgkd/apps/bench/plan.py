@@ -60,8 +60,8 @@ _NO_STOP: Mapping[str, Any] = {"patience": 10_000}
 
 _ALL = (
     Arm("alone", "the student of the labelled rows", asks="nobody",
-        settings={"class_list": False}),
-    Arm("class-list", "the student of the labelled rows and, where it helps, the class list",
+        settings={"label_names": False}),
+    Arm("label-names", "the student of the labelled rows and, where it helps, the class list",
         source="after SetFit, Tunstall et al., 2022", asks="nobody"),
     Arm("zero-shot", "the teacher classifies test rows", labels=True),
     Arm("few-shot", "the teacher classifies test rows, and is shown 16 labelled ones",

@@ -49,8 +49,8 @@ guidance:
   # instructions: ""               # who writes these texts, to whom; empty: the teacher describes
   # glossary: auto                 # what each class covers: by the teacher, off, or a file
 
-# class_list: true                 # train on label names too, where cross-validation shows a gain
-# written_weight: auto             # of a synthetic text, a row's is 1; auto: cross-validated
+# label_names: true                 # train on label names too, where cross-validation shows a gain
+# synthetic_weight: auto             # of a synthetic text, a row's is 1; auto: cross-validated
 # exam: 64                         # rows that the teacher labels before anything else
 # texts_per_class: auto            # texts in all: 20 per class, or fewer for a small teacher
 # rounds: 3                        # at most; the stop rule may end the run earlier
@@ -132,10 +132,10 @@ def distill(
     on_conflict: str | None = advanced(DATA, "Contradicting rows: error or drop."),
     encoder: str | None = advanced(STUDENT, "Encoder: name, hub name or folder."),
     recipe: str | None = advanced(STUDENT, "Encoder: auto, frozen or finetune."),
-    class_list: bool | None = advanced(
+    label_names: bool | None = advanced(
         STUDENT, "Train on the label names too, where it helps (default)."
     ),
-    written_weight: str | None = advanced(
+    synthetic_weight: str | None = advanced(
         STUDENT, "Weight of a synthetic text (a row's is 1), or auto."
     ),
     seed: int | None = advanced(STUDENT, "Seed of everything random."),

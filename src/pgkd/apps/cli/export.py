@@ -76,7 +76,7 @@ def dataset(
         return
     by, shell = written["by_source"], console()
     shell.print(
-        f"{out}: {written['train']} training texts ({by['row']} labelled rows, {by['written']} "
+        f"{out}: {written['train']} training texts ({by['row']} labelled rows, {by['synthetic']} "
         f"written and {by['labelled']} labelled by the teacher) and {written['validation']} "
         "validation rows"
     )

@@ -151,7 +151,7 @@ class RunDisplay(Hooks):
             [(name, str(r.synthetic), *format_figures(r.evaluation)) for name, r in shown.items()],
         )
         if issues := len(list(last.evaluation.label_issues())):
-            self._print(f"{issues} possible label issues: see {path / 'suspects.jsonl'}")
+            self._print(f"{issues} possible label issues: see {path / 'label_issues.jsonl'}")
         self._print(f"Run folder: {path}\nNext: pgkd show {path}")
         self._print(f"      pgkd evaluate {path} --data TEST_FILE")
 
@@ -173,7 +173,7 @@ def format_figures(evaluation: Evaluation) -> list[str]:
     return [f"{value:.3f}" for value in list(evaluation.figures.values())[:_FIGURES]]
 
 
-def format_class_list(change: str, *, used: bool) -> str:
+def format_label_names(change: str, *, used: bool) -> str:
     """Whether training on the label names helps."""
     return (
         f"Label names as training data: cross-validated log loss {change}, "

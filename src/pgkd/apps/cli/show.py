@@ -67,20 +67,22 @@ def _gather(folder: pgkd.RunFolder, number: int | None, label: str | None) -> di
 
     described = events("task described", "glossary written")[:1]
     return {
-        "class_list": next(iter(events("class list tried")), None),
+        "label_names": next(iter(events("label names tried")), None),
         "description": next(
             (str(line.get("description") or line.get("about") or "") for line in described), None
         ),
         "rounds": events("round ended"),
-        "asks": [
+        "prompts": [
             {"round": line["round"], **ask}
             for line in events("round started")
-            for ask in line["asks"]
+            for ask in line["prompts"]
             if matches(ask["id"], _label_of(ask) or label)
         ],
-        "kept": select("examples.jsonl", lambda x: matches(x["origin"]["request"], x.get("label"))),
-        "dropped": select("dropped.jsonl", lambda x: matches(x["request"], x.get("label"))),
-        "suspects": select("suspects.jsonl", lambda x: label in (None, x.get("label"))),
+        "accepted": select(
+            "examples.jsonl", lambda x: matches(x["origin"]["request"], x.get("label"))
+        ),
+        "rejected": select("rejected.jsonl", lambda x: matches(x["request"], x.get("label"))),
+        "label_issues": select("label_issues.jsonl", lambda x: label in (None, x.get("label"))),
     }
 
 
@@ -92,11 +94,11 @@ def _describe_basis(folder: pgkd.RunFolder, rounds: list[dict[str, Any]]) -> str
 
 
 def _print_overview(content: dict[str, Any], basis: str) -> None:
-    from pgkd.apps.cli.progress import format_class_list
+    from pgkd.apps.cli.progress import format_label_names
 
     shell = console()
-    if tried := content["class_list"]:
-        shell.print(format_class_list(_format_loss(tried), used=tried["used"]))
+    if tried := content["label_names"]:
+        shell.print(format_label_names(_format_loss(tried), used=tried["used"]))
     if description := content["description"]:
         shell.print(
             "The teacher's summary of the data (guidance.instructions replaces it): ",
@@ -109,7 +111,7 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
     rounds = [
         (
             str(line["round"]),
-            f"{line['kept']} of {line['asked']}",
+            f"{line['accepted']} of {line['asked']}",
             _format_weights(line),
             *(f"{line['validation'][name]:.3f}" for name in shown),
             _format_loss(line) if line["round"] else "",
@@ -125,7 +127,7 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
             str(ask["count"]),
             "; ".join(ask.get("reasons", ())),
         )
-        for ask in content["asks"]
+        for ask in content["prompts"]
     ]
     if asks:
         print_rows("Requests to the teacher", ("request", "class", "texts", "why"), asks)
@@ -150,14 +152,16 @@ def _format_loss(line: dict[str, Any]) -> str:
 
 def _format_weights(line: dict[str, Any]) -> str:
     """The weights of synthetic texts, and of texts that the teacher labelled."""
-    written, labelled = line.get("written_weight"), line.get("labelled_weight")
+    written, labelled = line.get("synthetic_weight"), line.get("labelled_weight")
     parts = [f"{written:g}"] if written else []
     return "; ".join(parts + ([f"labelled {labelled:.2g}"] if labelled else []))
 
 
 def _print_texts(content: dict[str, Any], n: int) -> None:
     shell = console()
-    kept, dropped, suspects = (content[name] for name in ("kept", "dropped", "suspects"))
+    kept, dropped, label_issues = (
+        content[name] for name in ("accepted", "rejected", "label_issues")
+    )
     shell.print(f"\nAccepted: {len(kept)} texts" + (", the last ones:" if n and kept else ""))
     for line in kept[-n:] if n else ():
         shell.print("  ", clean(_output_of(line)), " │ ", clean(line["text"], 160), sep="")
@@ -168,10 +172,10 @@ def _print_texts(content: dict[str, Any], n: int) -> None:
             text = line.get("text") or line.get("raw") or ""
             shell.print("        ", clean(str(text), 120), sep="")
             shell.print("          ", clean(line.get("detail", ""), 140), sep="")
-    if not suspects:
+    if not label_issues:
         return
-    shell.print(f"\nPossible label issues: {len(suspects)} (all in suspects.jsonl)")
-    for line in suspects[:n]:
+    shell.print(f"\nPossible label issues: {len(label_issues)} (all in label_issues.jsonl)")
+    for line in label_issues[:n]:
         other = f", looks like {line['suggested']}" if "suggested" in line else ""
         issue = f"  {line['id']}: labelled {line['label']}{other} ({line.get('by', '')}) │ "
         shell.print(clean(issue), " ", clean(line["text"], 110), sep="")
@@ -303,7 +307,7 @@ def _print_retrained(run: pgkd.RunFolder, result: Retrained) -> None:
     weight = result.after.synthetic_weight
     others = "" if weight is None else f", the others {weight:.0%} of one"
     shell.print(
-        f"Decisions: {decisions}. Trained on {result.rows} labelled rows and {result.written} "
+        f"Decisions: {decisions}. Trained on {result.rows} labelled rows and {result.synthetic} "
         f"synthetic texts: {result.human_verified} human-verified ones count as a row{others}."
     )
     students = {"the run's best student": result.before, "retrained": result.after}

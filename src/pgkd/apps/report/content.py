@@ -9,7 +9,7 @@ Tone = Literal["better", "worse", "unclear", "none"]
 BEFORE, AFTER = "before", "after"
 """Roles of the students in `EvaluationSet`: that of round 0, and the best one."""
 
-KEPT = "kept"
+KEPT = "accepted"
 """The outcome of an accepted text in `Text`."""
 
 
@@ -95,8 +95,8 @@ class RoundLine:
 
     number: int  # 0 is the student without synthetic texts
     asked: int
-    kept: int
-    written: int  # synthetic texts in the training set so far
+    accepted: int
+    synthetic: int  # synthetic texts in the training set so far
     weight: float | None  # of a synthetic text; None where there are none
     keep: bool  # whether its student became the best so far
     figures: dict[str, float]  # of its student, by name
@@ -117,7 +117,7 @@ class ClassLine:
     before: float  # F1
     after: float
     asked: int  # texts requested for this class alone
-    kept: int
+    accepted: int
     rows: int  # labelled rows to train on
 
     @property
@@ -173,8 +173,8 @@ class Text:
 class Texts:
     """How many texts were accepted and dropped, for which reasons, and a sample of them."""
 
-    kept: int
-    dropped: int
+    accepted: int
+    rejected: int
     reasons: tuple[tuple[str, int], ...]
     shown: tuple[Text, ...]
 
@@ -223,7 +223,7 @@ class Point:
     x: float
     y: float
     label: str
-    written: bool  # by the teacher
+    synthetic: bool  # by the teacher
     text: Snippet
 
 
@@ -233,7 +233,7 @@ class Neighbours:
 
     label: str
     real: int
-    written: int
+    synthetic: int
     at_home: int  # synthetic texts whose nearest labelled row is of the same class
 
 
@@ -244,7 +244,7 @@ class Map:
     method: str
     points: tuple[Point, ...]
     real: int  # all labelled rows, on the map or not
-    written: int
+    synthetic: int
     neighbours: tuple[Neighbours, ...]
 
 
@@ -263,8 +263,8 @@ class Content:
         money: what the calls cost.
         texts: what the teacher wrote.
         prompts: some calls in full.
-        suspects: rows whose label may be wrong.
-        more_suspects: number of such rows that are not listed.
+        label_issues: rows whose label may be wrong.
+        more_label_issues: number of such rows that are not listed.
         speed: seconds and dollars for a text.
         map: the texts in two dimensions; None where there are too few.
     """
@@ -279,8 +279,8 @@ class Content:
     money: Money
     texts: Texts
     prompts: tuple[Prompt, ...]
-    suspects: tuple[LabelIssue, ...]
-    more_suspects: int
+    label_issues: tuple[LabelIssue, ...]
+    more_label_issues: int
     speed: Speed
     map: Map | None
 

@@ -153,7 +153,7 @@ def _quality(rounds: Sequence[RoundLine]) -> Figure:
 def _texts(rounds: Sequence[RoundLine]) -> Figure:
     canvas = Canvas()
     numbers = _rounds_axis(canvas.axes, rounds, "texts")
-    asked, kept = [r.asked for r in rounds], [r.kept for r in rounds]
+    asked, kept = [r.asked for r in rounds], [r.accepted for r in rounds]
     canvas.axes.bar(numbers, asked, 0.7, fill=False, edgecolor=MUTED, label="requested")
     canvas.axes.bar(numbers, kept, 0.7, color=AFTER, label="accepted")
     canvas.axes.grid(visible=False, axis="x")
@@ -161,10 +161,10 @@ def _texts(rounds: Sequence[RoundLine]) -> Figure:
     text = f"{sum(kept):,} of {sum(asked):,} requested texts were accepted."
     header = ("round", "requested", "accepted", "accepted so far", "weight of a text")
     rows = [
-        (r.number, r.asked, r.kept, r.written, "" if r.weight is None else f"{r.weight:g}")
+        (r.number, r.asked, r.accepted, r.synthetic, "" if r.weight is None else f"{r.weight:g}")
         for r in rounds
     ]
-    return canvas.figure("written", "Accepted texts by round", text, header, rows)
+    return canvas.figure("synthetic", "Accepted texts by round", text, header, rows)
 
 
 def _costs(rounds: Sequence[RoundLine], *, free: bool) -> Figure:
@@ -195,10 +195,10 @@ def _costs(rounds: Sequence[RoundLine], *, free: bool) -> Figure:
 
 
 def _cost_of_text(line: RoundLine) -> str:
-    if not line.kept:
+    if not line.accepted:
         return ""
-    usd = f"{UNKNOWN} $" if line.usd is None else dollars(float(line.usd) / line.kept)
-    return f"{line.tokens / line.kept:,.0f} tokens, {usd}"
+    usd = f"{UNKNOWN} $" if line.usd is None else dollars(float(line.usd) / line.accepted)
+    return f"{line.tokens / line.accepted:,.0f} tokens, {usd}"
 
 
 def _classes(lines: Sequence[ClassLine]) -> Figure:
@@ -219,7 +219,7 @@ def _classes(lines: Sequence[ClassLine]) -> Figure:
     rows = [
         (
             c.name, c.support, f"{c.before:.3f}", f"{c.after:.3f}", f"{c.change:+.3f}",
-            c.rows, c.asked or "", c.kept,
+            c.rows, c.asked or "", c.accepted,
         )
         for c in lines
     ]  # fmt: skip
@@ -370,7 +370,7 @@ def _reasons(texts: Texts) -> Figure:
         canvas.axes.text(count, place, f" {count}", va="center")
     canvas.axes.set_xlabel("texts dropped")
     canvas.axes.grid(visible=False, axis="y")
-    text = f"{texts.dropped:,} texts or replies were dropped, {texts.kept:,} accepted."
+    text = f"{texts.rejected:,} texts or replies were dropped, {texts.accepted:,} accepted."
     return canvas.figure(
         "reasons", "Reasons for dropping texts", text, ("reason", "texts"), texts.reasons
     )

@@ -63,9 +63,9 @@ class Records:
     journal: list[dict[str, Any]]
     rounds: list[dict[str, Any]]  # events of the rounds that have ended
     best: int | None  # round of the best student; None where no round has ended
-    kept: list[dict[str, Any]]
-    dropped: list[dict[str, Any]]
-    suspects: list[dict[str, Any]]  # rows whose label may be wrong
+    accepted: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+    label_issues: list[dict[str, Any]]  # rows whose label may be wrong
     evaluation: dict[str, Any] | None  # the last result of `pgkd evaluate`
     calls: list[Call] | None  # None where the run has no ledger
 
@@ -76,7 +76,7 @@ class Records:
     def requests(self) -> list[dict[str, Any]]:
         """Every request for texts, with its reasons."""
         started = [line for line in self.journal if line["event"] == "round started"]
-        return [request for line in started for request in line["asks"]]
+        return [request for line in started for request in line["prompts"]]
 
 
 def read_records(run: RunFolder) -> Records:
@@ -99,9 +99,9 @@ def read_records(run: RunFolder) -> Records:
             journal=journal,
             rounds=rounds,
             best=next((line["round"] for line in reversed(rounds) if line["keep"]), None),
-            kept=list(run.read_lines("examples.jsonl")),
-            dropped=list(run.read_lines("dropped.jsonl")),
-            suspects=list(run.read_lines("suspects.jsonl")),
+            accepted=list(run.read_lines("examples.jsonl")),
+            rejected=list(run.read_lines("rejected.jsonl")),
+            label_issues=list(run.read_lines("label_issues.jsonl")),
             evaluation=optional("evaluation.json"),
             calls=_read_calls(run),
         )
@@ -138,8 +138,8 @@ def gather(run: RunFolder) -> Content:
             money=money,
             texts=texts,
             prompts=_prompts(records),
-            suspects=_label_issues(records),
-            more_suspects=len(records.suspects[_ISSUES:]),
+            label_issues=_label_issues(records),
+            more_label_issues=len(records.label_issues[_ISSUES:]),
             speed=_speed(records),
             map=make_map(run, records, seed=int(records.config.get("seed") or 0)),
         )
@@ -250,8 +250,8 @@ def list_rounds(records: Records) -> tuple[RoundLine, ...]:
         total_tokens, total_usd = costs(c for c in calls if c.round <= number)
         return RoundLine(
             number=number,
-            **{name: line[name] for name in ("asked", "kept", "written", "keep")},
-            weight=line.get("written_weight"),
+            **{name: line[name] for name in ("asked", "accepted", "synthetic", "keep")},
+            weight=line.get("synthetic_weight"),
             figures={
                 name: float(value)
                 for name, value in line["validation"].items()
@@ -298,7 +298,7 @@ def spread(items: Sequence[_Item], n: int) -> list[_Item]:
 def list_texts(records: Records) -> Texts:
     """Counts of all texts, and some of them, spread over the run and over the reasons."""
     by_reason: dict[str, list[dict[str, Any]]] = {}
-    for line in records.dropped:
+    for line in records.rejected:
         by_reason.setdefault(str(line["reason"]), []).append(line)
     each = _DROPPED // max(1, len(by_reason))
     shown = [
@@ -309,7 +309,7 @@ def list_texts(records: Records) -> Texts:
             text=Snippet.of(line["text"], _TEXT),
             detail=Snippet("", 0),
         )
-        for line in spread(records.kept, _KEPT)
+        for line in spread(records.accepted, _KEPT)
     ]
     shown += [
         Text(
@@ -324,8 +324,8 @@ def list_texts(records: Records) -> Texts:
     ]
     counts = {reason: len(lines) for reason, lines in by_reason.items()}
     return Texts(
-        kept=len(records.kept),
-        dropped=len(records.dropped),
+        accepted=len(records.accepted),
+        rejected=len(records.rejected),
         reasons=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         shown=tuple(sorted(shown, key=lambda text: text.round)),
     )
@@ -372,5 +372,5 @@ def _label_issues(records: Records) -> tuple[LabelIssue, ...]:
             round=int(line.get("round") or round_of(str(line.get("request", "")))),
             text=Snippet.of(line["text"], _TEXT),
         )
-        for line in records.suspects[:_ISSUES]
+        for line in records.label_issues[:_ISSUES]
     )

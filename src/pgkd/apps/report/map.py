@@ -41,7 +41,7 @@ def make_map(run: RunFolder, records: Records, *, seed: int = 0) -> Map | None:
         None where there are too few texts for a map.
     """
     rng = np.random.default_rng(seed)
-    real, written = (_sample(rows, rng) for rows in (records.task["train"], records.kept))
+    real, written = (_sample(rows, rng) for rows in (records.task["train"], records.accepted))
     rows = [*real, *written]
     if len(rows) < _LEAST or not all("label" in row for row in rows):
         return None
@@ -57,7 +57,7 @@ def make_map(run: RunFolder, records: Records, *, seed: int = 0) -> Map | None:
         method=f"t-SNE of {source}",
         points=tuple(points),
         real=len(records.task["train"]),
-        written=len(records.kept),
+        synthetic=len(records.accepted),
         neighbours=_neighbours(features, [row["label"] for row in rows], is_synthetic),
     )
 
@@ -126,7 +126,7 @@ def _neighbours(
         Neighbours(
             label=name,
             real=int((~is_synthetic & (names == name)).sum()),
-            written=int((is_synthetic & (names == name)).sum()),
+            synthetic=int((is_synthetic & (names == name)).sum()),
             at_home=int(at_home[names == name].sum()),
         )
         for name in sorted(set(labels))
@@ -143,7 +143,7 @@ def draw_map(found: Map) -> Figure:
     }
     tips = {}
     for gid, (label, look) in groups.items():
-        points = [p for p in found.points if p.written == (gid == "texts")]
+        points = [p for p in found.points if p.synthetic == (gid == "texts")]
         if points:
             xs, ys = [p.x for p in points], [p.y for p in points]
             axes.scatter(xs, ys, s=16, linewidth=0.9, label=label, gid=gid, clip_on=False, **look)
@@ -153,14 +153,16 @@ def draw_map(found: Map) -> Figure:
     axes.spines[:].set_visible(True)
     axes.spines[:].set_color(GRID)
     canvas.legend(ncols=2)
-    shown = sum(p.written for p in found.points)
+    shown = sum(p.synthetic for p in found.points)
     text = (
         f"{found.method}: similar texts are close together; large distances mean little. "
         f"{len(found.points) - shown:,} of {found.real:,} labelled rows, {shown:,} of "
-        f"{found.written:,} synthetic texts. Names are at the median of the rows of their class."
+        f"{found.synthetic:,} synthetic texts. Names are at the median of the rows of their class."
     )
     header = ("class", "labelled rows", "synthetic texts", "nearest to a row of their class")
-    rows = [(n.label, n.real, n.written, n.at_home if n.written else "") for n in found.neighbours]
+    rows = [
+        (n.label, n.real, n.synthetic, n.at_home if n.synthetic else "") for n in found.neighbours
+    ]
     title = "Map of labelled rows and synthetic texts"
     return canvas.figure("map", title, text, header, rows, wide=True, tips=tips)
 
@@ -169,7 +171,7 @@ def _name_classes(axes: Any, found: Map) -> None:
     """Names of the largest classes at the median of their rows, without overlap."""
     taken: list[tuple[float, float, float]] = []
     for place in sorted(found.neighbours, key=lambda n: (-n.real, n.label)):
-        own = [p for p in found.points if p.label == place.label and not p.written]
+        own = [p for p in found.points if p.label == place.label and not p.synthetic]
         if len(taken) == _NAMES or len(own) < 2:
             return
         x, y = (sorted(each)[len(own) // 2] for each in ([p.x for p in own], [p.y for p in own]))

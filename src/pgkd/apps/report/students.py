@@ -110,7 +110,7 @@ def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, .
     for request in records.requests():
         if isinstance(request.get("labels"), list) and len(request["labels"]) == 1:
             asked[request["labels"][0]] += request["count"]
-    kept = Counter(row["label"] for row in records.kept)
+    kept = Counter(row["label"] for row in records.accepted)
     train = Counter(row["label"] for row in records.task["train"])
     lines = [
         ClassLine(
@@ -119,7 +119,7 @@ def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, .
             before=before.get(name, line)["f1"],
             after=line["f1"],
             asked=asked[name],
-            kept=kept[name],
+            accepted=kept[name],
             rows=train[name],
         )
         for line in rows.after["per_class"]
@@ -211,7 +211,7 @@ def _changes_in_words(rows: EvaluationSet) -> Iterator[str]:
 
 
 def _costs(money: Money, texts: Texts) -> Iterator[str]:
-    if not texts.kept:
+    if not texts.accepted:
         return
     if not money.recorded:
         costs = "the run has no ledger of its calls"
@@ -222,7 +222,7 @@ def _costs(money: Money, texts: Texts) -> Iterator[str]:
     else:
         least = "at least " if money.total["unpriced"] else ""
         costs = f"all calls cost {least}${float(money.usd):.4f}"
-    yield f"{texts.kept:,} texts of the teacher were accepted; {costs}."
+    yield f"{texts.accepted:,} texts of the teacher were accepted; {costs}."
 
 
 def _caution(rows: EvaluationSet) -> Iterator[str]:

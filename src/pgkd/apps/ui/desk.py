@@ -55,7 +55,7 @@ class Card:
     row: LabelledText
     decision: Decision | None
     seen: int
-    written: bool
+    synthetic: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class Desk:
                 row=as_it_stands(item, decision),
                 decision=decision,
                 seen=times[item.id],
-                written=not item.candidate.row.is_real,
+                synthetic=not item.candidate.row.is_real,
             )
 
 

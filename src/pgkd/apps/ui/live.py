@@ -99,7 +99,7 @@ def live_of(seen: Seen) -> Live:
                 int((line.get("origin") or {}).get("round", 0)), str(line["label"]),
                 Snippet.of(line["text"], _TEXT),
             )
-            for line in reversed(records.kept[-_LAST:])
+            for line in reversed(records.accepted[-_LAST:])
         ),
         ended_early=seen.about.stopped_by in _EARLY,
     )  # fmt: skip
@@ -110,7 +110,7 @@ def _requests(records: Records) -> tuple[int, int]:
     asked = answered = 0
     for line in records.journal:
         if line["event"] == "round started":
-            asked, answered = len(line["asks"]), 0
+            asked, answered = len(line["prompts"]), 0
         elif line["event"] == "curated":
             answered += 1
         elif line["event"] == "round ended":

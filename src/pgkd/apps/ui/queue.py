@@ -32,7 +32,7 @@ class Why(StrEnum):
     DOUBTED = "teacher doubts"
     UNSURE = "student unsure"
     NEAR_BOUND = "dropped, near the bound"
-    WRITTEN = "written"
+    WRITTEN = "synthetic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +130,9 @@ def candidates_of(run: RunFolder, records: Records) -> list[Candidate]:
     another one, and labelled rows whose label the students or the teacher doubt. Validation rows
     are none of them: they judge.
     """
-    written = [LabelledText.from_json(line) for line in records.kept]
+    written = [LabelledText.from_json(line) for line in records.accepted]
     found = [Candidate(row, row.origin.round if row.origin else 0) for row in written]
-    details = {f"dropped:{n}": str(line.get("detail", "")) for n, line in _numbered(records)}
+    details = {f"rejected:{n}": str(line.get("detail", "")) for n, line in _numbered(records)}
     found += [
         Candidate(row, row.origin.round if row.origin else 0, (Why.NEAR_BOUND,), details[row.id])
         for row in dropped_texts(run)
@@ -141,14 +141,14 @@ def candidates_of(run: RunFolder, records: Records) -> list[Candidate]:
 
 
 def _numbered(records: Records) -> Iterable[tuple[int, dict[str, object]]]:
-    return enumerate(records.dropped, start=1)
+    return enumerate(records.rejected, start=1)
 
 
 def _doubted(records: Records) -> list[Candidate]:
     """Labelled rows that somebody doubts, each once with all that is said of it."""
     rows = {row["id"]: row for row in records.task["train"]}
     found: dict[str, Candidate] = {}
-    for line in records.suspects:
+    for line in records.label_issues:
         row = rows.get(line["id"])
         if row is None:  # of another pgkd, or of a row that is no training row
             continue

@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 State = Literal["running", "pausing", "paused", "stopping", "ended", "cut off"]
 _FILES = (
-    "config.yaml", "task.json", "journal.jsonl", "examples.jsonl", "dropped.jsonl",
-    "suspects.jsonl", "evaluation.json", "ledger.sqlite", "ledger.sqlite-wal",
+    "config.yaml", "task.json", "journal.jsonl", "examples.jsonl", "rejected.jsonl",
+    "label_issues.jsonl", "evaluation.json", "ledger.sqlite", "ledger.sqlite-wal",
 )  # fmt: skip
 """What the figures of a run are read from: while these stay, so do the figures."""
 

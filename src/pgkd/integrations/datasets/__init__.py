@@ -48,7 +48,7 @@ class Written:
             "folder": str(self.folder),
             "format": self.format,
             "train": len(self.data.train),
-            "by_source": {source: counts[source] for source in ("row", "written", "labelled")},
+            "by_source": {source: counts[source] for source in ("row", "synthetic", "labelled")},
             "validation": len(self.data.validation),
             "left_out": self.data.left_out,
             "decisions": dict(self.data.decisions),

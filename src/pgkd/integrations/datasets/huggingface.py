@@ -48,7 +48,7 @@ _COLUMNS = {
 }
 _MEANINGS = {
     "row": "labelled rows of the user",
-    "written": "written by the teacher",
+    "synthetic": "written by the teacher",
     "labelled": "texts of the user that the teacher labelled",
 }
 
@@ -78,7 +78,7 @@ def _card(run: RunFolder, data: FinalData, paths: dict[str, str]) -> str:
         "license": "unknown",
         "task_categories": ["text-classification"],
         "size_categories": [next((size for size, most in _SIZES.items() if n < most), _LARGEST)],
-        "tags": ["pgkd", "synthetic"] if counts["written"] else ["pgkd"],
+        "tags": ["pgkd", "synthetic"] if counts["synthetic"] else ["pgkd"],
         "configs": [{"config_name": "default", "data_files": data_files}],
         "dataset_info": {"features": list(_features(data.taxonomy.names))},
     }
@@ -86,7 +86,7 @@ def _card(run: RunFolder, data: FinalData, paths: dict[str, str]) -> str:
         calls = list(ledger.calls())
     models = dict.fromkeys(call.reply.model for call in calls if call.reply and call.reply.model)
     sums = summed(calls)
-    tried = list(run.events("class list tried"))
+    tried = list(run.events("label names tried"))
     # Markdown, in which `plain` escapes what is untrusted.
     pages = Environment(trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701
     pages.filters["plain"] = plain
@@ -107,7 +107,7 @@ def _card(run: RunFolder, data: FinalData, paths: dict[str, str]) -> str:
         calls=sums,
         models=[basename(model) for model in models],
         usd=known_usd(sums),
-        class_list=bool(tried) and bool(tried[-1].get("used")),
+        label_names=bool(tried) and bool(tried[-1].get("used")),
     )
 
 

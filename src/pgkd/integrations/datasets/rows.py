@@ -15,7 +15,7 @@ from pgkd.runs.review import Reviews, applied, dropped_texts
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.cross_validation import row_weights
 
-Source = Literal["row", "written", "labelled"]
+Source = Literal["row", "synthetic", "labelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class FinalRow:
         text: the text.
         label: its class.
         id: in the run: ``train:17``, ``pool:17``, ``r2-0005-1``.
-        source: ``"row"`` is the user's, ``"written"`` a teacher's; of a ``"labelled"`` one the text
-            is the user's and the label the teacher's.
+        source: ``"row"`` is the user's, ``"synthetic"`` a teacher's; of a ``"labelled"`` one the
+            text is the user's and the label the teacher's.
         round: that requested it; None for the user's own rows.
         request: in the ledger of the run; None for the user's own rows.
         weight: in training; 1 for a labelled row.
@@ -104,9 +104,9 @@ def _gather(run: RunFolder, *, all_rounds: bool) -> FinalData:
     reasons = {
         request["id"]: tuple(map(str, request.get("reasons", ())))
         for line in run.events("round started")
-        for request in line["asks"]
+        for request in line["prompts"]
     }
-    doubted = {str(line["id"]) for line in run.read_lines("suspects.jsonl")}
+    doubted = {str(line["id"]) for line in run.read_lines("label_issues.jsonl")}
 
     def included(text: LabelledText) -> bool:
         return all_rounds or text.origin is None or text.origin.round <= best
@@ -117,7 +117,7 @@ def _gather(run: RunFolder, *, all_rounds: bool) -> FinalData:
             text=example.text,
             label=example.label,
             id=example.id,
-            source="row" if origin is None else "labelled" if origin.labelled else "written",
+            source="row" if origin is None else "labelled" if origin.labelled else "synthetic",
             round=origin.round if origin else None,
             request=origin.request if origin else None,
             weight=round(weight, 6),
@@ -134,7 +134,7 @@ def _gather(run: RunFolder, *, all_rounds: bool) -> FinalData:
     ids = {example.id for example in given}
     examples = applied(given, decisions)
     record = result["rounds"][-1 if all_rounds else best]
-    written, labelled = record["written_weight"], record.get("labelled_weight")
+    written, labelled = record["synthetic_weight"], record.get("labelled_weight")
     weights = row_weights(
         examples, 1.0 if written is None else written, 1.0 if labelled is None else labelled
     )

@@ -212,8 +212,8 @@ def round_figures(finished: Round, run: RunFolder) -> dict[str, float]:
     found = {
         **{f"validation/{name}": value for name, value in evaluation.figures.items()},
         "texts/asked": finished.asked,
-        "texts/kept": finished.accepted,
-        "texts/written": finished.synthetic,
+        "texts/accepted": finished.accepted,
+        "texts/synthetic": finished.synthetic,
         "texts/weight": evaluation.synthetic_weight,
         **{
             f"teacher/{name}": sums[name]

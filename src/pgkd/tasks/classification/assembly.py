@@ -28,7 +28,7 @@ from pgkd.tasks.classification.feedback.acquisition import (
     RandomChoice,
     Spent,
 )
-from pgkd.tasks.classification.feedback.cross_validation import class_texts, try_class_list
+from pgkd.tasks.classification.feedback.cross_validation import class_texts, try_label_names
 from pgkd.tasks.classification.feedback.examination import Examiner, SelfVerification
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.glossary import (
@@ -131,12 +131,12 @@ def make_learner(
     student = student_of(config, dataset.taxonomy.names).tune(texts, labels, seed=config.seed)
     if student.tuning:
         hooks.on_event(StudentTuned(student.tuning))
-    class_list: Sequence[LabelledText] = ()
-    if config.class_list:
-        trial = try_class_list(student, dataset.train, taxonomy, folds)
+    label_names: Sequence[LabelledText] = ()
+    if config.label_names:
+        trial = try_label_names(student, dataset.train, taxonomy, folds)
         hooks.on_event(LabelNamesTried(trial))
-        class_list = trial.texts
-    weight, given = config.written_weight, config.pool.weight
+        label_names = trial.texts
+    weight, given = config.synthetic_weight, config.pool.weight
     learner = ClassificationLearner(
         dataset,
         student,
@@ -145,7 +145,7 @@ def make_learner(
         seed=config.seed,
         weights=lambda: examiner.exam.weights if weight == "auto" else (weight,),
         labelled_weight=lambda: examiner.worth if given == "auto" else given,
-        class_list=class_list,
+        label_names=label_names,
         large_prompts=config.guidance.mode == "paper",
         margin=lambda: synthesizer.margin,
         on_event=hooks.on_event,
@@ -350,28 +350,28 @@ def learner_again(
 ) -> ClassificationLearner:
     """The learner of the run's rounds, on other rows. What was chosen before round 0 stays."""
     folds = folds_of(config, dataset)
-    used = _class_list_was_used(run)
+    used = _label_names_was_used(run)
     return ClassificationLearner(
         dataset,
         student.clone(),
         strategy_of(config, dataset, folds, Known(Glossary, lambda: False)),  # nobody is asked
         folds=folds,
         seed=config.seed,
-        weights=lambda: (_written_weight(run),),
+        weights=lambda: (_synthetic_weight(run),),
         labelled_weight=lambda: _labelled_weight(run),
-        class_list=class_texts(described(config, dataset.taxonomy)) if used else (),
+        label_names=class_texts(described(config, dataset.taxonomy)) if used else (),
         retunes=retunes,
     )
 
 
-def _class_list_was_used(run: RunFolder) -> bool:
-    tried = list(run.events("class list tried"))
+def _label_names_was_used(run: RunFolder) -> bool:
+    tried = list(run.events("label names tried"))
     return bool(tried) and bool(tried[-1]["used"])
 
 
-def _written_weight(run: RunFolder) -> float:
+def _synthetic_weight(run: RunFolder) -> float:
     """What synthetic texts weighed in the run's best student."""
-    told = [line.get("written_weight") for line in run.events("round ended") if line["keep"]]
+    told = [line.get("synthetic_weight") for line in run.events("round ended") if line["keep"]]
     return next((weight for weight in reversed(told) if weight is not None), 1.0)
 
 

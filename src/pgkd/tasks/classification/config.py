@@ -156,11 +156,11 @@ class ClassificationConfig(Config):
         default="auto",
         description="new texts asked for a round; auto: they double, up to texts_per_class",
     )
-    class_list: bool = Field(
+    label_names: bool = Field(
         default=True,
         description="train on class names and descriptions too, where cross-validation finds gain",
     )
-    written_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
+    synthetic_weight: Literal["auto"] | Annotated[float, Field(gt=0, le=10)] = Field(
         default="auto",
         description="weight of a synthetic text, a labelled row's is 1; auto: by cross-validation",
     )

@@ -90,10 +90,10 @@ def _prompts(
     lines = dict.fromkeys(dataset.taxonomy.names, _A_DESCRIPTION) if packs else {}
     known = Known(lambda: Glossary(about, lines), lambda: packs)
     strategy = strategy_of(config, dataset, folds_of(config, dataset), known)
-    written: list[LabelledText] = []
+    synthetic: list[LabelledText] = []
     for number in range(1, rounds + 1):
-        for prompt in strategy.prompts(number, _NOTHING_KNOWN, written):
-            written += _texts_of(prompt, dataset, number)
+        for prompt in strategy.prompts(number, _NOTHING_KNOWN, synthetic):
+            synthetic += _texts_of(prompt, dataset, number)
             yield prompt
 
 

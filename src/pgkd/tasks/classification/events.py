@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pgkd.events import Event
 from pgkd.runs.journal import finite
 from pgkd.tasks.classification.data.pool import Pool
-from pgkd.tasks.classification.feedback.cross_validation import ClassListTrial
+from pgkd.tasks.classification.feedback.cross_validation import LabelNamesTrial
 from pgkd.tasks.classification.feedback.examination import Exam, Verified
 from pgkd.tasks.classification.prompts.glossary import Glossary
 
@@ -22,11 +22,11 @@ class PoolRead(Event):
 
     def to_json(self) -> dict[str, Any]:
         """See `Event.to_json`."""
-        return {"texts": len(self.pool.texts), "dropped": dict(self.pool.dropped)}
+        return {"texts": len(self.pool.texts), "rejected": dict(self.pool.rejected)}
 
     def describe(self) -> str:
         """See `Event.describe`."""
-        left_out = ", ".join(f"{n} {why}" for why, n in self.pool.dropped.items())
+        left_out = ", ".join(f"{n} {why}" for why, n in self.pool.rejected.items())
         line = f"pool of {len(self.pool.texts)} unlabelled texts"
         return line + (f"; left out: {left_out}" if left_out else "")
 
@@ -51,8 +51,8 @@ class StudentTuned(Event):
 class LabelNamesTried(Event):
     """Cross-validation has shown whether label names help as training data."""
 
-    name: ClassVar[str] = "class list tried"
-    trial: ClassListTrial
+    name: ClassVar[str] = "label names tried"
+    trial: LabelNamesTrial
 
     def to_json(self) -> dict[str, Any]:
         """See `Event.to_json`."""

@@ -70,7 +70,7 @@ class _Figures(Form):
 
 
 class _Round(Form):
-    written_weight: Number | None = None
+    synthetic_weight: Number | None = None
     labelled_weight: Number | None = None
     validation: _Figures
 
@@ -120,13 +120,13 @@ class _Reviewed(Form):
 FORMS: dict[str, type[BaseModel]] = {
     "task.json": _Dataset,
     "examples.jsonl": _Text,
-    "dropped.jsonl": _Dropped,
-    "suspects.jsonl": _Issue,
+    "rejected.jsonl": _Dropped,
+    "label_issues.jsonl": _Issue,
     "result.json": _Result,
     "evaluation.json": _Evaluation,
     "reviewed.json": _Reviewed,
     "journal.jsonl:round started": _Start,
     "journal.jsonl:round ended": _Round,
-    "journal.jsonl:class list tried": _LabelNames,
+    "journal.jsonl:label names tried": _LabelNames,
     "journal.jsonl:task described": _Described,
 }

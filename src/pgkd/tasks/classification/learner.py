@@ -58,7 +58,7 @@ class ClassificationLearner:
             before the student is tuned.
         labelled_weight: gives that of a text of the pool that the teacher labelled; called when
             there is one.
-        class_list: the class list as texts, which train like real rows; see `try_class_list`.
+        label_names: the class list as texts, which train like real rows; see `try_label_names`.
         large_prompts: whether one prompt shows rows of all folds, as the paper's does. Each of its
             texts is then hidden with every fold, and parent-aware predictions leave no row to mine
             after the first rounds; so mistakes are mined from others, which judge nothing.
@@ -78,7 +78,7 @@ class ClassificationLearner:
         seed: int = 0,
         weights: Callable[[], Sequence[float]] = lambda: (1.0,),
         labelled_weight: Callable[[], float] = lambda: 1.0,
-        class_list: Sequence[LabelledText] = (),
+        label_names: Sequence[LabelledText] = (),
         large_prompts: bool = False,
         retunes: bool = True,
         margin: Callable[[], float] = lambda: 0.0,
@@ -93,7 +93,7 @@ class ClassificationLearner:
         self._weight = 1.0  # of the student trained last; round 0 has no texts
         self._agreement: dict[str, float] = {}
         self._labelled_weight = labelled_weight
-        self._class_list = tuple(class_list)
+        self._label_names = tuple(label_names)
         self._large_prompts = large_prompts
         self._retunes = retunes
         self._margin = margin
@@ -108,7 +108,7 @@ class ClassificationLearner:
         """A fresh student on the real rows, the class list and the synthetic texts."""
         synthetic = [text for text in written if text.is_synthetic and not text.human_verified]
         self._agreement = label_agreement(
-            self._student, [*self._dataset.train, *self._class_list], synthetic, _WHILE_JUDGED,
+            self._student, [*self._dataset.train, *self._label_names], synthetic, _WHILE_JUDGED,
             seed=self._seed,
         )  # fmt: skip
         if synthetic and not self._retunes:
@@ -120,9 +120,9 @@ class ClassificationLearner:
 
     def _tune(self, written: Sequence[LabelledText]) -> None:
         """Choose the student's settings and the weight of synthetic texts anew."""
-        rows, texts = self._dataset.train, [*self._class_list, *written]
+        rows, texts = self._dataset.train, [*self._label_names, *written]
         hidden = np.zeros((len(rows), len(texts)), dtype=bool)
-        hidden[:, len(self._class_list) :] = echoes(self._student, rows, written)
+        hidden[:, len(self._label_names) :] = echoes(self._student, rows, written)
         synthetic = Synthetic(
             texts=[text.text for text in texts],
             labels=[text.label for text in texts],
@@ -149,7 +149,7 @@ class ClassificationLearner:
         return self._labelled_weight() if labelled else None
 
     @property
-    def written_weight(self) -> float:
+    def synthetic_weight(self) -> float:
         """What a written text weighs in the student trained last."""
         return self._weight
 
@@ -160,7 +160,7 @@ class ClassificationLearner:
         return row_weights(rows, weight, labelled, self._agreement)
 
     def _fit(self, student: Student, written: Sequence[LabelledText]) -> Student:
-        rows = [*self._dataset.train, *self._class_list, *written]
+        rows = [*self._dataset.train, *self._label_names, *written]
         weights = self._weights(rows, written, weight=self._weight)
         return student.fit(
             [row.text for row in rows], [row.label for row in rows], weights, self._counts
@@ -215,9 +215,9 @@ class ClassificationLearner:
             self._dataset.train,
             written,
             self._folds,
-            written_weight=self._weight,
+            synthetic_weight=self._weight,
             labelled_weight=self._weight_of_labelled(written) or 1.0,
-            class_list=self._class_list,
+            label_names=self._label_names,
             agreement=self._agreement,
             hidden=hidden,
         )

@@ -260,12 +260,12 @@ def test_rows_to_evaluate_on_may_repeat_but_not_be_unknown(tmp_path: Path) -> No
         "classes: {a: '', b: bees}",
     ],
 )
-def test_class_lists_come_in_several_forms(tmp_path: Path, text: str) -> None:
+def test_label_namess_come_in_several_forms(tmp_path: Path, text: str) -> None:
     (tmp_path / "classes.yaml").write_text(text, encoding="utf-8")
     assert read_taxonomy(tmp_path / "classes.yaml").names == ("a", "b")
 
 
-def test_all_that_is_wrong_with_a_class_list_is_told(tmp_path: Path) -> None:
+def test_all_that_is_wrong_with_a_label_names_is_told(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("[a, {label: b}, yes, {}]", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         read_taxonomy(tmp_path / "classes.yaml")
@@ -286,7 +286,7 @@ def test_descriptions_and_parents_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["just words", "[a, b", "3"])
-def test_something_else_than_a_class_list_is_refused(tmp_path: Path, text: str) -> None:
+def test_something_else_than_a_label_names_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "classes.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match="class list .*classes.yaml"):
         read_taxonomy(tmp_path / "classes.yaml")

@@ -39,13 +39,13 @@ def test_any_readable_file_is_a_pool_and_labels_are_not_looked_at(
         ("first", "pool:1"),
         ("second", "pool:2"),
     ]
-    assert pool.dropped == {}
+    assert pool.rejected == {}
 
 
 def test_each_text_is_kept_once_and_a_novel_is_left_out() -> None:
     pool = pool_of(["one", " ONE ", "two", "x" * (LONGEST_POOL_TEXT + 1), "Two"])
     assert [text.id for text in pool.texts] == ["pool:1", "pool:3"]
-    assert pool.dropped == {REPEATED: 2, TOO_LONG: 1}
+    assert pool.rejected == {REPEATED: 2, TOO_LONG: 1}
 
 
 def test_of_more_texts_than_the_limit_as_many_are_drawn_each_as_likely() -> None:
@@ -53,7 +53,7 @@ def test_of_more_texts_than_the_limit_as_many_are_drawn_each_as_likely() -> None
     for seed in range(400):
         pool = pool_of((f"text {i}" for i in range(20)), limit=5, seed=seed)
         assert len(pool.texts) == 5
-        assert pool.dropped == {BEYOND_LIMIT: 15}
+        assert pool.rejected == {BEYOND_LIMIT: 15}
         times.update(text.id for text in pool.texts)
     assert len(times) == 20
     assert min(times.values()) > 60  # 100 expected, standard deviation below 9

@@ -25,10 +25,10 @@ def test_texts_near_a_row_are_left_out_and_counted() -> None:
     )
     found = without_rows(pool, TASK, near_duplicate=0.9)
     assert [text.text for text in found.texts] == ["how do I change my PIN"]
-    assert found.dropped == {Reason.CONTAMINATION: 2, Reason.REAL_DUPLICATE: 1}
+    assert found.rejected == {Reason.CONTAMINATION: 2, Reason.REAL_DUPLICATE: 1}
 
 
 def test_what_was_left_out_before_stays_counted() -> None:
     pool = pool_of(["how do I change my PIN", "HOW do I change my PIN"])
     assert without_rows(pool, TASK, near_duplicate=0.9) == pool
-    assert sum(pool.dropped.values()) == 1
+    assert sum(pool.rejected.values()) == 1

@@ -35,18 +35,20 @@ def test_right_wrong_and_invalid_answers() -> None:
 
 def test_every_reply_is_handed_over_before_the_next_call() -> None:
     """The trap: paid replies that are gone when a later call fails."""
-    kept: list[str] = []
+    accepted: list[str] = []
 
     def keep(reply: Reply) -> None:
-        kept.append(reply.text)
+        accepted.append(reply.text)
 
     teacher = answers("card", "refund")
     down = FakeTeacher(
-        lambda request: teacher.complete(request) if len(kept) < 2 else TeacherUnavailableError("x")
+        lambda request: (
+            teacher.complete(request) if len(accepted) < 2 else TeacherUnavailableError("x")
+        )
     )
     with pytest.raises(TeacherUnavailableError):
         score_teacher(down, TEXTS, LABELS, TAXONOMY, on_reply=keep)
-    assert len(kept) == 2
+    assert len(accepted) == 2
 
 
 def test_rows_are_drawn_by_the_seed_and_none_twice() -> None:

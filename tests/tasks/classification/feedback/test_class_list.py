@@ -14,7 +14,7 @@ from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Ta
 from pgkd.tasks.classification.feedback.cross_validation import (
     class_texts,
     out_of_fold,
-    try_class_list,
+    try_label_names,
 )
 from pgkd.tasks.classification.students import make_student
 from pgkd.teachers.fake import FakeTeacher
@@ -43,7 +43,7 @@ def trial_of(names: tuple[str, ...]) -> tuple[int, float]:
     rows = few_rows(names)
     folds = stratified_folds([row.label for row in rows], 2, 0)
     student = make_student("linear", names)
-    trial = try_class_list(student, rows, Taxonomy.from_names(names), folds)
+    trial = try_label_names(student, rows, Taxonomy.from_names(names), folds)
     return len(trial.texts), trial.change
 
 
@@ -66,19 +66,19 @@ def test_a_class_text_is_the_name_as_people_say_it_with_its_description() -> Non
     assert all(text.is_real for text in texts)  # the user gave them: full weight
 
 
-def test_with_the_class_list_every_row_has_a_class_that_was_trained() -> None:
+def test_with_the_label_names_every_row_has_a_class_that_was_trained() -> None:
     rows = [*few_rows(TELLING)[:-1]]  # the last class keeps one row, alone in its fold
     folds = np.array([0, 1, 0, 1, 0, 1, 0])
     student = make_student("linear", TELLING)
     without = out_of_fold(student, rows, [], folds)
     listed = class_texts(Taxonomy.from_names(TELLING))
-    with_list = out_of_fold(student, rows, [], folds, class_list=listed)
+    with_list = out_of_fold(student, rows, [], folds, label_names=listed)
     assert without.testable.tolist() == [True] * 6 + [False]
     assert with_list.testable.all()
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_run_tries_the_class_list_unless_it_is_not_wanted(tmp_path: Path, wanted: bool) -> None:
+def test_a_run_tries_the_label_names_unless_it_is_not_wanted(tmp_path: Path, wanted: bool) -> None:
     rows = few_rows(TELLING)
     texts = [row.text for row in rows]
     labels = [row.label for row in rows]
@@ -86,7 +86,7 @@ def test_a_run_tries_the_class_list_unless_it_is_not_wanted(tmp_path: Path, want
         {
             "student": {"kind": "linear"},
             "guidance": {"folds": 2},
-            "class_list": wanted,
+            "label_names": wanted,
             "rounds": 0,
             "out": tmp_path / "run",
         }

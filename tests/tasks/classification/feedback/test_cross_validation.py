@@ -89,7 +89,7 @@ def test_a_row_is_never_predicted_by_who_saw_it_or_a_text_written_from_it() -> N
 
 def test_written_texts_bring_their_weight() -> None:
     log: list[Any] = []
-    out_of_fold(Spy("ab", log), REAL, [written(1, "a")], FOLDS, written_weight=0.3)
+    out_of_fold(Spy("ab", log), REAL, [written(1, "a")], FOLDS, synthetic_weight=0.3)
     assert [weights for _, weights, _ in log] == [[1.0] * 4 + [0.3]] * 3
 
 

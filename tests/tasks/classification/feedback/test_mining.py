@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pgkd.tasks.classification.data.examples import LabelledText
-from pgkd.tasks.classification.feedback.mining import mine, rotate, suspect_labels
+from pgkd.tasks.classification.feedback.mining import mine, rotate, suspected
 
 CLASSES = ("a", "b", "c")
 
@@ -47,26 +47,26 @@ def test_a_row_with_a_planted_wrong_label_is_suspected_and_no_hard_negative() ->
     probabilities = sure_of(labels, 0.9)
     wrong = "b" + labels[1:]  # the first row is an 'a' that somebody labelled 'b'
     mined = mine(rows_of(wrong), probabilities, CLASSES)
-    assert [row.example.id for row in mined.suspects] == ["train:1"]
-    assert mined.suspects[0].predicted == "a"
+    assert [row.example.id for row in mined.label_issues] == ["train:1"]
+    assert mined.label_issues[0].predicted == "a"
     assert "train:1" not in {row.example.id for row in mined.mistakes}
 
 
 def test_an_unsure_student_raises_no_doubts() -> None:
     labels = "a" * 10 + "b" * 10 + "c" * 10
     mistaken = "b" + labels[1:]
-    assert not mine(rows_of(labels), sure_of(mistaken, 0.4), CLASSES).suspects
-    assert mine(rows_of(labels), sure_of(mistaken, 0.6), CLASSES).suspects
+    assert not mine(rows_of(labels), sure_of(mistaken, 0.4), CLASSES).label_issues
+    assert mine(rows_of(labels), sure_of(mistaken, 0.6), CLASSES).label_issues
 
 
 def test_the_few_rows_of_a_rare_class_are_never_suspected() -> None:
     labels = "a" * 10 + "b" * 10 + "cc"
     probabilities = sure_of("a" * 10 + "b" * 10 + "aa", 0.95)
-    assert not mine(rows_of(labels), probabilities, CLASSES).suspects
+    assert not mine(rows_of(labels), probabilities, CLASSES).label_issues
 
 
 def test_nothing_to_judge_suspects_nothing() -> None:
-    assert not suspect_labels(np.array([0, 0, 0]), sure_of("bbb")).any()
+    assert not suspected(np.array([0, 0, 0]), sure_of("bbb")).any()
 
 
 def test_rows_that_cannot_be_trusted_are_left_out() -> None:

@@ -37,7 +37,7 @@ def written(*, shift: int = 0) -> list[LabelledText]:
         LabelledText(
             row.text, NAMES[(NAMES.index(row.label) + shift) % 4], row.id, Origin(1, "r1-0001")
         )
-        for row in rows_of("written", 10, 60)
+        for row in rows_of("synthetic", 10, 60)
     ]
 
 

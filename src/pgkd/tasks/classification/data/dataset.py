@@ -214,11 +214,11 @@ def consistent(
     by_text: defaultdict[str, list[LabelledText]] = defaultdict(list)
     for row in rows:
         by_text[text_key(row.text)].append(row)
-    kept: list[LabelledText] = []
+    accepted: list[LabelledText] = []
     repeated = contradicting = 0
     for same in by_text.values():
         if len({row.label for row in same}) == 1:
-            kept.append(same[0])
+            accepted.append(same[0])
             repeated += len(same) - 1
             continue
         contradicting += len(same)
@@ -230,7 +230,7 @@ def consistent(
         warnings.append(f"{part}: repeated rows left out: {repeated}")
     if contradicting and drop:
         warnings.append(f"{part}: rows dropped, as their text has several labels: {contradicting}")
-    return kept
+    return accepted
 
 
 def disjoint(

@@ -46,11 +46,11 @@ class Pool:
 
     Attributes:
         texts: those that can be asked for, in the order of the file.
-        dropped: how many others there were, by why they were left out.
+        rejected: how many others there were, by why they were left out.
     """
 
     texts: tuple[PoolText, ...] = ()
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    rejected: Mapping[str, int] = field(default_factory=dict)
 
     def digest(self) -> dict[str, Any] | None:
         """What tells it from another pool; None where it is empty."""
@@ -63,7 +63,7 @@ class Pool:
 
     def without(self, reasons: Mapping[str, str]) -> Pool:
         """The pool without the texts of these ids, each with the reason to leave it out."""
-        dropped = dict(self.dropped)
+        dropped = dict(self.rejected)
         for reason in reasons.values():
             dropped[reason] = dropped.get(reason, 0) + 1
         return Pool(tuple(text for text in self.texts if text.id not in reasons), dropped)
@@ -77,7 +77,7 @@ def read_pool(
     Args:
         path: any readable format, or ``.txt`` with a text a line; labels are not looked at.
         text_column: column of the text.
-        limit: texts kept at most; of more, so many are drawn at random.
+        limit: texts accepted at most; of more, so many are drawn at random.
         seed: of the drawing.
 
     Raises:
@@ -90,7 +90,7 @@ def read_pool(
 
 
 def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> Pool:
-    """Make a pool of texts in memory, or of a stream of them; each text is kept once.
+    """Make a pool of texts in memory, or of a stream of them; each text is accepted once.
 
     Texts are the same where `text_key` says so. The drawing is reservoir sampling (Vitter, TOMS
     1985): one pass, whatever the number.
@@ -111,15 +111,15 @@ def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> 
             drawn.append((number, text.strip()))
         elif (place := rng.randrange(number - long)) < limit:
             drawn[place] = (number, text.strip())
-    kept: dict[str, PoolText] = {}
+    accepted: dict[str, PoolText] = {}
     for place, text in sorted(drawn):
-        kept.setdefault(text_key(text), PoolText(text, f"pool:{place}"))
+        accepted.setdefault(text_key(text), PoolText(text, f"pool:{place}"))
     dropped = {
         TOO_LONG: long,
         BEYOND_LIMIT: number - long - len(drawn),
-        REPEATED: len(drawn) - len(kept),
+        REPEATED: len(drawn) - len(accepted),
     }
-    return Pool(tuple(kept.values()), {why: n for why, n in dropped.items() if n})
+    return Pool(tuple(accepted.values()), {why: n for why, n in dropped.items() if n})
 
 
 def without_rows(pool: Pool, rows: Dataset, *, near_duplicate: float) -> Pool:

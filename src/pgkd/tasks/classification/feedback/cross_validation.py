@@ -65,12 +65,12 @@ class OutOfFold:
 def out_of_fold(
     student: Student,
     real: Sequence[LabelledText],
-    written: Sequence[LabelledText],
+    synthetic: Sequence[LabelledText],
     folds: NDArray[np.int64],
     *,
-    written_weight: float = 1.0,
+    synthetic_weight: float = 1.0,
     labelled_weight: float = 1.0,
-    class_list: Sequence[LabelledText] = (),
+    label_names: Sequence[LabelledText] = (),
     agreement: Mapping[str, float] | None = None,
     hidden: NDArray[np.bool_] | None = None,
 ) -> OutOfFold:
@@ -79,30 +79,30 @@ def out_of_fold(
     Args:
         student: its probe is trained, once a fold.
         real: n_real rows of the user.
-        written: texts of the teacher; they train and are never predicted.
+        synthetic: texts of the teacher; they train and are never predicted.
         folds: shape (n_real,), the fold that holds out each row; the same in every round, so that
             rounds can be compared row by row.
-        written_weight: sample weight of a written text; a real row weighs 1.
+        synthetic_weight: sample weight of a written text; a real row weighs 1.
         labelled_weight: of a text of the pool that has its label from the teacher.
-        class_list: the class list as texts; they train in every fold and weigh 1.
+        label_names: the class list as texts; they train in every fold and weigh 1.
         agreement: see `row_weights`.
         hidden: shape (n_real, n_written); a fold that holds out the row may not train on the text;
             default: the `echoes`.
     """
     if hidden is None:
-        hidden = echoes(student, real, written)
-    texts_of = Counter(example.label for example in written)
+        hidden = echoes(student, real, synthetic)
+    texts_of = Counter(example.label for example in synthetic)
     probabilities = np.full((len(real), len(student.classes)), 1 / len(student.classes))
     testable = np.zeros(len(real), dtype=bool)
     for fold in np.unique(folds):
         held = np.flatnonzero(folds == fold).tolist()
         training = [real[i] for i in np.flatnonzero(folds != fold).tolist()]
-        texts = [written[j] for j in np.flatnonzero(~hidden[held].any(axis=0)).tolist()]
-        rows = [*training, *class_list, *texts]
+        texts = [synthetic[j] for j in np.flatnonzero(~hidden[held].any(axis=0)).tolist()]
+        rows = [*training, *label_names, *texts]
         known = {row.label for row in rows}
         if len(known) < 2:
             continue
-        weights = row_weights(rows, written_weight, labelled_weight, agreement)
+        weights = row_weights(rows, synthetic_weight, labelled_weight, agreement)
         seen = Counter(row.label for row in training)
         fitted = student.proxy().fit(
             [r.text for r in rows], [r.label for r in rows], weights,
@@ -161,7 +161,7 @@ _OTHERS = 3  # rows and texts of its class: with fewer, nothing can agree with a
 
 def row_weights(
     rows: Sequence[LabelledText],
-    written_weight: float,
+    synthetic_weight: float,
     labelled_weight: float = 1.0,
     agreement: Mapping[str, float] | None = None,
 ) -> NDArray[np.float64]:
@@ -172,7 +172,7 @@ def row_weights(
 
     Args:
         rows: n rows, texts and labelled texts.
-        written_weight: of a text that a teacher wrote; low, because a fifth of a small teacher's
+        synthetic_weight: of a text that a teacher wrote; low, because a fifth of a small teacher's
             texts miss their class. A human-verified one does not.
         labelled_weight: of a text of the pool that a teacher labelled.
         agreement: a factor of each written text's weight, by its id; 1 where it has none.
@@ -183,7 +183,7 @@ def row_weights(
         if row.origin is None or row.human_verified:
             return 1.0
         sure = 1.0 if row.origin.confidence is None else row.origin.confidence
-        given = labelled_weight if row.origin.labelled else written_weight
+        given = labelled_weight if row.origin.labelled else synthetic_weight
         return given * max(sure, _LEAST_SURE) * agreement.get(row.id, 1.0)
 
     return np.array([weight(row) for row in rows])
@@ -234,7 +234,7 @@ def label_agreement(
 
 
 @dataclass(frozen=True, slots=True)
-class ClassListTrial:
+class LabelNamesTrial:
     """Whether the class list helps a student, by cross-validation over the real rows.
 
     Attributes:
@@ -260,9 +260,9 @@ def class_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
     )
 
 
-def try_class_list(
+def try_label_names(
     student: Student, real: Sequence[LabelledText], taxonomy: Taxonomy, folds: NDArray[np.int64]
-) -> ClassListTrial:
+) -> LabelNamesTrial:
     """Cross-validate the student with and without the class list.
 
     It is used where it lowers the log loss by more than one standard error: else the simpler
@@ -278,8 +278,8 @@ def try_class_list(
     gold = np.array([taxonomy.index[row.label] for row in real], dtype=np.int64)
 
     def losses(given: Sequence[LabelledText]) -> NDArray[np.float64]:
-        found = out_of_fold(student, real, [], folds, class_list=given)
+        found = out_of_fold(student, real, [], folds, label_names=given)
         return row_log_losses(found.probabilities, gold)
 
     change, error = paired_change(losses(texts), losses(()))
-    return ClassListTrial(texts if change < -error else (), change, error)
+    return LabelNamesTrial(texts if change < -error else (), change, error)

@@ -45,7 +45,7 @@ class MinedRow:
     example: LabelledText
     predicted: str
     confidence: float
-    suspect: bool = False
+    is_label_issue: bool = False
 
     @property
     def is_mistake(self) -> bool:
@@ -64,19 +64,19 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class Mined:
-    """All real rows, judged by out-of-fold predictions; suspects are in `suspects` alone.
+    """All real rows, judged by out-of-fold predictions; label_issues are in `label_issues` alone.
 
     Attributes:
         correct: rows that the student gets right, most confident first.
         mistakes: rows that it gets wrong, most confident mistake first: its head are the paper's
             hard negatives.
-        suspects: rows whose given label is doubtful, most doubtful first.
+        label_issues: rows whose given label is doubtful, most doubtful first.
         pairs: confused pairs among the mistakes, most frequent first.
     """
 
     correct: tuple[MinedRow, ...]
     mistakes: tuple[MinedRow, ...]
-    suspects: tuple[MinedRow, ...]
+    label_issues: tuple[MinedRow, ...]
     pairs: tuple[ConfusedPair, ...]
 
 
@@ -98,20 +98,20 @@ def mine(
     """
     trusted = np.ones(len(real), dtype=bool) if trusted is None else trusted
     labels = columns_of((row.label for row in real), classes)
-    doubtful = suspect_labels(labels[trusted], probabilities[trusted])
+    doubtful = suspected(labels[trusted], probabilities[trusted])
     rows = [
-        MinedRow(real[i], classes[int(p.argmax())], float(p.max()), suspect=bool(doubt))
+        MinedRow(real[i], classes[int(p.argmax())], float(p.max()), is_label_issue=bool(doubt))
         for i, p, doubt in zip(
             np.flatnonzero(trusted).tolist(), probabilities[trusted], doubtful, strict=True
         )
     ]
     rows.sort(key=lambda row: -row.confidence)
-    sound = [row for row in rows if not row.suspect]
+    sound = [row for row in rows if not row.is_label_issue]
     mistakes = tuple(row for row in sound if row.is_mistake)
     return Mined(
         correct=tuple(row for row in sound if not row.is_mistake),
         mistakes=mistakes,
-        suspects=tuple(row for row in rows if row.suspect),
+        label_issues=tuple(row for row in rows if row.is_label_issue),
         pairs=confused_pairs(mistakes),
     )
 
@@ -125,9 +125,7 @@ def confused_pairs(mistakes: Sequence[MinedRow]) -> tuple[ConfusedPair, ...]:
     return tuple(ConfusedPair(gold, predicted, tuple(rows)) for (gold, predicted), rows in ordered)
 
 
-def suspect_labels(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def suspected(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mark rows whose given label is probably wrong, by confident learning.
 
     Its thresholds are the mean self-confidence of each class. Where a student is unsure of all it
@@ -142,14 +140,14 @@ def suspect_labels(
         probabilities: shape (n, n_classes), out of fold.
 
     Returns:
-        Shape (n,), True for suspects.
+        Shape (n,), True for label_issues.
     """
     counts = np.bincount(labels, minlength=probabilities.shape[1])
     judged = np.flatnonzero(counts >= _ROWS_TO_JUDGE)
     rows = np.flatnonzero(np.isin(labels, judged))
-    suspects = np.zeros(len(labels), dtype=bool)
+    label_issues = np.zeros(len(labels), dtype=bool)
     if len(judged) < 2:
-        return suspects
+        return label_issues
     # Cleanlab wants every class to occur: judge among the classes that have rows enough.
     column = {int(c): i for i, c in enumerate(judged)}
     among = probabilities[np.ix_(rows, judged)] + 1e-9
@@ -160,8 +158,8 @@ def suspect_labels(
     issues = find_label_issues(given, among, filter_by="confident_learning", n_jobs=1)
     best = probabilities[rows].argmax(axis=1)
     sure = (best != labels[rows]) & (probabilities[rows].max(axis=1) >= _SURE)
-    suspects[rows] = issues & sure
-    return suspects
+    label_issues[rows] = issues & sure
+    return label_issues
 
 
 def rotate(rows: Sequence[MinedRow], shown: Counter[str], n: int) -> list[MinedRow]:
@@ -217,12 +215,12 @@ class ClassifierEvaluation(Evaluation):
     def to_json(self) -> dict[str, Any]:
         """See `Evaluation.to_json`."""
         return {
-            "written_weight": self.synthetic_weight,
+            "synthetic_weight": self.synthetic_weight,
             "labelled_weight": self.labelled_weight,
             "mined": {
                 "correct": len(self.mined.correct),
                 "mistakes": len(self.mined.mistakes),
-                "suspects": len(self.mined.suspects),
+                "label_issues": len(self.mined.label_issues),
             },
             "validation": self.validation.to_json(),
             "out_of_fold": self.out_of_fold.to_json(),
@@ -239,5 +237,5 @@ class ClassifierEvaluation(Evaluation):
                 "confidence": round(row.confidence, 6),
                 "text": row.example.text,
             }
-            for row in self.mined.suspects
+            for row in self.mined.label_issues
         ]

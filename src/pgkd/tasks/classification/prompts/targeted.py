@@ -127,10 +127,10 @@ class TargetedPrompts:
         counts = allocate({name: errors[name] for name in fresh}, self._asked, texts)
         self._asked.update(counts)
         self._last = counts
-        suspects = {row.example.id for row in evaluation.mined.suspects}
+        label_issues = {row.example.id for row in evaluation.mined.label_issues}
         most = self._per_request or (12 if packs else 4)
         return tuple(
-            self._request(f"r{number}-{i:04d}", group, errors, suspects, written, packs)
+            self._request(f"r{number}-{i:04d}", group, errors, label_issues, written, packs)
             for i, group in enumerate(self._grouped(counts, most, packs), start=1)
         )
 
@@ -180,7 +180,7 @@ class TargetedPrompts:
         number: str,
         group: Sequence[Portion],
         errors: Mapping[str, float],
-        suspects: set[str],
+        label_issues: set[str],
         written: Sequence[LabelledText],
         packs: bool,
     ) -> WritePrompt:
@@ -188,7 +188,7 @@ class TargetedPrompts:
         glossary = self._glossary()
         named = [label for label, _ in group]
         classes = [
-            self._described(label, count, named, shown, suspects, written, glossary, packs)
+            self._described(label, count, named, shown, label_issues, written, glossary, packs)
             for label, count in group
         ]
         user = render("write_user", classes=classes)
@@ -212,15 +212,15 @@ class TargetedPrompts:
         count: int,
         named: Sequence[str],
         shown: list[LabelledText],
-        suspects: set[str],
+        label_issues: set[str],
         written: Sequence[LabelledText],
         glossary: Glossary,
         packs: bool,
     ) -> dict[str, Any]:
         """One class of a request as the template wants it; the rows that it shows join `shown`."""
         c = self._taxonomy[label]
-        own = self._pick(label, self._n_shots, suspects)
-        related = [] if own else self._rows_of_nearest(label, suspects, shown)
+        own = self._pick(label, self._n_shots, label_issues)
+        related = [] if own else self._rows_of_nearest(label, label_issues, shown)
         first = len(shown) + 1
         shown += own or related
         rows = self._rows_of[label]
@@ -246,24 +246,24 @@ class TargetedPrompts:
             "length": length,
         }
 
-    def _pick(self, label: str, n: int, suspects: set[str]) -> list[LabelledText]:
+    def _pick(self, label: str, n: int, label_issues: set[str]) -> list[LabelledText]:
         """Rows to show of a class: sound ones first, then those shown least often, of few folds."""
         rows = self._rows_of[label]
         if not rows:
             return []
-        first = min(rows, key=lambda row: (row.id in suspects, self._times_shown[row.id]))
+        first = min(rows, key=lambda row: (row.id in label_issues, self._times_shown[row.id]))
         fold = self._fold_of[first.id]
 
         def rank(row: LabelledText) -> tuple[bool, int, int]:
             apart = (self._fold_of[row.id] - fold) % self._n_folds
-            return row.id in suspects, apart, self._times_shown[row.id]
+            return row.id in label_issues, apart, self._times_shown[row.id]
 
         chosen = sorted(rows, key=rank)[:n]
         self._times_shown.update(row.id for row in chosen)
         return chosen
 
     def _rows_of_nearest(
-        self, label: str, suspects: set[str], shown: Sequence[LabelledText]
+        self, label: str, label_issues: set[str], shown: Sequence[LabelledText]
     ) -> list[LabelledText]:
         """A row of each of the nearest classes that have one, none that is shown already.
 
@@ -274,7 +274,7 @@ class TargetedPrompts:
         for name in self._nearest[label]:
             if len(chosen) + len(there) >= _RELATED:
                 break
-            chosen += [row for row in self._pick(name, 1, suspects) if row.id not in there]
+            chosen += [row for row in self._pick(name, 1, label_issues) if row.id not in there]
         return chosen
 
 
