@@ -29,7 +29,7 @@ from recipes import Lines
 
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.dataset import (
-    Dataset,
+    TextDataset,
     load_dataset,
     read_rows,
     stratified_folds,
@@ -61,7 +61,7 @@ _SAME = 1e-9
 class Rows(NamedTuple):
     """What one seed draws from a training file."""
 
-    task: Dataset
+    task: TextDataset
     pool: list[LabelledText]
     held: list[LabelledText]
 
@@ -146,18 +146,18 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
     }  # fmt: skip
 
 
-def labelled_rows(file: Path, labelled: int, seed: int) -> tuple[Dataset, list[LabelledText]]:
+def labelled_rows(file: Path, labelled: int, seed: int) -> tuple[TextDataset, list[LabelledText]]:
     """Rows drawn from those that are used of a file, a fifth to validate, and the rest shuffled."""
     whole, used = used_rows(file)
     shuffled = [used[i] for i in np.random.default_rng(seed).permutation(len(used))]
     drawn, rest = shuffled[:labelled], shuffled[labelled:]
     parts = stratified_split([row.label for row in drawn], 0.2, seed)
     train, validation = (tuple(drawn[i] for i in part) for part in parts)
-    return Dataset(whole.taxonomy, train, validation), rest
+    return TextDataset(whole.taxonomy, train, validation), rest
 
 
 @cache
-def used_rows(file: Path) -> tuple[Dataset, list[LabelledText]]:
+def used_rows(file: Path) -> tuple[TextDataset, list[LabelledText]]:
     """The rows of a training file that are used, 5,500 at most.
 
     They are the same whatever the seed, so that the features of many cells are computed once.
@@ -175,7 +175,7 @@ def drawn(file: Path, seed: int) -> Rows:
     held, pool = rest[:HELD], rest[HELD:][:POOL]
     texts = Pool(tuple(PoolText(row.text, row.id) for row in pool))
     usable = without_rows(texts, task, near_duplicate=0.9)
-    return Rows(Dataset(task.taxonomy, task.train, task.validation, (), usable), pool, held)
+    return Rows(TextDataset(task.taxonomy, task.train, task.validation, (), usable), pool, held)
 
 
 @cache
@@ -212,7 +212,7 @@ def labelled_by_classifier(
     }, weight
 
 
-def guide_of(task: Dataset, seed: int, weight: float = 1.0) -> ClassificationLearner:
+def guide_of(task: TextDataset, seed: int, weight: float = 1.0) -> ClassificationLearner:
     """The guide of a run, which asks for nothing."""
     texts, labels = [row.text for row in task.train], [row.label for row in task.train]
     student = make_student("encoder", task.taxonomy.names, seed=seed, recipe="frozen", threads=1)

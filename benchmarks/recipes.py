@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
@@ -97,7 +97,7 @@ class Cell:
 
     data: str
     seed: int
-    task: Dataset
+    task: TextDataset
     judged: Sequence[str]
     gold: Sequence[str]
 
@@ -203,7 +203,7 @@ def student(args: argparse.Namespace, cell: Cell, arm: str) -> tuple[Student, fl
 
 
 def trained(
-    student: Student, task: Dataset, seed: int, *, class_names: bool = True
+    student: Student, task: TextDataset, seed: int, *, class_names: bool = True
 ) -> tuple[LabelledText, ...]:
     """Tune and train a student as round 0 of the loop does.
 
@@ -221,7 +221,7 @@ def trained(
     return names
 
 
-def undrawn(file: Path, task: Dataset) -> list[tuple[str, str]]:
+def undrawn(file: Path, task: TextDataset) -> list[tuple[str, str]]:
     """Texts and labels of the training file that the task does not hold, in their order."""
     drawn = {row.text for row in (*task.train, *task.validation)}
     pairs = zip(*read_rows(file, "text", "label", classes=task.taxonomy.names), strict=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pgkd.integrations.sklearn import PGKDClassifier
     from pgkd.runs.folder import RunFolder
     from pgkd.task import Task
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.students import load_student
     from pgkd.tasks.classification.students.base import Student
@@ -40,7 +40,7 @@ _HOMES = {
     "Request": "pgkd.teachers",
     "RunFolder": "pgkd.runs",
     "Student": "pgkd.tasks.classification.students",
-    "Dataset": "pgkd.tasks.classification.data.dataset",
+    "TextDataset": "pgkd.tasks.classification.data.dataset",
     "Task": "pgkd.task",
     "Taxonomy": "pgkd.tasks.classification.data.examples",
     "Teacher": "pgkd.teachers",
@@ -50,7 +50,6 @@ _HOMES = {
 
 __all__ = [
     "Config",
-    "Dataset",
     "Distiller",
     "FakeTeacher",
     "Hooks",
@@ -66,6 +65,7 @@ __all__ = [
     "Task",
     "Taxonomy",
     "Teacher",
+    "TextDataset",
     "__version__",
     "load",
     "load_student",

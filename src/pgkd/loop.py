@@ -11,7 +11,7 @@ from pgkd.events import Hooks, Outcome, Round, StopReason
 from pgkd.runs.folder import RunFolder
 from pgkd.stopping import StopRule
 from pgkd.synthesis import Synthesizer
-from pgkd.task import Example, Learner, Student
+from pgkd.task import Example, Learner, Model
 
 
 def distill(
@@ -33,7 +33,7 @@ def distill(
     """
     finished: list[Round] = []
     synthetic: list[Example] = []
-    student: Student
+    student: Model
     stopped_by: StopReason = "rounds"
     best, detail = 0, ""
     hooks.on_run_start(rounds)

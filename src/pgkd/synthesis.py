@@ -21,7 +21,7 @@ from pgkd.usage.retry import in_order, with_breaker
 if TYPE_CHECKING:
     from pgkd.events import Hooks
     from pgkd.runs.folder import RunFolder
-    from pgkd.task import Student
+    from pgkd.task import Model
     from pgkd.teachers.base import Request, Teacher
 
 _QUOTED = 200  # characters of what could not be used
@@ -62,7 +62,7 @@ class Synthesizer:
         self.last_error = ""
         """What was wrong with the last reply that could not be used, or not all of it."""
 
-    def synthesize(self, number: int, prompts: Sequence[Prompt], student: Student) -> list[Example]:
+    def synthesize(self, number: int, prompts: Sequence[Prompt], student: Model) -> list[Example]:
         """The examples of a round that are accepted, in the order of the prompts.
 
         As many requests are in flight at once as the teacher takes. Their replies are read in the
@@ -86,7 +86,7 @@ class Synthesizer:
         self._check(answer)
         return answer if isinstance(answer, Reply) else None
 
-    def _verify(self, examples: list[Example], student: Student) -> list[Example]:
+    def _verify(self, examples: list[Example], student: Model) -> list[Example]:
         """What a task makes of a round's examples once they are all there."""
         return examples
 

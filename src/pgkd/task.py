@@ -106,7 +106,7 @@ class Dataset(Protocol):
         """Plain data, for ``task.json``: by it a run is known again."""
 
 
-class Student(Protocol):
+class Model(Protocol):
     """A model small enough to own, as far as the loop knows it."""
 
     def save(self, folder: Path) -> None:

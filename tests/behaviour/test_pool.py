@@ -16,7 +16,7 @@ from pgkd.events import Event, Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synthesizer
 from pgkd.tasks.classification.config import ClassificationConfig as Config
-from pgkd.tasks.classification.data.dataset import Dataset
+from pgkd.tasks.classification.data.dataset import TextDataset
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.events import PoolRead
 from pgkd.tasks.classification.feedback.examination import Exam, Share
@@ -294,13 +294,13 @@ def _folds_that_trained_on(
     from pgkd.tasks.classification.feedback.cross_validation import out_of_fold
 
     rows = tuple(LabelledText.from_json(row) for row in run.read_json("task.json")["train"])
-    task = Dataset(run.dataset().taxonomy, rows, rows[:1])
+    task = TextDataset(run.dataset().taxonomy, rows, rows[:1])
     Spy.fitted.clear()
     out_of_fold(Spy(task.taxonomy.names), rows, kept, folds_of(config, task))
     return [fitted for fitted in Spy.fitted if any(text.text in fitted for text in kept)]
 
 
-def estimated(config: Config, dataset: Dataset) -> Estimate:
+def estimated(config: Config, dataset: TextDataset) -> Estimate:
     return Distiller(config, teacher=FakeTeacher()).estimate(dataset)
 
 

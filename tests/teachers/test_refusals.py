@@ -16,7 +16,7 @@ from pgkd.teachers.base import Message, Request, Sampling
 from pgkd.teachers.bedrock import BedrockTeacher
 from pgkd.teachers.openai import OpenAITeacher
 from pgkd.teachers.refusals import may_think
-from pgkd.usage.budget import Amount, Limits
+from pgkd.usage.budget import Amount, SpendingLimits
 from pgkd.usage.ledger import Ledger
 from pgkd.usage.metered import MeteredTeacher
 from tests.teachers.server import Server, picky
@@ -337,13 +337,13 @@ def test_a_refused_call_costs_nothing_and_stands_in_the_ledger(
     server.answer(200, picky(reasoning, completion("fine")))
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         # One call may be made: those that taught something do not count.
-        metered = MeteredTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
+        metered = MeteredTeacher(teacher, ledger, limits=SpendingLimits(calls=1, tokens=20_000))
         assert metered.complete(REQUEST).text == "fine"
         assert metered._budget.used == Amount(1, 15)
         states = [(call.state, call.error_kind) for call in ledger.calls()]
         assert states == [("failed", "FieldRefusedError")] * 4 + [("replied", None)]
         assert "max_completion_tokens replaces max_tokens" in str(next(ledger.calls()).error)
-        again = MeteredTeacher(teacher, ledger, limits=Limits(calls=1, tokens=20_000))
+        again = MeteredTeacher(teacher, ledger, limits=SpendingLimits(calls=1, tokens=20_000))
         assert again._budget.used == Amount(1, 15)
         assert again.complete(REQUEST).text == "fine"  # from the ledger
     assert len(server.seen) == 5

@@ -28,7 +28,7 @@ from pgkd.teachers.openai import OpenAITeacher
 from pgkd.teachers.sdk import read_records
 from pgkd.usage import batch
 from pgkd.usage.batch import BatchProgress, BatchTeacher
-from pgkd.usage.budget import Amount, Limits, most_tokens
+from pgkd.usage.budget import Amount, SpendingLimits, most_tokens
 from pgkd.usage.cache import ReplyCache
 from pgkd.usage.ledger import Ledger
 from pgkd.usage.metered import total_used
@@ -362,14 +362,14 @@ def test_a_run_that_is_killed_before_anything_hands_nothing_in_twice(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
     owner, name, n = POINTS[point]
-    with desk.life(limits=Limits(calls=5)) as life, monkeypatch.context() as patched:
+    with desk.life(limits=SpendingLimits(calls=5)) as life, monkeypatch.context() as patched:
         if owner is Ledger:
             patched.setattr(owner, name, kill_after(n, getattr(owner, name)))
         else:
             patched.setattr(life._api, name, kill_after(n, getattr(life._api, name)))
         with pytest.raises(Killed):
             life.prepare(asked(5))
-    with desk.life(limits=Limits(calls=5)) as life:  # the budget has room for no call more
+    with desk.life(limits=SpendingLimits(calls=5)) as life:  # the budget has room for no call more
         assert fetch(life, asked(5)) == answers(5)
         assert life._budget.used == total_used(life._ledger.calls())
     assert Counter(service.submitted) == {f"write {i}": 1 for i in range(5)}
@@ -416,7 +416,7 @@ def test_a_batch_that_the_provider_does_not_know_is_given_up_only_when_told_so(
     with desk.life() as life, pytest.raises(TeacherError, match=r"does not know it.*--no-batch"):
         life.prepare(asked(2))
     assert desk.states == "in flight in flight"
-    limits = Limits(calls=3)
+    limits = SpendingLimits(calls=3)
     with desk.life(submits=False, limits=limits) as life:
         life.prepare(asked(2))
         assert "counts as charged" in desk.errors
@@ -575,7 +575,7 @@ def test_a_budget_is_kept_and_used_up_at_half_the_price(desk: Desk, service: Ser
     requests = asked(10)
     most = PRICES.cost("m", most_tokens(requests[0]) - 100, 100)
     assert most is not None
-    limits = Limits(usd=most / 2 * 4)
+    limits = SpendingLimits(usd=most / 2 * 4)
     with desk.life(limits=limits) as life:
         assert fetch(life, requests) == answers(10)
     sizes = [len(batch.requests) for batch in service.batches.values()]
@@ -587,7 +587,7 @@ def test_a_budget_is_kept_and_used_up_at_half_the_price(desk: Desk, service: Ser
 
 
 def test_what_does_not_fit_into_the_budget_is_not_asked(desk: Desk, service: Service) -> None:
-    with desk.life(limits=Limits(calls=3)) as life:
+    with desk.life(limits=SpendingLimits(calls=3)) as life:
         life.prepare(asked(5))
         assert [life.complete(request).text for request in asked(3)] == answers(3)
         with pytest.raises(BudgetExhaustedError, match="3 calls"):

@@ -18,7 +18,7 @@ from pgkd.errors import (
 )
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.usage.budget import Amount, Budget, Limits, most_tokens
+from pgkd.usage.budget import Amount, Budget, SpendingLimits, most_tokens
 from pgkd.usage.ledger import Ledger
 from pgkd.usage.metered import MeteredTeacher
 from pgkd.usage.prices import GivenPrices
@@ -66,7 +66,7 @@ def test_sixty_four_calls_at_once_never_pass_it(tmp_path: Path, trials: int) -> 
             life = MeteredTeacher(
                 teacher,
                 ledger,
-                limits=Limits(tokens=limit, calls=40),
+                limits=SpendingLimits(tokens=limit, calls=40),
                 retry=Retry(0, breaker=Breaker(10**9)),
             )
             refused = _at_once(life, 64)
@@ -98,7 +98,7 @@ def _at_once(life: MeteredTeacher, n: int) -> int:
 
 
 def test_a_call_waits_for_room_that_calls_in_flight_may_leave() -> None:
-    budget = Budget(Limits(tokens=100))
+    budget = Budget(SpendingLimits(tokens=100))
     budget.reserve(Amount(1, 80))
     came: list[str] = []
 
@@ -125,7 +125,7 @@ def test_tokens_of_a_request_are_at_most_its_bytes_and_its_answer() -> None:
 
 
 def test_what_earlier_lives_used_counts(tmp_path: Path) -> None:
-    limits = Limits(calls=3)
+    limits = SpendingLimits(calls=3)
     with Ledger(tmp_path / "l") as ledger:
         MeteredTeacher(FakeTeacher(), ledger, limits=limits).complete(request(1))
         ledger.begin(request(2), "fake")  # in flight when the process was killed
@@ -142,7 +142,9 @@ def test_dollars_are_decimals_by_the_given_prices(tmp_path: Path) -> None:
     prices = GivenPrices(Decimal("0.10"), Decimal("0.40"))
     teacher = FakeTeacher([Reply("a", "m", 1_000_000, 3), Reply("b", "m", 1, 1)])
     with Ledger(tmp_path / "l") as ledger:
-        life = MeteredTeacher(teacher, ledger, prices=prices, limits=Limits(usd=Decimal("0.10")))
+        life = MeteredTeacher(
+            teacher, ledger, prices=prices, limits=SpendingLimits(usd=Decimal("0.10"))
+        )
         life.complete(request(1))
         [call] = ledger.calls()
         assert (call.cost, call.price_source) == (Decimal("0.1000012"), "given")
@@ -155,7 +157,7 @@ def test_no_budget_in_dollars_without_a_price(tmp_path: Path) -> None:
     teacher.biller = "openai"
     with Ledger(tmp_path / "l") as ledger:
         with pytest.raises(ConfigError, match="No price is known for 'a model of ours'"):
-            MeteredTeacher(teacher, ledger, limits=Limits(usd=Decimal(1)))
-        MeteredTeacher(teacher, ledger, limits=Limits(tokens=1000)).complete(request(1))
+            MeteredTeacher(teacher, ledger, limits=SpendingLimits(usd=Decimal(1)))
+        MeteredTeacher(teacher, ledger, limits=SpendingLimits(tokens=1000)).complete(request(1))
         [call] = ledger.calls()
     assert call.cost is None  # unknown, never zero

@@ -10,7 +10,7 @@ import pytest
 
 from pgkd.teachers.base import Message, Reply, Request
 from pgkd.teachers.fake import FakeTeacher
-from pgkd.usage.budget import Limits
+from pgkd.usage.budget import SpendingLimits
 from pgkd.usage.cache import ReplyCache, replies_folder
 from pgkd.usage.ledger import FROM_CACHE, Ledger
 from pgkd.usage.metered import MeteredTeacher
@@ -27,7 +27,9 @@ def ask(tmp_path: Path, run: str, teacher: FakeTeacher, mode: CacheMode, asked: 
     """One call of a run of its own, which has a budget of one call."""
     cache = ReplyCache(tmp_path / "replies", mode)
     with Ledger(tmp_path / run) as ledger:
-        return MeteredTeacher(teacher, ledger, cache=cache, limits=Limits(calls=1)).complete(asked)
+        return MeteredTeacher(
+            teacher, ledger, cache=cache, limits=SpendingLimits(calls=1)
+        ).complete(asked)
 
 
 def test_another_run_gets_the_reply_for_nothing(tmp_path: Path) -> None:
@@ -38,7 +40,7 @@ def test_another_run_gets_the_reply_for_nothing(tmp_path: Path) -> None:
     with Ledger(tmp_path / "two") as ledger:
         [call] = ledger.calls()
         assert (call.id, call.cost, call.price_source) == ("r9-0009", Decimal(0), FROM_CACHE)
-        life = MeteredTeacher(teacher, ledger, limits=Limits(calls=1))
+        life = MeteredTeacher(teacher, ledger, limits=SpendingLimits(calls=1))
         assert life.complete(replace(ASKED, id="r9-0010")).text == "second"  # in the budget still
 
 

@@ -19,7 +19,7 @@ _FILES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class WeightsOrigin:
     """A folder of weights, or a name on the Hugging Face hub.
 
     Two origins are equal where the files are: hard links of one file count as the same, a file that
@@ -54,11 +54,13 @@ class Origin:
     def unchanged_files(self) -> list[Path]:
         """The files, if they are still the ones that were loaded; else none."""
         folder = Path(self.source)
-        same = folder.is_dir() and Origin.from_folder(folder) == self
+        same = folder.is_dir() and WeightsOrigin.from_folder(folder) == self
         return _weight_files(folder) if same else []
 
 
-def save_weights(folder: Path, origin: Origin | None, save: Callable[[Path], object]) -> None:
+def save_weights(
+    folder: Path, origin: WeightsOrigin | None, save: Callable[[Path], object]
+) -> None:
     """Write a folder of weights, by hard links to unchanged files where possible.
 
     The folder is written beside its place and then moved there. A file that exists is never

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgkd.encoders.origin import Origin, save_weights
+from pgkd.encoders.origin import WeightsOrigin, save_weights
 from pgkd.errors import StudentError
 from pgkd.extras import require
 
@@ -32,7 +32,7 @@ class StaticEmbeddings:
         origin: where it was loaded from.
     """
 
-    def __init__(self, table: NDArray[np.float32], tokenizer: Any, origin: Origin) -> None:
+    def __init__(self, table: NDArray[np.float32], tokenizer: Any, origin: WeightsOrigin) -> None:
         self.table = table
         self.tokenizer = tokenizer
         self.origin = origin
@@ -80,7 +80,7 @@ def load_embeddings(source: str) -> StaticEmbeddings:
         WeightsError: known weights are not here and cannot be fetched.
         MissingExtraError: the extra ``static`` is not installed.
     """
-    origin = Origin.find(source)
+    origin = WeightsOrigin.find(source)
     if origin is None:
         raise StudentError(
             f"The embeddings '{source}' are neither a name of `pgkd models list` nor a folder."
@@ -89,7 +89,7 @@ def load_embeddings(source: str) -> StaticEmbeddings:
 
 
 @lru_cache(maxsize=4)
-def _load(origin: Origin) -> StaticEmbeddings:
+def _load(origin: WeightsOrigin) -> StaticEmbeddings:
     tokenizers = require("tokenizers", extra="static", job="The static student")
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgkd.encoders.devices import CPU, Device
-from pgkd.encoders.origin import Origin, save_weights
+from pgkd.encoders.origin import WeightsOrigin, save_weights
 from pgkd.errors import StudentError
 from pgkd.extras import require
 
@@ -49,7 +49,7 @@ class Encoder:
         tokenizer: Any,
         *,
         max_length: int,
-        origin: Origin | None,
+        origin: WeightsOrigin | None,
         device: Device = CPU,
     ) -> None:
         self.model = model.eval()
@@ -153,7 +153,9 @@ def load_encoder(source: str, max_length: int, device: Device = CPU) -> Encoder:
         WeightsError: known weights are not here and cannot be fetched.
         MissingExtraError: the extra ``train`` is not installed.
     """
-    return _load(Origin.find(source) or Origin(source, ((source,),)), max_length, device)
+    return _load(
+        WeightsOrigin.find(source) or WeightsOrigin(source, ((source,),)), max_length, device
+    )
 
 
 def forget_encoders() -> None:
@@ -162,7 +164,7 @@ def forget_encoders() -> None:
 
 
 @lru_cache(maxsize=4)
-def _load(origin: Origin, max_length: int, device: Device) -> Encoder:
+def _load(origin: WeightsOrigin, max_length: int, device: Device) -> Encoder:
     transformers = require("transformers", extra="train", job=_JOB)
     require("torch", extra="train", job=_JOB)
     transformers.utils.logging.set_verbosity_error()

@@ -33,7 +33,7 @@ _FEW_ROWS = 10  # of validation: an F1 of fewer says little
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What a card tells.
 
     Attributes:
@@ -67,7 +67,7 @@ class Card:
     @classmethod
     def of(
         cls, run: RunFolder, student: Student, name: Format, parity: Parity, which: str = "best"
-    ) -> Card:
+    ) -> ModelCard:
         """The card of an export of a student of the run."""
         from pgkd.tasks.classification.students.encoder import EncoderStudent
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from pgkd.errors import ConfigError, ExportError
 from pgkd.export import predictor
-from pgkd.export.card import Card
+from pgkd.export.card import ModelCard
 from pgkd.export.predictor import FORMATS, Format, Manifest, load
 from pgkd.files import write_anew
 from pgkd.tasks.classification.data.examples import columns_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
@@ -252,7 +252,7 @@ def _check_free(folder: Path) -> None:
         )
 
 
-def compared_on(task: Dataset) -> Sequence[LabelledText]:
+def compared_on(task: TextDataset) -> Sequence[LabelledText]:
     """Rows to compare on: of validation where there are any.
 
     Of a row that it was trained on, a student is surer. Where every row trains, those have to do.
@@ -265,7 +265,7 @@ class _Exporter:
     """Makes exports of one student, and compares them with it."""
 
     run: RunFolder
-    task: Dataset
+    task: TextDataset
     student: Student
     answers: NDArray[np.float64]
     which: str
@@ -285,7 +285,7 @@ class _Exporter:
             Manifest(
                 described.format, described.classes, described.max_length, parity.to_json()
             ).write(new)
-            card = Card.of(self.run, self.student, name, parity, self.which)
+            card = ModelCard.of(self.run, self.student, name, parity, self.which)
             (new / "README.md").write_text(card.markdown(), encoding="utf-8")
 
         try:

@@ -40,7 +40,7 @@ _TOKENS = 16_384  # more than the channels of a wide layer, and soon looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ActivationStats:
     """What was seen of a value with channels.
 
     Attributes:
@@ -60,16 +60,18 @@ class Seen:
         found: NDArray[np.float32] = np.maximum(self.largest, -self.least)
         return found
 
-    def __add__(self, other: Seen) -> Seen:
+    def __add__(self, other: ActivationStats) -> ActivationStats:
         """What was seen of both."""
-        return Seen(
+        return ActivationStats(
             np.minimum(self.least, other.least),
             np.maximum(self.largest, other.largest),
             self.moment + other.moment,
         )
 
 
-def observe(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> dict[str, Seen]:
+def observe(
+    model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]
+) -> dict[str, ActivationStats]:
     """Run a graph on texts and look at numbers inside it.
 
     Args:
@@ -84,13 +86,13 @@ def observe(model: Any, names: Sequence[str], rows: Sequence[Sequence[int]]) -> 
         MissingExtraError: the extra ``export`` is not installed.
     """
     look = look_inside(model, names)
-    seen: dict[str, Seen] = {}
+    seen: dict[str, ActivationStats] = {}
     for _, inputs in batches(_some(rows)):
         shown = inputs["attention_mask"] > 0
         for name, numbers in look(inputs).items():
             per_token = numbers.shape[:-1] == shown.shape
             found = numbers[shown] if per_token else numbers.reshape(-1, numbers.shape[-1])
-            new = Seen(found.min(axis=0), found.max(axis=0), found.T @ found)
+            new = ActivationStats(found.min(axis=0), found.max(axis=0), found.T @ found)
             seen[name] = seen[name] + new if name in seen else new
     return seen
 
@@ -233,7 +235,7 @@ class _Quantizer:
     def _constant_size(self, name: str) -> int:
         return self._constants[name].size if name in self._constants else 0
 
-    def _smooth(self, x: str, seen: Seen) -> NDArray[np.float32]:
+    def _smooth(self, x: str, seen: ActivationStats) -> NDArray[np.float32]:
         """What divides each channel of `x`: half way between its own range and its weights'."""
         products = filter(self._is_product, self._takers[x])
         weights = [self._constants[node.input[1]] for node in products]
@@ -244,7 +246,9 @@ class _Quantizer:
         divisor: NDArray[np.float32] = np.sqrt(activations / weighed).astype(np.float32)
         return divisor
 
-    def _steady_product(self, node: Any, seen: Seen, divisor: NDArray[np.float32]) -> None:
+    def _steady_product(
+        self, node: Any, seen: ActivationStats, divisor: NDArray[np.float32]
+    ) -> None:
         """``x @ w`` as (x / divisor, in uint8) @ (divisor * w, in int8), by one scale for all."""
         x, name = node.input
         least = min(0.0, float((seen.least / divisor).min()))
@@ -272,7 +276,7 @@ class _Quantizer:
                     return name, out
         return "", product
 
-    def _row_product(self, node: Any, seen: Seen) -> None:
+    def _row_product(self, node: Any, seen: ActivationStats) -> None:
         """``x @ w`` as (x / row, in uint8) @ (w, in int8), times row."""
         x, name = node.input
         lowest = _GELU_LOWEST if self._makers[x].op_type == "Gelu" else -1.0

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pgkd.task import Example, Rejected, Student
+    from pgkd.task import Example, Model, Rejected
 
 TIME_FIELDS = ("time", "seconds")
 """Fields that differ between two runs that are otherwise the same."""
@@ -140,7 +140,7 @@ class RunFolder(RunFiles):
         """The teacher's examples that were accepted, in order."""
         return tuple(self.task.example(line) for line in self.read_lines("examples.jsonl"))
 
-    def save_student(self, student: Student, number: int, *, best: bool) -> None:
+    def save_student(self, student: Model, number: int, *, best: bool) -> None:
         """Save a round's student as the last one, and copy it to where it belongs besides."""
         self._save("last", student.save)
         last = self.at(_STUDENTS) / "last"
@@ -148,7 +148,7 @@ class RunFolder(RunFiles):
         for name in names:
             self._save(name, lambda new: copy_folder(last, new))
 
-    def save_reviewed(self, student: Student) -> None:
+    def save_reviewed(self, student: Model) -> None:
         """Save the student that was trained again with people's decisions."""
         self._save("reviewed", student.save)
 

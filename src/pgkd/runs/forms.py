@@ -64,7 +64,7 @@ class Row(Form):
     origin: _Origin | None = None
 
 
-class Synthetic(Row):
+class SyntheticRow(Row):
     """One of the teacher's."""
 
     origin: _Origin
@@ -152,7 +152,7 @@ class _Event(Form):
 FORMS: dict[str, type[BaseModel]] = {
     "config.yaml": _Settings,
     "journal.jsonl": _Event,
-    "examples.jsonl": Synthetic,
+    "examples.jsonl": SyntheticRow,
     "rejected.jsonl": _Dropped,
     "label_issues.jsonl": _Issue,
     "result.json": _Result,

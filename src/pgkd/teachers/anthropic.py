@@ -12,7 +12,14 @@ from urllib.parse import quote
 from pgkd.errors import TeacherError, TeacherRequestError
 from pgkd.teachers.base import BatchState, FinishReason, FoundBatch, Reply, Request
 from pgkd.teachers.endpoint import token_count
-from pgkd.teachers.refusals import Change, Payload, Refusals, fewer_enums, schema_prompt, without
+from pgkd.teachers.refusals import (
+    Payload,
+    Refusals,
+    Workaround,
+    fewer_enums,
+    schema_prompt,
+    without,
+)
 from pgkd.teachers.sdk import CLOCK_SKEW, SdkBatches, SdkTeacher
 
 _FORMAT = re.compile(r"output.?(?:config|format)|structured.?output|json.?schema|\bschema\b", re.I)
@@ -203,7 +210,7 @@ def _count_requests(batch: Any, *states: str) -> int:
     return sum(token_count(getattr(counts, state, None)) or 0 for state in states)
 
 
-def _no_schema(complaint: str, payload: Payload) -> Change | None:
+def _no_schema(complaint: str, payload: Payload) -> Workaround | None:
     """A model without structured outputs: the prompt asks for JSON instead."""
 
     def move_to_prompt(payload: Payload) -> Payload:
@@ -215,4 +222,4 @@ def _no_schema(complaint: str, payload: Payload) -> Change | None:
 
     if "output_config" not in payload or not _FORMAT.search(complaint):
         return None
-    return Change("only the prompt asks for JSON", move_to_prompt)
+    return Workaround("only the prompt asks for JSON", move_to_prompt)

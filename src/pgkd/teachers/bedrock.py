@@ -15,9 +15,9 @@ from pgkd.teachers.base import FinishReason, Reply, Request
 from pgkd.teachers.endpoint import Endpoint, RedactingFilter, root_cause, token_count
 from pgkd.teachers.refusals import (
     AdaptingTeacher,
-    Change,
     Payload,
     Refusals,
+    Workaround,
     fewer_enums,
     is_about_system,
     leave_out,
@@ -288,7 +288,7 @@ def _finish_reason(answer: dict[str, Any]) -> FinishReason:
     return _FINISH.get(answer.get("stopReason") or "", "other")
 
 
-def _no_tool(complaint: str, payload: Payload) -> Change | None:
+def _no_tool(complaint: str, payload: Payload) -> Workaround | None:
     """A model that cannot be made to call a tool: the prompt asks for JSON instead."""
 
     def move_to_prompt(payload: Payload) -> Payload:
@@ -303,10 +303,10 @@ def _no_tool(complaint: str, payload: Payload) -> Change | None:
 
     if "toolConfig" not in payload or not _TOOLS.search(complaint):
         return None
-    return Change("the prompt asks for JSON, and no tool is forced", move_to_prompt)
+    return Workaround("the prompt asks for JSON, and no tool is forced", move_to_prompt)
 
 
-def _no_system(complaint: str, payload: Payload) -> Change | None:
+def _no_system(complaint: str, payload: Payload) -> Workaround | None:
     def merge(payload: Payload) -> Payload:
         if "system" not in payload:
             return payload
@@ -315,7 +315,7 @@ def _no_system(complaint: str, payload: Payload) -> Change | None:
 
     if "system" not in payload or not is_about_system(complaint):
         return None
-    return Change("the system message is part of the user's message", merge)
+    return Workaround("the system message is part of the user's message", merge)
 
 
 def _prepend(messages: list[Any], blocks: list[Any]) -> list[Any]:

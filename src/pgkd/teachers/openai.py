@@ -13,9 +13,9 @@ from pgkd.errors import TeacherError
 from pgkd.teachers.base import BatchState, FinishReason, FoundBatch, Reply, Request
 from pgkd.teachers.endpoint import token_count
 from pgkd.teachers.refusals import (
-    Change,
     Payload,
     Refusals,
+    Workaround,
     fewer_enums,
     is_about_system,
     leave_out,
@@ -235,7 +235,7 @@ def _logprob(choice: Any) -> float | None:
 # What an endpoint may refuse; a schema is given up in steps, the mildest first.
 
 
-def _renamed_bound(complaint: str, payload: Payload) -> Change | None:
+def _renamed_bound(complaint: str, payload: Payload) -> Workaround | None:
     """OpenAI's reasoning models call ``max_tokens`` by another name, for it bounds thinking, too.
 
     An endpoint that finds the number too large mentions the field as well; that is no refusal.
@@ -248,22 +248,22 @@ def _renamed_bound(complaint: str, payload: Payload) -> Change | None:
     mentioned = "max_tokens" in payload and "max_tokens" in complaint
     if not mentioned or not _UNKNOWN_BOUND.search(complaint.lower()):
         return None
-    return Change("max_completion_tokens replaces max_tokens", rename, thinks=True)
+    return Workaround("max_completion_tokens replaces max_tokens", rename, thinks=True)
 
 
-def _plainer_format(complaint: str, payload: Payload) -> Change | None:
+def _plainer_format(complaint: str, payload: Payload) -> Workaround | None:
     """A schema that is not strict, then JSON mode, then words alone."""
     format_ = payload.get("response_format")
     if format_ is None or not _FORMAT.search(complaint):
         return None
     if format_["type"] == "json_object":
-        return Change("only the prompt asks for JSON", lambda p: without(p, "response_format"))
+        return Workaround("only the prompt asks for JSON", lambda p: without(p, "response_format"))
     if "strict" in complaint.lower() and "strict" in format_["json_schema"]:
-        return Change(
+        return Workaround(
             "schemas are not strict",
             lambda p: without(p, "response_format", "json_schema", "strict") if _schema(p) else p,
         )
-    return Change("JSON mode and the prompt replace the schema", _use_json_mode)
+    return Workaround("JSON mode and the prompt replace the schema", _use_json_mode)
 
 
 def _use_json_mode(payload: Payload) -> Payload:
@@ -281,11 +281,11 @@ def _schema(payload: Payload) -> dict[str, Any] | None:
     return format_.get("json_schema")
 
 
-def _no_system(complaint: str, payload: Payload) -> Change | None:
+def _no_system(complaint: str, payload: Payload) -> Workaround | None:
     has_system = any(message["role"] == "system" for message in payload["messages"])
     if not has_system or not is_about_system(complaint):
         return None
-    return Change("the system message is part of the user's message", _merge_system)
+    return Workaround("the system message is part of the user's message", _merge_system)
 
 
 def _merge_system(payload: Payload) -> Payload:

@@ -35,7 +35,7 @@ _THINKERS = re.compile(r"(?:^|[/.])(?:o\d|gpt-[5-9]|claude-[a-z]+-[5-9])")
 
 
 @dataclass(frozen=True)
-class Change:
+class Workaround:
     """What is different in all later requests.
 
     Attributes:
@@ -49,7 +49,7 @@ class Change:
     thinks: bool = False
 
 
-Rule = Callable[[str, Payload], Change | None]
+Rule = Callable[[str, Payload], Workaround | None]
 """Maps an endpoint's complaint and the payload that it refuses to a change that may help."""
 
 
@@ -62,7 +62,7 @@ class Refusals:
 
     def __init__(self, *rules: Rule) -> None:
         self._rules = rules
-        self._changes: tuple[Change, ...] = ()
+        self._changes: tuple[Workaround, ...] = ()
         self._learning = threading.Lock()
 
     @property
@@ -97,8 +97,8 @@ class Refusals:
             raise FieldRefusedError(_lesson(refusal, summary), thinks) from None
 
     def _learn(
-        self, refusal: TeacherRequestError, payload: Payload, known: tuple[Change, ...]
-    ) -> Sequence[Change]:
+        self, refusal: TeacherRequestError, payload: Payload, known: tuple[Workaround, ...]
+    ) -> Sequence[Workaround]:
         """Changes that this refusal teaches, or others taught since `known` was applied."""
         with self._learning:
             if len(self._changes) > len(known):
@@ -151,15 +151,15 @@ def leave_out(*path: str, names: Sequence[str] = ()) -> Rule:
     """
     names = names or path[-1:]
     mentioned = re.compile(rf"(?<![\w-])(?:{'|'.join(names)})(?![\w-])")
-    change = Change(f"{names[0]} is left out", lambda payload: without(payload, *path))
+    change = Workaround(f"{names[0]} is left out", lambda payload: without(payload, *path))
 
-    def rule(complaint: str, payload: Payload) -> Change | None:
+    def rule(complaint: str, payload: Payload) -> Workaround | None:
         return change if change.apply(payload) != payload and mentioned.search(complaint) else None
 
     return rule
 
 
-def fewer_enums(complaint: str, payload: Payload) -> Change | None:
+def fewer_enums(complaint: str, payload: Payload) -> Workaround | None:
     """A rule: drop lists of allowed values that are too long for the endpoint.
 
     Shorter lists stay. The reader of a reply checks its values in any case.
@@ -168,7 +168,7 @@ def fewer_enums(complaint: str, payload: Payload) -> Change | None:
     if not longest or not _TOO_COMPLEX.search(complaint):
         return None
     plural = "s" if longest > 1 else ""
-    return Change(
+    return Workaround(
         f"a schema does not list {longest} value{plural} or more",
         lambda p: _without_enums(p, longest),
     )

@@ -30,7 +30,7 @@ from pgkd.errors import (
     TeacherUnavailableError,
 )
 from pgkd.teachers.base import BatchApi, Reply, Request, Teacher
-from pgkd.usage.budget import Limits
+from pgkd.usage.budget import SpendingLimits
 from pgkd.usage.cache import ReplyCache, replies_folder
 from pgkd.usage.ledger import Ledger
 from pgkd.usage.metered import MeteredTeacher, Pending, most_of_call
@@ -373,7 +373,7 @@ def metered_teacher(
     retries = 0 if is_local else how.retries  # what fails on this machine fails again
     metering: dict[str, Any] = {
         "prices": prices_from(config, teacher),
-        "limits": Limits(config.budget.calls, config.budget.tokens, config.budget.usd),
+        "limits": SpendingLimits(config.budget.calls, config.budget.tokens, config.budget.usd),
         "cache": ReplyCache(replies_folder(), mode),
         "max_tokens": how.max_tokens,
         "retry": Retry(retries, how.longest, how.concurrency, breaker or Breaker()),

@@ -36,7 +36,7 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SpendingLimits:
     """The most that a run may use; None is no limit."""
 
     calls: int | None = None
@@ -63,8 +63,8 @@ class Budget:
         used: what earlier sessions of the run have used.
     """
 
-    def __init__(self, limits: Limits | None = None, used: Amount | None = None) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, limits: SpendingLimits | None = None, used: Amount | None = None) -> None:
+        self._limits = limits or SpendingLimits()
         self._used = used or Amount()
         self._reserved = Amount()
         self._changed = threading.Condition()

@@ -11,7 +11,7 @@ import pgkd.errors
 from pgkd.errors import ConfigError, FieldRefusedError, TeacherError, TeacherUnavailableError
 from pgkd.teachers.base import Reply, Request, Teacher
 from pgkd.teachers.replies import without_thinking
-from pgkd.usage.budget import Amount, Budget, Limits, most_tokens
+from pgkd.usage.budget import Amount, Budget, SpendingLimits, most_tokens
 from pgkd.usage.cache import ReplyCache
 from pgkd.usage.ledger import FROM_CACHE, Call, Ledger
 from pgkd.usage.prices import Prices, make_prices, reply_cost
@@ -57,7 +57,7 @@ class MeteredTeacher(RetryingTeacher):
         ledger: Ledger,
         *,
         prices: Prices | None = None,
-        limits: Limits | None = None,
+        limits: SpendingLimits | None = None,
         cache: ReplyCache | None = None,
         max_tokens: int | None = None,
         retry: Retry | None = None,

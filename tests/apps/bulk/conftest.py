@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.apps.bulk.classify import Job, Source
+from pgkd.apps.bulk.classify import BulkJob, Source
 from pgkd.tasks.classification.students import saving
 from tests.conftest import TOPICS
 
@@ -58,6 +58,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def job(model: Path, tmp_path: Path) -> Job:
+def job(model: Path, tmp_path: Path) -> BulkJob:
     """Three hundred lines of text."""
-    return Job(Source(write_lines(tmp_path / "texts.txt", make_texts(300))), model, ".csv")
+    return BulkJob(Source(write_lines(tmp_path / "texts.txt", make_texts(300))), model, ".csv")

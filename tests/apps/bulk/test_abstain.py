@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pgkd.apps.bulk import classify
-from pgkd.apps.bulk.classify import Job, classify_file, classify_stream, load_model
+from pgkd.apps.bulk.classify import BulkJob, classify_file, classify_stream, load_model
 from pgkd.errors import ConfigError, ResumeError
 from tests.apps.bulk.conftest import make_texts
 from tests.apps.bulk.test_classify import Scissors, cut_off
@@ -27,14 +27,16 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unsure(job: Job) -> Job:
+def unsure(job: BulkJob) -> BulkJob:
     """Half of the answers are below its threshold, and one is just at it."""
     sure = load_model(job.model).predict_proba(make_texts(300)).max(axis=1)
     return replace(job, abstain_below=float(np.sort(sure)[150]))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_answers_below_the_threshold_are_flagged(unsure: Job, tmp_path: Path, suffix: str) -> None:
+def test_answers_below_the_threshold_are_flagged(
+    unsure: BulkJob, tmp_path: Path, suffix: str
+) -> None:
     job, out = replace(unsure, suffix=suffix), tmp_path / f"out{suffix}"
     classify_file(job, out)
     with out.open(encoding="utf-8", newline="") as file:
@@ -46,7 +48,7 @@ def test_answers_below_the_threshold_are_flagged(unsure: Job, tmp_path: Path, su
     assert 0 < sum(said[row["abstain"]] for row in rows) <= 150
 
 
-def test_the_other_columns_are_those_of_a_file_without_it(unsure: Job, tmp_path: Path) -> None:
+def test_the_other_columns_are_those_of_a_file_without_it(unsure: BulkJob, tmp_path: Path) -> None:
     found = []
     for job, name in ((unsure, "a.csv"), (replace(unsure, abstain_below=None), "b.csv")):
         classify_file(job, tmp_path / name)
@@ -55,14 +57,16 @@ def test_the_other_columns_are_those_of_a_file_without_it(unsure: Job, tmp_path:
     assert [row[:3] for row in found[0]] == found[1]
 
 
-def test_no_answer_is_below_nothing_and_the_column_is_still_there(job: Job, tmp_path: Path) -> None:
+def test_no_answer_is_below_nothing_and_the_column_is_still_there(
+    job: BulkJob, tmp_path: Path
+) -> None:
     classify_file(replace(job, abstain_below=0.0), tmp_path / "out.csv")
     header, *lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
     assert header == "text,label,probability,abstain"
     assert all(line.endswith(",false") for line in lines)
 
 
-def test_a_stream_flags_as_a_file_does(unsure: Job, tmp_path: Path) -> None:
+def test_a_stream_flags_as_a_file_does(unsure: BulkJob, tmp_path: Path) -> None:
     job, target = replace(unsure, suffix=".jsonl"), io.BytesIO()
     classify_file(job, tmp_path / "out.jsonl")
     with job.source.path.open("rb") as texts:
@@ -71,7 +75,7 @@ def test_a_stream_flags_as_a_file_does(unsure: Job, tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_cut_off_goes_on_with_its_own_threshold_only(
-    unsure: Job, tmp_path: Path
+    unsure: BulkJob, tmp_path: Path
 ) -> None:
     classify_file(unsure, tmp_path / "whole.csv")
     out = tmp_path / "out.csv"
@@ -84,7 +88,7 @@ def test_a_file_that_was_cut_off_goes_on_with_its_own_threshold_only(
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_a_file_begun_without_the_column_gets_none_later(job: Job, tmp_path: Path) -> None:
+def test_a_file_begun_without_the_column_gets_none_later(job: BulkJob, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     cut_off(job, out)
     with pytest.raises(ResumeError, match=r"abstain below: None then, 0\.5 now"):
@@ -92,6 +96,6 @@ def test_a_file_begun_without_the_column_gets_none_later(job: Job, tmp_path: Pat
 
 
 @pytest.mark.parametrize("below", [-0.1, 70, float("nan")])
-def test_what_is_no_probability_is_refused(job: Job, below: float) -> None:
+def test_what_is_no_probability_is_refused(job: BulkJob, below: float) -> None:
     with pytest.raises(ConfigError, match="give a probability from 0 to 1"):
         replace(job, abstain_below=below)

@@ -15,7 +15,14 @@ import pytest
 
 from pgkd.apps.bulk import classify
 from pgkd.apps.bulk.answers import ResumableFile, partial_path
-from pgkd.apps.bulk.classify import Job, Source, Watcher, classify_file, find_model, load_model
+from pgkd.apps.bulk.classify import (
+    BulkJob,
+    Source,
+    Watcher,
+    classify_file,
+    find_model,
+    load_model,
+)
 from pgkd.errors import ConfigError, DataError, MissingExtraError, ResumeError, RunError
 from tests.apps.bulk.conftest import make_texts, write_lines
 from tests.behaviour.test_light import python
@@ -66,7 +73,7 @@ def left_in(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_every_text_is_answered_in_its_order_as_by_the_model(
-    job: Job, tmp_path: Path, suffix: str
+    job: BulkJob, tmp_path: Path, suffix: str
 ) -> None:
     out = tmp_path / f"out{suffix}"
     assert classify_file(replace(job, suffix=suffix), out) == 300
@@ -92,7 +99,7 @@ def test_a_chunk_ends_by_rows_or_by_characters(
     assert [text for chunk in chunks for text in chunk] == texts
 
 
-def test_what_was_cut_off_goes_on_where_it_stopped(job: Job, tmp_path: Path) -> None:
+def test_what_was_cut_off_goes_on_where_it_stopped(job: BulkJob, tmp_path: Path) -> None:
     classify_file(job, tmp_path / "whole.csv")
     out, heard = tmp_path / "out.csv", Heard()
     with pytest.raises(Cut):
@@ -108,7 +115,7 @@ def test_what_was_cut_off_goes_on_where_it_stopped(job: Job, tmp_path: Path) -> 
     assert left_in(tmp_path) == ["out.csv", "whole.csv"]
 
 
-def test_rows_that_never_reached_the_disk_are_done_again(job: Job, tmp_path: Path) -> None:
+def test_rows_that_never_reached_the_disk_are_done_again(job: BulkJob, tmp_path: Path) -> None:
     """As after a power cut: the journal knows of more than the file holds."""
     classify_file(job, tmp_path / "whole.csv")
     out, heard = tmp_path / "out.csv", Heard()
@@ -122,12 +129,12 @@ def test_rows_that_never_reached_the_disk_are_done_again(job: Job, tmp_path: Pat
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def cut_off(job: Job, out: Path) -> None:
+def cut_off(job: BulkJob, out: Path) -> None:
     with pytest.raises(Cut):
         classify_file(job, out, watcher=Scissors(80))
 
 
-def test_other_texts_are_refused_with_the_difference(job: Job, tmp_path: Path) -> None:
+def test_other_texts_are_refused_with_the_difference(job: BulkJob, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     cut_off(job, out)
     held = partial_path(out).read_bytes()
@@ -141,13 +148,13 @@ def test_other_texts_are_refused_with_the_difference(job: Job, tmp_path: Path) -
 
 
 def test_another_model_or_version_is_refused_and_where_files_lie_is_not(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: BulkJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.csv"
     cut_off(job, out)
     shutil.copytree(job.model, tmp_path / "model")
     shutil.copy(job.source.path, tmp_path / "moved.txt")
-    moved = Job(Source(tmp_path / "moved.txt"), tmp_path / "model", ".csv")
+    moved = BulkJob(Source(tmp_path / "moved.txt"), tmp_path / "model", ".csv")
     cut_off(moved, out)
     with monkeypatch.context() as patched:
         patched.setattr("pgkd.__version__", "9")
@@ -160,7 +167,7 @@ def test_another_model_or_version_is_refused_and_where_files_lie_is_not(
     assert classify_file(job, out) == 300
 
 
-def test_a_damaged_journal_is_refused(job: Job, tmp_path: Path) -> None:
+def test_a_damaged_journal_is_refused(job: BulkJob, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     cut_off(job, out)
     (tmp_path / "out.csv.partial.journal").write_text("{oops\n", encoding="utf-8")
@@ -168,7 +175,7 @@ def test_a_damaged_journal_is_refused(job: Job, tmp_path: Path) -> None:
         classify_file(job, out)
 
 
-def test_a_file_that_another_process_writes_is_refused(job: Job, tmp_path: Path) -> None:
+def test_a_file_that_another_process_writes_is_refused(job: BulkJob, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with (
         ResumableFile.open(out, {}, 1, restart=False),
@@ -177,7 +184,7 @@ def test_a_file_that_another_process_writes_is_refused(job: Job, tmp_path: Path)
         classify_file(job, out)
 
 
-def test_texts_that_change_meanwhile_are_refused(job: Job, tmp_path: Path) -> None:
+def test_texts_that_change_meanwhile_are_refused(job: BulkJob, tmp_path: Path) -> None:
     class Writer(Watcher):
         def on_start(self, done: int, total: int | None) -> None:
             with job.source.path.open("a", encoding="utf-8") as file:
@@ -189,7 +196,7 @@ def test_texts_that_change_meanwhile_are_refused(job: Job, tmp_path: Path) -> No
 
 
 def test_all_that_is_wrong_with_the_rows_is_told_before_the_first_is_classified(
-    job: Job, tmp_path: Path
+    job: BulkJob, tmp_path: Path
 ) -> None:
     path = tmp_path / "rows.jsonl"
     lines = [json.dumps({"text": "x"})] * 100
@@ -213,20 +220,20 @@ def test_all_that_is_wrong_with_the_rows_is_told_before_the_first_is_classified(
     ],
 )
 def test_files_without_texts_are_refused(
-    job: Job, tmp_path: Path, name: str, content: str, told: str
+    job: BulkJob, tmp_path: Path, name: str, content: str, told: str
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=told):
         classify_file(replace(job, source=Source(tmp_path / name)), tmp_path / "out.csv")
 
 
-def test_the_texts_are_not_overwritten(job: Job, tmp_path: Path) -> None:
+def test_the_texts_are_not_overwritten(job: BulkJob, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds the texts"):
         classify_file(job, job.source.path)
 
 
 def test_a_full_disk_is_told_and_loses_nothing(
-    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: BulkJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classify_file(job, tmp_path / "whole.csv")
     out = tmp_path / "out.csv"
@@ -247,7 +254,7 @@ def test_a_full_disk_is_told_and_loses_nothing(
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_ray_is_an_extra(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_is_an_extra(job: BulkJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pgkd\[ray\]'"):
         classify_file(job, tmp_path / "out.csv", engine="ray")
@@ -262,10 +269,10 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 LIVES = """
 import os, random, signal, sys, time
 from pathlib import Path
-from pgkd.apps.bulk import Job, Source, classify, classify_file
+from pgkd.apps.bulk import BulkJob, Source, classify, classify_file
 classify.CHUNK_ROWS = 40
 model, data, folder = map(Path, sys.argv[1:])
-job = Job(Source(data), model, ".csv")
+job = BulkJob(Source(data), model, ".csv")
 classify_file(job, folder / "whole.csv")
 whole = (folder / "whole.csv").read_bytes()
 
@@ -305,7 +312,9 @@ print(killed, sorted(path.name for path in folder.iterdir() if path.suffix != ".
 """
 
 
-def test_a_process_killed_at_any_visit_to_the_file_system_goes_on(job: Job, tmp_path: Path) -> None:
+def test_a_process_killed_at_any_visit_to_the_file_system_goes_on(
+    job: BulkJob, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     killed, left = python(LIVES, str(job.model), str(job.source.path), str(folder)).split(" ", 1)
@@ -318,7 +327,7 @@ MEMORY = """
 import sys
 from pathlib import Path
 import numpy as np
-from pgkd.apps.bulk import Job, Source, classify, classify_file
+from pgkd.apps.bulk import BulkJob, Source, classify, classify_file
 from pgkd.errors import DataError
 
 class Model:
@@ -332,10 +341,10 @@ def peak():
 
 classify.load_model = lambda folder: Model()
 model, data, out = map(Path, sys.argv[1:])
-classify_file(Job(Source(data.with_name("one" + "".join(data.suffixes))), model, ".jsonl"), out)
+classify_file(BulkJob(Source(data.with_name("one" + "".join(data.suffixes))), model, ".jsonl"), out)
 before = peak()
 try:
-    classify_file(Job(Source(data), model, ".jsonl"), out)
+    classify_file(BulkJob(Source(data), model, ".jsonl"), out)
     told = ""
 except DataError as error:
     told = str(error).splitlines()[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.apps.bulk.classify import Job, Source, Watcher, classify_file
+from pgkd.apps.bulk.classify import BulkJob, Source, Watcher, classify_file
 from pgkd.errors import DataError, StudentError
 from tests.apps.bulk.conftest import make_texts, write_lines
 
@@ -37,7 +37,7 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture
-def long(job: Job, tmp_path: Path) -> Job:
+def long(job: BulkJob, tmp_path: Path) -> BulkJob:
     return replace(job, source=Source(write_lines(tmp_path / "long.txt", make_texts(ROWS))))
 
 
@@ -48,7 +48,7 @@ class Cut(Watcher):
 
 @pytest.mark.parametrize("abstain_below", [None, 0.5])
 def test_the_answers_are_those_of_one_process_in_the_same_order(
-    long: Job, tmp_path: Path, abstain_below: float | None
+    long: BulkJob, tmp_path: Path, abstain_below: float | None
 ) -> None:
     long = replace(long, abstain_below=abstain_below)
     assert classify_file(long, tmp_path / "here.csv") == ROWS
@@ -56,7 +56,7 @@ def test_the_answers_are_those_of_one_process_in_the_same_order(
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
-def test_what_was_cut_off_goes_on_where_it_stopped(long: Job, tmp_path: Path) -> None:
+def test_what_was_cut_off_goes_on_where_it_stopped(long: BulkJob, tmp_path: Path) -> None:
     classify_file(long, tmp_path / "here.csv")
     with pytest.raises(InterruptedError):
         classify_file(long, tmp_path / "ray.csv", engine="ray", watcher=Cut())
@@ -71,7 +71,7 @@ def test_what_was_cut_off_goes_on_where_it_stopped(long: Job, tmp_path: Path) ->
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
-def test_an_error_of_another_process_is_told_as_it_was(long: Job, tmp_path: Path) -> None:
+def test_an_error_of_another_process_is_told_as_it_was(long: BulkJob, tmp_path: Path) -> None:
     class Vandal(Watcher):
         def on_start(self, done: int, total: int | None) -> None:
             long.source.path.write_bytes(b"fine\n\xff\n")
@@ -80,7 +80,9 @@ def test_an_error_of_another_process_is_told_as_it_was(long: Job, tmp_path: Path
         classify_file(long, tmp_path / "ray.csv", engine="ray", watcher=Vandal())
 
 
-def test_a_model_that_cannot_be_loaded_is_told_before_ray_starts(job: Job, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_told_before_ray_starts(
+    job: BulkJob, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "student.json").write_text("{}", encoding="utf-8")

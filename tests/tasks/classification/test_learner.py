@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.task import Origin
-from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
+from pgkd.tasks.classification.data.dataset import TextDataset, stratified_folds
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.glossary import description_request
@@ -28,7 +28,7 @@ def rows(part: str, per_class: int, start: int) -> tuple[LabelledText, ...]:
     return tuple(LabelledText(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs, start=1))
 
 
-TASK = Dataset(TAXONOMY, rows("train", 9, 0), rows("validation", 2, 40))
+TASK = TextDataset(TAXONOMY, rows("train", 9, 0), rows("validation", 2, 40))
 
 
 def written(n: int, label: str, *parents: str) -> list[LabelledText]:
@@ -38,7 +38,7 @@ def written(n: int, label: str, *parents: str) -> list[LabelledText]:
     ]
 
 
-def guide(task: Dataset = TASK, **settings: Any) -> ClassificationLearner:
+def guide(task: TextDataset = TASK, **settings: Any) -> ClassificationLearner:
     labels = [row.label for row in task.train]
     student = make_student("linear", task.taxonomy.names)
     return ClassificationLearner(
@@ -81,7 +81,7 @@ def test_a_thousand_validation_rows_judge_alone() -> None:
         LabelledText(row.text, row.label, f"validation:{i}")
         for i, row in enumerate(TASK.validation * 125)
     )
-    made = guide(Dataset(TAXONOMY, TASK.train, repeated))
+    made = guide(TextDataset(TAXONOMY, TASK.train, repeated))
     assert made.evaluate(made.train([]), []).losses.shape == (1000,)
 
 

@@ -9,10 +9,10 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgkd.apps.bench.distilling import distil_cell
-from pgkd.apps.bench.judging import SetShape, Tested, judge_cell, results_of
+from pgkd.apps.bench.judging import CellResult, SetShape, judge_cell, results_of
 from pgkd.apps.bench.plan import CellFolder, cells_of, chosen, read_plan
 from pgkd.apps.bench.report import markdown, plot
-from pgkd.apps.bench.sets import DataSet, UnseenRows, frequencies, thirds
+from pgkd.apps.bench.sets import DataSet, HeldOutRows, frequencies, thirds
 from pgkd.apps.bench.teachers import Teachers
 from pgkd.errors import DataError
 from pgkd.events import Hooks
@@ -169,13 +169,13 @@ class Bench:
     def _judge(self, teachers: Teachers) -> None:
         todo = [cell for cell in self.cells if self.folder(cell).state != "tested"]
         self._listener.on_step("judging on the test rows", len(todo))
-        rows: dict[str, UnseenRows] = {}
+        rows: dict[str, HeldOutRows] = {}
         for cell in todo:
             self._listener.on_cell(cell)
             data, folder = self._data[cell.data], self.folder(cell)
             shape = self._shape(cell)
             if cell.data not in rows:
-                rows = {cell.data: UnseenRows(data, shape.classes, cell.config())}
+                rows = {cell.data: HeldOutRows(data, shape.classes, cell.config())}
             with folder.locked():
                 judge_cell(
                     cell, folder, data, rows[cell.data], shape.groups, teachers,
@@ -200,7 +200,7 @@ class Bench:
         Those of a data set that is not here are left out.
         """
         found = [
-            Tested(cell, folder.read_done(), folder.read_test(), folder)
+            CellResult(cell, folder.read_done(), folder.read_test(), folder)
             for cell in self._all
             if (folder := self.folder(cell)).state == "tested"
         ]

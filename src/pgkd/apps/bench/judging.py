@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.apps.bench.plan import Cell, CellFolder, Plan
-    from pgkd.apps.bench.sets import DataSet, UnseenRows
+    from pgkd.apps.bench.sets import DataSet, HeldOutRows
     from pgkd.apps.bench.teachers import Teachers
     from pgkd.config import Config
 
@@ -195,7 +195,7 @@ class SetShape:
 
 
 @dataclass(frozen=True)
-class Tested:
+class CellResult:
     """A cell that has been judged."""
 
     cell: Cell
@@ -214,7 +214,7 @@ class Tested:
 
 
 def results_of(
-    plan: Plan, tested: Sequence[Tested], missing: int, shapes: Mapping[str, SetShape]
+    plan: Plan, tested: Sequence[CellResult], missing: int, shapes: Mapping[str, SetShape]
 ) -> dict[str, Any]:
     """The results of a benchmark as plain data; it holds figures and no row of the data.
 
@@ -239,10 +239,10 @@ def results_of(
 
 
 def _groups(
-    plan: Plan, tested: Sequence[Tested], shapes: Mapping[str, SetShape]
+    plan: Plan, tested: Sequence[CellResult], shapes: Mapping[str, SetShape]
 ) -> list[dict[str, Any]]:
     """Cells that differ by their seed alone, summed up."""
-    by_key: defaultdict[tuple[Any, ...], list[Tested]] = defaultdict(list)
+    by_key: defaultdict[tuple[Any, ...], list[CellResult]] = defaultdict(list)
     for found in tested:
         cell = found.cell
         by_key[cell.data, cell.rows, cell.arm.name, cell.teacher].append(found)
@@ -276,7 +276,7 @@ def _baseline(
 
 
 def _changes(
-    plan: Plan, baseline: Sequence[Tested], members: Sequence[Tested], shape: SetShape
+    plan: Plan, baseline: Sequence[CellResult], members: Sequence[CellResult], shape: SetShape
 ) -> dict[str, Any]:
     """What the arm changes against a baseline with the same seeds, in both variants."""
     before = {found.cell.seed: found for found in baseline}
@@ -290,7 +290,11 @@ def _changes(
 
 
 def _change(
-    plan: Plan, pairs: Sequence[tuple[Tested, Tested]], shape: SetShape, *, without_near: bool
+    plan: Plan,
+    pairs: Sequence[tuple[CellResult, CellResult]],
+    shape: SetShape,
+    *,
+    without_near: bool,
 ) -> dict[str, Any]:
     n = max(int(found.test["rows"]) for pair in pairs for found in pair)
     predicted = [
@@ -320,7 +324,7 @@ def _summary(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, floa
     }
 
 
-def _cost(members: Sequence[Tested]) -> dict[str, Any] | None:
+def _cost(members: Sequence[CellResult]) -> dict[str, Any] | None:
     """What a cell costs on average; the teacher alone costs in the last step."""
     costs = [f.test["cost"] if f.cell.arm.labels else f.done["cost"] for f in members]
     if any(cost is None for cost in costs):
@@ -332,7 +336,7 @@ def _cost(members: Sequence[Tested]) -> dict[str, Any] | None:
     }
 
 
-def _cell(found: Tested) -> dict[str, Any]:
+def _cell(found: CellResult) -> dict[str, Any]:
     kept = {k: v for k, v in found.done.items() if k not in ("cell", "settings", "environment")}
     return {**found.cell.key, **kept, "test": found.test}
 
@@ -346,8 +350,8 @@ def _sd(values: Sequence[float]) -> float | None:
     return round(stdev(values), 6) if len(values) > 1 else None
 
 
-def _same_test_rows(tested: Sequence[Tested]) -> None:
-    seen: dict[str, Tested] = {}
+def _same_test_rows(tested: Sequence[CellResult]) -> None:
+    seen: dict[str, CellResult] = {}
     for found in tested:
         first = seen.setdefault(found.cell.data, found)
         if found.test["sha256"] != first.test["sha256"]:
@@ -361,7 +365,7 @@ def judge_cell(
     cell: Cell,
     folder: CellFolder,
     data: DataSet,
-    rows: UnseenRows,
+    rows: HeldOutRows,
     groups: Mapping[str, Sequence[str]],
     teachers: Teachers,
     *,
@@ -406,7 +410,7 @@ def judge_cell(
 
 
 def _predicted(
-    cell: Cell, folder: CellFolder, rows: UnseenRows, gold: NDArray[np.int64]
+    cell: Cell, folder: CellFolder, rows: HeldOutRows, gold: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], dict[str, Any]]:
     """What the student says of every row."""
     student = RunFolder.open(folder.run).student(cell.arm.judged)
@@ -419,7 +423,7 @@ def _predicted(
     }
 
 
-def _near(cell: Cell, folder: CellFolder, rows: UnseenRows, config: Config) -> NDArray[np.bool_]:
+def _near(cell: Cell, folder: CellFolder, rows: HeldOutRows, config: Config) -> NDArray[np.bool_]:
     """Which test rows a text of the student is near to."""
     run = RunFolder.open(folder.run)
     texts = texts_by(run, folder.read_done()["judged_round"])
@@ -430,7 +434,7 @@ def _labelled(
     cell: Cell,
     folder: CellFolder,
     data: DataSet,
-    rows: UnseenRows,
+    rows: HeldOutRows,
     judged: NDArray[np.int64],
     classes: Sequence[str],
     config: Config,

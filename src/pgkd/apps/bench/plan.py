@@ -95,7 +95,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Known(_Part):
+class KnownTeacher(_Part):
     """A teacher of known quality, which needs no LLM.
 
     Attributes:
@@ -125,7 +125,7 @@ class Plan(_Part):
         baselines: arms that every other one is compared with.
         settings: of every run, nested like pgkd.yaml.
         teachers: settings of each teacher by the name that blocks give it: those of the section
-            ``teacher`` of pgkd.yaml, or those of `Known`.
+            ``teacher`` of pgkd.yaml, or those of `KnownTeacher`.
         label_rows: test rows that a teacher alone is asked for.
         pool_rows: rows of the pool of the arms that have one.
         resamples: of the bootstrap.
@@ -161,7 +161,7 @@ class Cell:
     arm: Arm
     teacher: str | None
     settings: dict[str, Any]
-    known: Known | None = None
+    known: KnownTeacher | None = None
 
     @property
     def name(self) -> str:
@@ -253,7 +253,7 @@ def _choice(only: str) -> dict[str, set[str]]:
     return wanted
 
 
-def _of_block(plan: Plan, block: Block, known: Mapping[str, Known | None]) -> Iterator[Cell]:
+def _of_block(plan: Plan, block: Block, known: Mapping[str, KnownTeacher | None]) -> Iterator[Cell]:
     for data in block.data:
         for rows in block.rows:
             for seed in block.seeds:
@@ -278,7 +278,7 @@ def _settings(
     block: Block,
     arm: Arm,
     teacher: str | None,
-    known: Known | None,
+    known: KnownTeacher | None,
     rows: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -293,11 +293,11 @@ def _settings(
     return merge(settings, {"teacher": {**how, "cache": "off"}})  # see sharing.py
 
 
-def _known(name: str, how: dict[str, Any]) -> Known | None:
+def _known(name: str, how: dict[str, Any]) -> KnownTeacher | None:
     if how.get("provider") not in _KNOWN:
         return None
     try:
-        return Known.model_validate(how)
+        return KnownTeacher.model_validate(how)
     except ValidationError as error:
         raise ConfigError(f"teachers.{name}: {error.errors()[0]['msg']}") from None
 

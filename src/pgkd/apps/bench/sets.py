@@ -1,7 +1,7 @@
 """Data sets of a benchmark: ``NAME/train.csv.gz`` and ``NAME/test.csv.gz``, columns text and label.
 
 The training file gives the rows of every run, the rows that a run does not have, and how frequent
-the classes are. The test file is opened by `UnseenRows` alone, which the last step makes.
+the classes are. The test file is opened by `HeldOutRows` alone, which the last step makes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pgkd.config import Config
-    from pgkd.tasks.classification.data.dataset import Dataset, OnConflict
+    from pgkd.tasks.classification.data.dataset import OnConflict, TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText
 
 THIRDS = ("head", "middle", "tail")
@@ -57,7 +57,7 @@ class DataSet:
         data = config.data
         return _all_rows(self.train, data.text_column, data.label_column, data.on_conflict)
 
-    def pool(self, config: Config, task: Dataset) -> tuple[LabelledText, ...]:
+    def pool(self, config: Config, task: TextDataset) -> tuple[LabelledText, ...]:
         """The rows of the training file that a run does not have.
 
         Rows that would be refused from a writer are left out: those with placeholders too, even
@@ -96,7 +96,7 @@ def thirds(labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {third: tuple(order[i] for i in part) for third, part in zip(THIRDS, parts, strict=True)}
 
 
-class UnseenRows:
+class HeldOutRows:
     """The test rows of a data set. Whoever makes one has read the test file.
 
     Args:

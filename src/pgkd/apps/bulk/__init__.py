@@ -3,7 +3,7 @@
 from pgkd.apps.bulk.answers import check_out
 from pgkd.apps.bulk.classify import (
     Engine,
-    Job,
+    BulkJob,
     Source,
     Watcher,
     classify_file,
@@ -14,7 +14,7 @@ from pgkd.apps.bulk.classify import (
 
 __all__ = [
     "Engine",
-    "Job",
+    "BulkJob",
     "Source",
     "Watcher",
     "check_out",

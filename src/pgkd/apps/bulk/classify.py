@@ -127,7 +127,7 @@ def _in_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class BulkJob:
     """Everything that the answers depend on; it can be sent to another machine.
 
     Attributes:
@@ -207,7 +207,7 @@ def load_model(folder: Path, *, threads: int | None = None) -> Classifier:
 
 
 def classify_file(
-    job: Job,
+    job: BulkJob,
     out: Path,
     *,
     engine: Engine = "here",
@@ -270,7 +270,7 @@ def classify_file(
 
 
 def classify_stream(
-    job: Job, source: BinaryIO | None, target: BinaryIO, watcher: Watcher | None = None
+    job: BulkJob, source: BinaryIO | None, target: BinaryIO, watcher: Watcher | None = None
 ) -> int:
     """Write an answer for every text as they arrive; an interrupted stream has to start over.
 
@@ -298,7 +298,7 @@ def classify_stream(
     return rows
 
 
-def _answer(job: Job, skip: int, engine: Engine) -> Generator[tuple[int, bytes], None, None]:
+def _answer(job: BulkJob, skip: int, engine: Engine) -> Generator[tuple[int, bytes], None, None]:
     """Rows and answers of all chunks after the first `skip` texts, in order."""
     if engine == "ray":
         require("ray", extra="ray", job="--engine ray")

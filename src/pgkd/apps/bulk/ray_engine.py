@@ -16,14 +16,14 @@ from typing import Any
 import ray
 import ray.data
 
-from pgkd.apps.bulk.classify import Job, load_model
+from pgkd.apps.bulk.classify import BulkJob, load_model
 from pgkd.errors import EngineError, PgkdError
 
 
 class _Answerer:
     """An actor that holds the classifier of a job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: BulkJob) -> None:
         self._job = job
         self._model = load_model(job.model, threads=1)
 
@@ -33,7 +33,7 @@ class _Answerer:
         return {"number": row["number"], "rows": len(texts), "data": data}
 
 
-def answer_on_cluster(job: Job, skip: int = 0) -> Iterator[tuple[int, bytes]]:
+def answer_on_cluster(job: BulkJob, skip: int = 0) -> Iterator[tuple[int, bytes]]:
     """Rows and answers of all chunks in order, from the cluster of ``RAY_ADDRESS`` or this machine.
 
     The folder of the model has to be on every machine, the file on this one.
@@ -92,7 +92,7 @@ def _count_actors() -> int:
     return cpus - 1
 
 
-def _dataset(job: Job, skip: int, actors: int) -> Any:
+def _dataset(job: BulkJob, skip: int, actors: int) -> Any:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True

@@ -13,7 +13,7 @@ from pgkd.apps.cli.console import console, print_json, print_rows
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pgkd.apps.bulk.classify import Classifier, Job
+    from pgkd.apps.bulk.classify import Classifier, BulkJob
 
 _STREAM = Path("-")
 
@@ -42,7 +42,7 @@ def predict(
 
     After an interruption, the same command resumes.
     """
-    from pgkd.apps.bulk import Job, Source, check_out, find_model, load_model
+    from pgkd.apps.bulk import BulkJob, Source, check_out, find_model, load_model
 
     if (text is None) == (data is None):
         raise ConfigError("Give either one text or --data FILE.")
@@ -56,7 +56,7 @@ def predict(
     name = Path("standard input") if data == _STREAM else data
     source = Source(name, text_column, kind or (".txt" if data == _STREAM else None))
     suffix = ".jsonl" if out == _STREAM else check_out(out).suffix
-    job = Job(source, find_model(run, which), suffix, abstain_below)
+    job = BulkJob(source, find_model(run, which), suffix, abstain_below)
     if _STREAM in (data, out):
         _stream(job, data, out, engine, restart=restart)
     else:
@@ -82,7 +82,7 @@ def _one(
         console().print(f"Unsure: abstain, for {probability:.6g} is below {abstain_below:g}.")
 
 
-def _file(job: Job, out: Path, engine: str, *, restart: bool) -> None:
+def _file(job: BulkJob, out: Path, engine: str, *, restart: bool) -> None:
     from pgkd.apps.bulk import Engine, classify_file
     from pgkd.apps.cli.progress import RowsProgress
 
@@ -99,7 +99,7 @@ def _file(job: Job, out: Path, engine: str, *, restart: bool) -> None:
     shell.print(f"{rows} texts classified into {out}")
 
 
-def _stream(job: Job, data: Path, out: Path, engine: str, *, restart: bool) -> None:
+def _stream(job: BulkJob, data: Path, out: Path, engine: str, *, restart: bool) -> None:
     """As a filter, which cannot resume."""
     from pgkd.apps.bulk import classify_stream
     from pgkd.apps.bulk.answers import partial_path

@@ -55,7 +55,7 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Conclusion:
     """The result of a run: one plain sentence, and what a careful reader should know."""
 
     tone: Tone
@@ -180,7 +180,7 @@ class Texts:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class ShownPrompt:
     """A call to the teacher: role and text of each message, and the reply or the error."""
 
     id: str
@@ -270,7 +270,7 @@ class Content:
     """
 
     about: About
-    verdict: Verdict
+    verdict: Conclusion
     exam: tuple[tuple[str, str], ...]
     bases: tuple[EvaluationSet, ...]
     rounds: tuple[RoundLine, ...]
@@ -278,7 +278,7 @@ class Content:
     confusions: Confusions
     money: Money
     texts: Texts
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[ShownPrompt, ...]
     label_issues: tuple[LabelIssue, ...]
     more_label_issues: int
     speed: Speed

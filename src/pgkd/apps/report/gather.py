@@ -20,8 +20,8 @@ from pgkd.apps.report.content import (
     Content,
     LabelIssue,
     Money,
-    Prompt,
     RoundLine,
+    ShownPrompt,
     Snippet,
     Speed,
     Text,
@@ -331,7 +331,7 @@ def list_texts(records: Records) -> Texts:
     )
 
 
-def _prompts(records: Records) -> tuple[Prompt, ...]:
+def _prompts(records: Records) -> tuple[ShownPrompt, ...]:
     """One call of every purpose; of those that request texts, one each of several rounds."""
     firsts: dict[str, dict[int, Call]] = {}
     for call in records.calls or ():
@@ -343,9 +343,9 @@ def _prompts(records: Records) -> tuple[Prompt, ...]:
         for call in spread(list(by_round.values()), _WRITE_PROMPTS if purpose == "write" else 1)
     ]
 
-    def make(call: Call) -> Prompt:
+    def make(call: Call) -> ShownPrompt:
         failed = f"{call.error_kind}: {call.error}" if call.error_kind else ""
-        return Prompt(
+        return ShownPrompt(
             id=call.id,
             purpose=call.purpose,
             round=call.round,

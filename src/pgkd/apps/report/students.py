@@ -12,13 +12,13 @@ from pgkd.apps.report.content import (
     AFTER,
     BEFORE,
     ClassLine,
+    Conclusion,
     Confusions,
     EvaluationSet,
     Money,
     Pair,
     Texts,
     Tone,
-    Verdict,
 )
 from pgkd.errors import PgkdError
 from pgkd.runs.folder import RunFolder
@@ -144,16 +144,16 @@ def compare_confusions(rows: EvaluationSet) -> Confusions:
 
 def make_verdict(
     records: Records, bases: tuple[EvaluationSet, ...], money: Money, texts: Texts
-) -> Verdict:
+) -> Conclusion:
     """One plain sentence, and what a careful reader should know."""
     if records.best is None:
         sentence = "This run has no student yet, so there is nothing to evaluate."
-        return Verdict("none", sentence, tuple(_ending(records)))
+        return Conclusion("none", sentence, tuple(_ending(records)))
     if not bases:
-        return Verdict("none", _compare_rounds(records), tuple(_ending(records)))
+        return Conclusion("none", _compare_rounds(records), tuple(_ending(records)))
     tone, sentence = _judge(records, bases[0])
     remarks = (*_changes_in_words(bases[0]), *_costs(money, texts), *_caution(bases[0]))
-    return Verdict(tone, sentence, (*remarks, *_ending(records)))
+    return Conclusion(tone, sentence, (*remarks, *_ending(records)))
 
 
 def _compare_rounds(records: Records) -> str:

@@ -39,7 +39,7 @@ from pgkd.tasks.classification.data.dataset import load_dataset
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
 
 _SHOWN = 5  # rows
 _CELL = 200  # characters of one
@@ -160,7 +160,7 @@ class Draft:
         rest = [name for name in names if name != text]
         return Columns(names, rows, text, _guess(rest, "label", rest[-1]))
 
-    def choose(self, text: str, label: str) -> Dataset:
+    def choose(self, text: str, label: str) -> TextDataset:
         """Read the rows with these columns.
 
         Raises:
@@ -221,7 +221,7 @@ class Draft:
         return Config.from_yaml(self.config)
 
 
-def class_counts(task: Dataset) -> list[tuple[str, int]]:
+def class_counts(task: TextDataset) -> list[tuple[str, int]]:
     """Every class of a task with its number of rows."""
     counts = Counter(row.label for row in (*task.train, *task.validation))
     return [(name, counts[name]) for name in task.taxonomy.names]

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from pgkd.runs.folder import RunFolder
     from pgkd.task import Learner
     from pgkd.tasks.classification.config import ClassificationConfig
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.feedback.acquisition import Choice
     from pgkd.tasks.classification.learner import PromptStrategy
@@ -73,7 +73,7 @@ def student_of(config: Config, classes: Sequence[str]) -> Student:
     return make_student(config.student.kind, classes, seed=config.seed, **settings)
 
 
-def curator_of(config: ClassificationConfig, dataset: Dataset) -> Curator:
+def curator_of(config: ClassificationConfig, dataset: TextDataset) -> Curator:
     """The curator of a task's written texts."""
     curation = config.curation
     return Curator(
@@ -85,7 +85,7 @@ def curator_of(config: ClassificationConfig, dataset: Dataset) -> Curator:
 
 
 def self_verification_of(
-    config: ClassificationConfig, dataset: Dataset, teacher: Teacher
+    config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
 ) -> SelfVerification | None:
     """How the teacher reads its texts once more; None where it does not."""
     if not config.curation.self_verification:
@@ -94,7 +94,11 @@ def self_verification_of(
 
 
 def make_synthesizer(
-    config: ClassificationConfig, dataset: Dataset, teacher: Teacher, run: RunFolder, hooks: Hooks
+    config: ClassificationConfig,
+    dataset: TextDataset,
+    teacher: Teacher,
+    run: RunFolder,
+    hooks: Hooks,
 ) -> ClassificationSynthesizer:
     """Who asks the teacher for texts and labels."""
     return ClassificationSynthesizer(
@@ -106,7 +110,7 @@ def make_synthesizer(
 
 def make_learner(
     config: ClassificationConfig,
-    dataset: Dataset,
+    dataset: TextDataset,
     synthesizer: ClassificationSynthesizer,
     run: RunFolder,
     hooks: Hooks,
@@ -170,14 +174,14 @@ def described(config: ClassificationConfig, taxonomy: Taxonomy) -> Taxonomy:
     return taxonomy.described(read_glossary(given, taxonomy).classes)
 
 
-def folds_of(config: ClassificationConfig, dataset: Dataset) -> NDArray[np.int64]:
+def folds_of(config: ClassificationConfig, dataset: TextDataset) -> NDArray[np.int64]:
     """The fold of every training row, shape (n_train,)."""
     labels = [row.label for row in dataset.train]
     return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
 
 
 @dataclass(frozen=True)
-class Known:
+class PromptContext:
     """What is known of a task and its teacher when texts are about to be asked for.
 
     Attributes:
@@ -190,7 +194,10 @@ class Known:
 
 
 def strategy_of(
-    config: ClassificationConfig, dataset: Dataset, folds: NDArray[np.int64], known: Known
+    config: ClassificationConfig,
+    dataset: TextDataset,
+    folds: NDArray[np.int64],
+    known: PromptContext,
 ) -> PromptStrategy:
     """The prompt strategy that a config describes.
 
@@ -242,7 +249,7 @@ def choice_of(config: ClassificationConfig) -> Choice:
 
 
 def label_prompts_of(
-    config: ClassificationConfig, dataset: Dataset, folds: NDArray[np.int64], *, scored: bool
+    config: ClassificationConfig, dataset: TextDataset, folds: NDArray[np.int64], *, scored: bool
 ) -> LabelPrompts:
     """How labels of the pool are asked for.
 
@@ -263,7 +270,7 @@ def _spent(run: RunFolder, number: int) -> Spent:
     return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))
 
 
-def writing_of(config: ClassificationConfig, dataset: Dataset) -> Writing:
+def writing_of(config: ClassificationConfig, dataset: TextDataset) -> Writing:
     """How long texts are asked for, and how requests are sampled."""
     return Writing(
         LengthTarget.of([row.text for row in dataset.train]),
@@ -277,11 +284,11 @@ def writing_of(config: ClassificationConfig, dataset: Dataset) -> Writing:
 
 def _known(
     config: ClassificationConfig,
-    dataset: Dataset,
+    dataset: TextDataset,
     synthesizer: ClassificationSynthesizer,
     run: RunFolder,
     hooks: Hooks,
-) -> Known:
+) -> PromptContext:
     """What the user says, or the teacher: asked for when first needed."""
     given, instructions = config.guidance.glossary, config.guidance.instructions
 
@@ -315,7 +322,7 @@ def _known(
         hooks.on_event(GlossaryWritten(found))
         return found
 
-    return Known(glossary, packs)
+    return PromptContext(glossary, packs)
 
 
 def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
@@ -343,7 +350,7 @@ def repeated(run: RunFolder, which: str, times: int) -> Iterator[Student]:
 def learner_again(
     run: RunFolder,
     config: ClassificationConfig,
-    dataset: Dataset,
+    dataset: TextDataset,
     student: Student,
     *,
     retunes: bool = True,
@@ -354,7 +361,9 @@ def learner_again(
     return ClassificationLearner(
         dataset,
         student.clone(),
-        strategy_of(config, dataset, folds, Known(Glossary, lambda: False)),  # nobody is asked
+        strategy_of(
+            config, dataset, folds, PromptContext(Glossary, lambda: False)
+        ),  # nobody is asked
         folds=folds,
         seed=config.seed,
         weights=lambda: (_synthetic_weight(run),),

@@ -10,7 +10,7 @@ import numpy as np
 
 from pgkd.task import Origin
 from pgkd.tasks.classification.assembly import (
-    Known,
+    PromptContext,
     folds_of,
     label_prompts_of,
     self_verification_of,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pgkd.tasks.classification.config import ClassificationConfig
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.teachers.base import Request, Teacher
 
 _BYTES_A_TOKEN = 4  # of usual prose in the usual vocabularies
@@ -40,7 +40,7 @@ _NOTHING_KNOWN = ClassifierEvaluation(np.empty(0), _UNKNOWN, _UNKNOWN, Mined((),
 
 
 def requests_of(
-    config: ClassificationConfig, dataset: Dataset, teacher: Teacher
+    config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
 ) -> list[tuple[Request, int]]:
     """The requests of a run if the student is equally weak in all classes; see `Task.estimate`."""
     labelling = _rounds_that_label(config, dataset)
@@ -76,19 +76,19 @@ def requests_of(
     return requests
 
 
-def _rounds_that_label(config: ClassificationConfig, dataset: Dataset) -> int:
+def _rounds_that_label(config: ClassificationConfig, dataset: TextDataset) -> int:
     """Rounds that ask for labels, about: every other one, where the run is to find it out."""
     share = 0.5 if config.pool.share == "auto" else config.pool.share
     return math.ceil(config.rounds * share) if dataset.pool.texts else 0
 
 
 def _prompts(
-    config: ClassificationConfig, dataset: Dataset, rounds: int, *, packs: bool
+    config: ClassificationConfig, dataset: TextDataset, rounds: int, *, packs: bool
 ) -> Iterator[WritePrompt]:
     """The requests of all rounds; a sentence stands for what the teacher will say."""
     about = config.guidance.instructions or _A_DESCRIPTION
     lines = dict.fromkeys(dataset.taxonomy.names, _A_DESCRIPTION) if packs else {}
-    known = Known(lambda: Glossary(about, lines), lambda: packs)
+    known = PromptContext(lambda: Glossary(about, lines), lambda: packs)
     strategy = strategy_of(config, dataset, folds_of(config, dataset), known)
     synthetic: list[LabelledText] = []
     for number in range(1, rounds + 1):
@@ -97,7 +97,7 @@ def _prompts(
             yield prompt
 
 
-def _texts_of(prompt: WritePrompt, dataset: Dataset, number: int = 0) -> list[LabelledText]:
+def _texts_of(prompt: WritePrompt, dataset: TextDataset, number: int = 0) -> list[LabelledText]:
     """As many texts as are asked for, each as long as a real one."""
     texts = cycle(row.text for row in dataset.train)
     labels, origin = cycle(prompt.labels), Origin(number, prompt.id)

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pgkd.runs.forms import Count, Form, Number, Row, Str, Synthetic
+from pgkd.runs.forms import Count, Form, Number, Row, Str, SyntheticRow
 
 
 class _Labelled(Row):
     label: Str
 
 
-class _Text(Synthetic):
+class _Text(SyntheticRow):
     label: Str
 
 

@@ -20,14 +20,14 @@ from pgkd.tasks.classification.feedback.cross_validation import (
 )
 from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
 from pgkd.tasks.classification.prompts.writing import WritePrompt
-from pgkd.tasks.classification.students.tuning import Synthetic
+from pgkd.tasks.classification.students.tuning import SyntheticTexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.students.base import Student
 
@@ -70,7 +70,7 @@ class ClassificationLearner:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: TextDataset,
         student: Student,
         strategy: PromptStrategy,
         *,
@@ -123,7 +123,7 @@ class ClassificationLearner:
         rows, texts = self._dataset.train, [*self._label_names, *written]
         hidden = np.zeros((len(rows), len(texts)), dtype=bool)
         hidden[:, len(self._label_names) :] = echoes(self._student, rows, written)
-        synthetic = Synthetic(
+        synthetic = SyntheticTexts(
             texts=[text.text for text in texts],
             labels=[text.label for text in texts],
             weights=self._weights(texts, written, weight=1.0),

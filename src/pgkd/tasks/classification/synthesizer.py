@@ -15,7 +15,7 @@ from pgkd.synthesis import Synthesizer
 from pgkd.task import Origin, Prompt, Rejected
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.events import TextVerified
-from pgkd.tasks.classification.feedback.acquisition import Question
+from pgkd.tasks.classification.feedback.acquisition import LabelPrompt
 from pgkd.tasks.classification.feedback.examination import Examiner, SelfVerification, Verified
 from pgkd.tasks.classification.prompts.labelling import Labelled, read_labels, read_many_labels
 from pgkd.tasks.classification.prompts.parsing import NO_LABEL
@@ -65,7 +65,9 @@ class ClassificationSynthesizer(Synthesizer):
         """Whether the teacher gives the scores of all labels, so that those are asked for."""
         return self._teacher.scores_choices
 
-    def agreements(self, questions: Sequence[Question], rows: Sequence[LabelledText]) -> list[bool]:
+    def agreements(
+        self, questions: Sequence[LabelPrompt], rows: Sequence[LabelledText]
+    ) -> list[bool]:
         """For which rows the teacher gives the label that they have. Nothing is recorded.
 
         Args:
@@ -113,7 +115,7 @@ class ClassificationSynthesizer(Synthesizer):
         return [*weighed, *(text for text in texts if text.id not in read)]
 
     def _collect(self, number: int, prompts: Sequence[Prompt]) -> list[Any]:
-        questions = [prompt for prompt in prompts if isinstance(prompt, Question)]
+        questions = [prompt for prompt in prompts if isinstance(prompt, LabelPrompt)]
         if not questions:
             return super()._collect(number, prompts)
         accepted: list[LabelledText] = []
@@ -121,7 +123,7 @@ class ClassificationSynthesizer(Synthesizer):
             accepted += self._accept_label(number, question, label)
         return accepted
 
-    def _labels(self, questions: Sequence[Question], *, prepare: bool = True) -> list[Labelled]:
+    def _labels(self, questions: Sequence[LabelPrompt], *, prepare: bool = True) -> list[Labelled]:
         """What the teacher says of each; no label where it failed or refused.
 
         Where it gives scores, what it prefers whatever the text is is taken off (`read_labels`), as
@@ -141,10 +143,12 @@ class ClassificationSynthesizer(Synthesizer):
         self._read += [reply for reply in replies if reply is not None]
         return labels
 
-    def _question(self, question: Question) -> Reply | TeacherError:
+    def _question(self, question: LabelPrompt) -> Reply | TeacherError:
         return self._send(question.id, question.request)
 
-    def _accept_label(self, number: int, question: Question, given: Labelled) -> list[LabelledText]:
+    def _accept_label(
+        self, number: int, question: LabelPrompt, given: Labelled
+    ) -> list[LabelledText]:
         text = question.text
         if given.label is None:
             unlabelled = LabelledText(text.text, "")

@@ -17,7 +17,7 @@ from pgkd.runs.folder import RunFolder
 from pgkd.task import Learner, Task
 from pgkd.tasks.classification.assembly import learner_again, make_learner, make_synthesizer
 from pgkd.tasks.classification.config import ClassificationConfig
-from pgkd.tasks.classification.data.dataset import Dataset, dataset_from_arrays, load_dataset
+from pgkd.tasks.classification.data.dataset import TextDataset, dataset_from_arrays, load_dataset
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.data.pool import Pool, pool_of, read_pool, without_rows
 from pgkd.tasks.classification.estimate import requests_of
@@ -36,7 +36,7 @@ class Classification(Task):
     forms = FORMS
     files = ("glossary.yaml",)
 
-    def load(self, config: ClassificationConfig) -> Dataset:
+    def load(self, config: ClassificationConfig) -> TextDataset:
         """See `Task.load`."""
         data = config.data
         if data.train is None:
@@ -68,7 +68,7 @@ class Classification(Task):
         classes: Sequence[Any] | NDArray[Any] | None = None,
         validation: tuple[Sequence[str], Sequence[str]] | None = None,
         unlabelled: Sequence[str] = (),
-    ) -> Dataset:
+    ) -> TextDataset:
         """See `Task.from_arrays`.
 
         Args:
@@ -91,9 +91,9 @@ class Classification(Task):
         texts = one_column(unlabelled, "texts")
         return with_pool(config, dataset, pool_of(texts, limit=config.pool.limit, seed=config.seed))
 
-    def dataset(self, data: dict[str, Any]) -> Dataset:
+    def dataset(self, data: dict[str, Any]) -> TextDataset:
         """See `Task.dataset`; the unlabelled texts are not in it."""
-        return Dataset.from_json(data)
+        return TextDataset.from_json(data)
 
     def example(self, data: dict[str, Any]) -> LabelledText:
         """See `Task.example`."""
@@ -102,7 +102,7 @@ class Classification(Task):
     def synthesizer(
         self,
         config: ClassificationConfig,
-        dataset: Dataset,
+        dataset: TextDataset,
         teacher: Teacher,
         run: RunFolder,
         hooks: Hooks,
@@ -113,7 +113,7 @@ class Classification(Task):
     def learner(
         self,
         config: ClassificationConfig,
-        dataset: Dataset,
+        dataset: TextDataset,
         synthesizer: ClassificationSynthesizer,
         run: RunFolder,
         hooks: Hooks,
@@ -122,13 +122,13 @@ class Classification(Task):
         return make_learner(config, dataset, synthesizer, run, hooks)
 
     def retrainer(
-        self, run: RunFolder, config: ClassificationConfig, dataset: Dataset, student: Student
+        self, run: RunFolder, config: ClassificationConfig, dataset: TextDataset, student: Student
     ) -> Learner:
         """See `Task.retrainer`."""
         return learner_again(run, config, dataset, student)
 
     def estimate(
-        self, config: ClassificationConfig, dataset: Dataset, teacher: Teacher
+        self, config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
     ) -> Iterable[tuple[Request, int]]:
         """See `Task.estimate`."""
         return requests_of(config, dataset, teacher)
@@ -145,7 +145,7 @@ class Classification(Task):
         return find_device(student.device, student.precision).describe()
 
 
-def with_pool(config: ClassificationConfig, dataset: Dataset, pool: Pool) -> Dataset:
+def with_pool(config: ClassificationConfig, dataset: TextDataset, pool: Pool) -> TextDataset:
     """The data set with those texts of a pool that may be trained on."""
     near = config.curation.near_duplicate
     return replace(dataset, pool=without_rows(pool, dataset, near_duplicate=near))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pgkd.curation import Reason
-from pgkd.tasks.classification.data.dataset import Dataset
+from pgkd.tasks.classification.data.dataset import TextDataset
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.data.pool import pool_of, without_rows
 
-TASK = Dataset(
+TASK = TextDataset(
     Taxonomy.from_names(["a", "b"]),
     (LabelledText("my card has not arrived yet", "a", "train:1"),),
     (LabelledText("why was I charged a fee for this payment", "b", "validation:1"),),

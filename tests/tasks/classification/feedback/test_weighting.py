@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.task import Origin
-from pgkd.tasks.classification.data.dataset import Dataset, stratified_folds
+from pgkd.tasks.classification.data.dataset import TextDataset, stratified_folds
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.cross_validation import label_agreement, row_weights
 from pgkd.tasks.classification.learner import ClassificationLearner
@@ -28,7 +28,7 @@ def rows_of(part: str, per_class: int, start: int) -> tuple[LabelledText, ...]:
     return tuple(LabelledText(t, name, f"{part}:{i}") for i, (t, name) in enumerate(pairs))
 
 
-TASK = Dataset(TAXONOMY, rows_of("train", 6, 0), rows_of("validation", 13, 20))
+TASK = TextDataset(TAXONOMY, rows_of("train", 6, 0), rows_of("validation", 13, 20))
 
 
 def written(*, shift: int = 0) -> list[LabelledText]:
@@ -46,7 +46,7 @@ class NoPrompts:
         return ()
 
 
-def weight_of(texts: list[LabelledText], task: Dataset = TASK, **settings: Any) -> float | None:
+def weight_of(texts: list[LabelledText], task: TextDataset = TASK, **settings: Any) -> float | None:
     folds = stratified_folds([row.label for row in task.train], 2, 0)
     guide = ClassificationLearner(
         task, make_student("linear", NAMES), NoPrompts(), folds=folds, **settings

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgkd.curation import Reason
-from pgkd.tasks.classification.prompts.parsing import OFF_LIST, Limits, masks_in, parse_samples
+from pgkd.tasks.classification.prompts.parsing import OFF_LIST, ReplyLimits, masks_in, parse_samples
 
 ALLOWED = ("refund", "delivery")
 
@@ -149,7 +149,7 @@ def test_ten_megabytes_are_refused_unread() -> None:
 
 
 def test_items_past_the_limit_are_not_read() -> None:
-    parsed = parse_samples(reply_of(*[sample()] * 50), ALLOWED, Limits(items=3))
+    parsed = parse_samples(reply_of(*[sample()] * 50), ALLOWED, ReplyLimits(items=3))
     assert len(parsed.samples) == 3
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pgkd.tasks.classification.students.head import Calibration, HeadSettings, fit_head
-from pgkd.tasks.classification.students.tuning import Synthetic, tune_head
+from pgkd.tasks.classification.students.tuning import SyntheticTexts, tune_head
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ def test_tuning_never_sees_the_rows_it_is_judged_by() -> None:
     assert set().union(*(held for _, held in asked)) == set(map(str, range(30)))
 
 
-def synthetic_of(features: Any, labels: list[str], **changed: Any) -> tuple[Any, Synthetic]:
+def synthetic_of(features: Any, labels: list[str], **changed: Any) -> tuple[Any, SyntheticTexts]:
     """Features of rows and texts by their numbers, and the texts, of which 60 are the rows."""
     n = len(labels) - 60
     given: dict[str, Any] = {
@@ -92,10 +92,10 @@ def synthetic_of(features: Any, labels: list[str], **changed: Any) -> tuple[Any,
     def features_of(seen: Sequence[str], held: Sequence[str]) -> tuple[Any, Any]:
         return features[list(map(int, seen))], features[list(map(int, held))]
 
-    return features_of, Synthetic(**given)
+    return features_of, SyntheticTexts(**given)
 
 
-def weight_of(features_of: Any, labels: list[str], synthetic: Synthetic) -> float:
+def weight_of(features_of: Any, labels: list[str], synthetic: SyntheticTexts) -> float:
     rows = list(map(str, range(60)))
     return tune_head((1.0,), features_of, rows, labels[:60], CLASSES, seed=0, synthetic=synthetic)[
         1
@@ -110,7 +110,7 @@ def test_texts_that_teach_get_the_larger_weight_and_wrong_ones_the_smaller() -> 
     assert weight_of(features_of, wrong, synthetic) == 0.1
 
 
-def _right(features: Any, labels: list[str]) -> tuple[Any, list[str], Synthetic]:
+def _right(features: Any, labels: list[str]) -> tuple[Any, list[str], SyntheticTexts]:
     features_of, synthetic = synthetic_of(features, labels)
     return features_of, labels, synthetic
 

@@ -41,7 +41,7 @@ _MANY = 1000  # rows from which on a share of them can be spared for validation
 
 
 @dataclass(frozen=True)
-class Dataset:
+class TextDataset:
     """The user's texts and label names.
 
     Attributes:
@@ -70,7 +70,7 @@ class Dataset:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Dataset:
+    def from_json(cls, data: Mapping[str, Any]) -> TextDataset:
         """Rebuild from `to_json`'s data, without the pool."""
         train, validation = (
             tuple(map(LabelledText.from_json, data[part])) for part in ("train", "validation")
@@ -104,7 +104,7 @@ def assemble(
     fraction: Fraction,
     limit: int | None,
     seed: int,
-) -> Dataset:
+) -> TextDataset:
     """Check the rows, then draw and split them.
 
     Args:
@@ -131,7 +131,7 @@ def assemble(
     if held is None:
         train, held = _split(train, float(fraction), seed) if fraction else (train, [])
     warnings += class_warnings(taxonomy.names, train)
-    return Dataset(taxonomy, tuple(train), tuple(held), tuple(warnings))
+    return TextDataset(taxonomy, tuple(train), tuple(held), tuple(warnings))
 
 
 def _check(
@@ -367,7 +367,7 @@ def load_dataset(
     limit: int | None = None,
     seed: int = 0,
     on_conflict: OnConflict = "error",
-) -> Dataset:
+) -> TextDataset:
     """Read a task from files.
 
     Args:
@@ -409,7 +409,7 @@ def dataset_from_arrays(
     validation_fraction: Fraction = "auto",
     seed: int = 0,
     on_conflict: OnConflict = "error",
-) -> Dataset:
+) -> TextDataset:
     """Make a task of n texts and n labels in memory; checks and arguments are `load_task`'s.
 
     Raises:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
 
 POOL_LIMIT = 100_000
 LONGEST_POOL_TEXT = 20_000  # characters: what is longer would fill the memory, and no prompt
@@ -122,7 +122,7 @@ def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> 
     return Pool(tuple(accepted.values()), {why: n for why, n in dropped.items() if n})
 
 
-def without_rows(pool: Pool, rows: Dataset, *, near_duplicate: float) -> Pool:
+def without_rows(pool: Pool, rows: TextDataset, *, near_duplicate: float) -> Pool:
     """The pool without the texts that equal or nearly equal a row of the user.
 
     A text near a validation row would flatter every later round, and the label of one near a

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
     from pgkd.tasks.classification.learner import ClassificationLearner
@@ -262,7 +262,7 @@ def compared(first: Gain, second: Gain) -> int:
 
 
 @dataclass(frozen=True)
-class Question(Prompt):
+class LabelPrompt(Prompt):
     """Asks for the label of a text that has none.
 
     Attributes:
@@ -306,7 +306,7 @@ class LabelPrompts:
 
     def prompts(
         self, name: str, texts: Sequence[PoolText], reason: str, *, purpose: str = "label"
-    ) -> tuple[Question, ...]:
+    ) -> tuple[LabelPrompt, ...]:
         """One question a text.
 
         Args:
@@ -320,12 +320,12 @@ class LabelPrompts:
             for i, text in enumerate(texts, start=1)
         )
 
-    def _one(self, number: str, text: PoolText, reason: str, purpose: str) -> Question:
+    def _one(self, number: str, text: PoolText, reason: str, purpose: str) -> LabelPrompt:
         request = label_request(
             text.text, self.taxonomy, examples=self.shown, seed=self._seed, scored=self._scored
         )
         request = replace(request, purpose=purpose, wants_logprob=not self._scored)
-        return Question(number, request, 1, self.shown, (reason,), text, self.taxonomy.names)
+        return LabelPrompt(number, request, 1, self.shown, (reason,), text, self.taxonomy.names)
 
 
 class PoolLearner:
@@ -343,7 +343,7 @@ class PoolLearner:
     def __init__(
         self,
         learner: ClassificationLearner,
-        dataset: Dataset,
+        dataset: TextDataset,
         questions: LabelPrompts,
         choice: Choice,
         turns: AcquisitionSchedule,

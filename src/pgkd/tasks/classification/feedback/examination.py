@@ -36,7 +36,7 @@ from pgkd.tasks.classification.prompts.labelling import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from pgkd.tasks.classification.data.dataset import Dataset
+    from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.tasks.classification.feedback.acquisition import LabelPrompts
     from pgkd.tasks.classification.prompts.labelling import Labelled
@@ -188,7 +188,7 @@ class Examiner:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: TextDataset,
         synthesizer: ClassificationSynthesizer,
         questions: LabelPrompts,
         on_result: Callable[[Exam], None],

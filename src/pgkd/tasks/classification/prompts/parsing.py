@@ -27,7 +27,7 @@ _JOINERS = {"\u200c", "\u200d"}  # Persian words and joined emoji are spelt with
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ReplyLimits:
     """Bounds of what is read.
 
     Attributes:
@@ -70,7 +70,7 @@ def masks_in(texts: Iterable[str]) -> frozenset[str]:
 def parse_samples(
     reply: str,
     allowed: Sequence[str],
-    limits: Limits | None = None,
+    limits: ReplyLimits | None = None,
     *,
     masks: Collection[str] = (),
     count: int | None = None,
@@ -91,7 +91,7 @@ def parse_samples(
         count: samples that were asked for; None reads all.
         cut_off: whether the reply ended at its bound of tokens, according to the provider.
     """
-    limits = limits or Limits()
+    limits = limits or ReplyLimits()
     if len(reply) > limits.reply_characters:
         detail = f"the reply has {len(reply)} characters, {limits.reply_characters} are read"
         return _Samples((), (Rejected(Reason.TOO_LARGE, detail, reply[:_RAW]),))
@@ -110,20 +110,20 @@ def parse_samples(
     return _Samples(tuple(samples), tuple(faults), doubtful)
 
 
-def read_json(reply: str, limits: Limits | None = None) -> Any:
+def read_json(reply: str, limits: ReplyLimits | None = None) -> Any:
     """The last JSON object of a reply; None where it holds none, or is too long."""
-    if len(reply) > (limits or Limits()).reply_characters:
+    if len(reply) > (limits or ReplyLimits()).reply_characters:
         return None
     found = objects(reply)
     return found[-1] if found else None
 
 
-def read_description(reply: str, limits: Limits | None = None) -> str:
+def read_description(reply: str, limits: ReplyLimits | None = None) -> str:
     """The sentence of a reply of the shape ``{"description": "..."}``, cut to its bound.
 
     Empty where the reply holds no such thing: a run does without.
     """
-    limits = limits or Limits()
+    limits = limits or ReplyLimits()
     if len(reply) > limits.reply_characters:
         return ""
     found = [data["description"] for data in objects(reply, "description")]
@@ -215,7 +215,7 @@ def _salvage(reply: str) -> Iterator[Any]:
 
 
 def _sample(
-    item: Any, position: int, allowed: Sequence[str], limits: Limits, masks: Collection[str]
+    item: Any, position: int, allowed: Sequence[str], limits: ReplyLimits, masks: Collection[str]
 ) -> LabelledText | Rejected:
     def fault(reason: str, detail: str) -> Rejected:
         return Rejected(reason, detail, _raw(item), position)

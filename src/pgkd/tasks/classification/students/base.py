@@ -15,7 +15,7 @@ from pgkd.errors import StudentError
 from pgkd.text import shown
 
 if TYPE_CHECKING:
-    from pgkd.tasks.classification.students.tuning import Synthetic
+    from pgkd.tasks.classification.students.tuning import SyntheticTexts
 
 
 class Student(ABC):
@@ -84,7 +84,7 @@ class Student(ABC):
         labels: Sequence[str],
         *,
         seed: int,
-        synthetic: Synthetic | None = None,
+        synthetic: SyntheticTexts | None = None,
     ) -> Self:
         """Choose hyper-parameters by cross-validation on these rows.
 

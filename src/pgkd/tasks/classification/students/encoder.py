@@ -36,7 +36,7 @@ from pgkd.tasks.classification.students.head import (
 )
 from pgkd.tasks.classification.students.head_student import HeadStudent
 from pgkd.tasks.classification.students.saving import subfolder
-from pgkd.tasks.classification.students.tuning import Synthetic, hold_out
+from pgkd.tasks.classification.students.tuning import SyntheticTexts, hold_out
 from pgkd.weights.pins import DEFAULT_STUDENT
 
 if TYPE_CHECKING:  # imports torch
@@ -120,7 +120,7 @@ class EncoderStudent(HeadStudent):
         labels: Sequence[str],
         *,
         seed: int,
-        synthetic: Synthetic | None = None,
+        synthetic: SyntheticTexts | None = None,
     ) -> Self:
         """Choose the head's hyper-parameters by cross-validation, and the recipe on one fold.
 
@@ -133,11 +133,11 @@ class EncoderStudent(HeadStudent):
         super().tune(texts, labels, seed=seed, synthetic=synthetic)
         if self._given_recipe != "frozen":
             texts, labels, _ = usable_rows(texts, labels, self.classes)
-            self._try_fine_tuning(texts, labels, seed, synthetic or Synthetic.none(len(texts)))
+            self._try_fine_tuning(texts, labels, seed, synthetic or SyntheticTexts.none(len(texts)))
         return self
 
     def _try_fine_tuning(
-        self, texts: Sequence[str], labels: Sequence[str], seed: int, synthetic: Synthetic
+        self, texts: Sequence[str], labels: Sequence[str], seed: int, synthetic: SyntheticTexts
     ) -> None:
         """Calibrate fine-tuning on a held-out fold, and choose the recipe where none was given."""
         many = len(synthetic.texts) > len(texts)

@@ -21,7 +21,7 @@ from pgkd.tasks.classification.students.base import (
     usable_rows,
 )
 from pgkd.tasks.classification.students.head import Head, HeadSettings, fit_head, log_prior
-from pgkd.tasks.classification.students.tuning import Synthetic, tune_head
+from pgkd.tasks.classification.students.tuning import SyntheticTexts, tune_head
 
 _SAVED_AS_NULL = ("threads",)  # settings of a machine
 _NOT_SAVED = ("device", "precision")  # the same, whose defaults are not null
@@ -114,7 +114,7 @@ class HeadStudent(Student):
         labels: Sequence[str],
         *,
         seed: int,
-        synthetic: Synthetic | None = None,
+        synthetic: SyntheticTexts | None = None,
     ) -> Self:
         """Choose the head's hyper-parameters by cross-validation."""
         texts, labels, _ = usable_rows(texts, labels, self.classes)

@@ -25,7 +25,7 @@ _FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Synthetic:
+class SyntheticTexts:
     """LLM-written texts in tuning: students train on them and are never judged by them.
 
     Attributes:
@@ -77,7 +77,7 @@ class Split:
     held_out: NDArray[np.int64]
     gold: NDArray[np.int64]
 
-    def weights(self, synthetic: Synthetic, weight: float) -> NDArray[np.float64]:
+    def weights(self, synthetic: SyntheticTexts, weight: float) -> NDArray[np.float64]:
         """Sample weights of the texts: 1 for a row."""
         scaled = synthetic.scaled_by(weight)[self.synthetic]
         return np.concatenate([np.ones(len(self.texts) - len(scaled)), scaled])
@@ -88,7 +88,7 @@ def hold_out(
     texts: Sequence[str],
     labels: Sequence[str],
     classes: Sequence[str],
-    synthetic: Synthetic,
+    synthetic: SyntheticTexts,
 ) -> Split:
     """Hold out some rows; `held_out` has shape (n,)."""
     gold = columns_of(labels, classes)
@@ -114,7 +114,7 @@ def tune_head(
     classes: Sequence[str],
     *,
     seed: int,
-    synthetic: Synthetic | None = None,
+    synthetic: SyntheticTexts | None = None,
 ) -> tuple[HeadSettings, float]:
     """Choose C, and the weight of synthetic texts, by stratified cross-validation over the rows.
 
@@ -137,7 +137,7 @@ def tune_head(
         The settings with the lowest loss, and the weight of synthetic texts. Where no fold can be
         judged: the C in the middle, no calibration and the first weight.
     """
-    added = synthetic or Synthetic.none(len(texts))
+    added = synthetic or SyntheticTexts.none(len(texts))
     middle, weight = strengths[len(strengths) // 2], added.candidates[0]
     folds = stratified_folds(labels, min(_FOLDS, len(labels)), seed)
     splits = [hold_out(folds == fold, texts, labels, classes, added) for fold in np.unique(folds)]
