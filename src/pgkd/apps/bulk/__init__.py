@@ -2,8 +2,8 @@
 
 from pgkd.apps.bulk.answers import check_out
 from pgkd.apps.bulk.classify import (
-    Engine,
     BulkJob,
+    Engine,
     Source,
     Watcher,
     classify_file,
@@ -13,8 +13,8 @@ from pgkd.apps.bulk.classify import (
 )
 
 __all__ = [
-    "Engine",
     "BulkJob",
+    "Engine",
     "Source",
     "Watcher",
     "check_out",

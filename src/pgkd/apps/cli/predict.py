@@ -13,7 +13,7 @@ from pgkd.apps.cli.console import console, print_json, print_rows
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pgkd.apps.bulk.classify import Classifier, BulkJob
+    from pgkd.apps.bulk.classify import BulkJob, Classifier
 
 _STREAM = Path("-")
 
