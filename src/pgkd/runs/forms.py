@@ -89,7 +89,7 @@ class _Prompt(Form):
 
 class _Start(Form):
     round: Count
-    asks: list[_Prompt]
+    prompts: list[_Prompt]
 
 
 class _Reply(Form):

@@ -43,7 +43,7 @@ class Journal(Hooks):
 
     def on_round_start(self, number: int, prompts: Sequence[Prompt]) -> None:
         """Record every prompt with its reasons: this is where the budget goes."""
-        self._run.log("round started", round=number, asks=[p.to_json() for p in prompts])
+        self._run.log("round started", round=number, prompts=[p.to_json() for p in prompts])
 
     def on_reply(self, prompt: Prompt, reply: Reply) -> None:
         """Record what the reply cost."""

@@ -120,7 +120,7 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
         for line in content["rounds"]
     ]
     print_rows(f"Rounds ({basis})", header, rounds)
-    asks = [
+    requests = [
         (
             ask["id"],
             _label_of(ask) or "the teacher's choice",
@@ -129,8 +129,8 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
         )
         for ask in content["prompts"]
     ]
-    if asks:
-        print_rows("Requests to the teacher", ("request", "class", "texts", "why"), asks)
+    if requests:
+        print_rows("Requests to the teacher", ("request", "class", "texts", "why"), requests)
 
 
 def _label_of(ask: dict[str, Any]) -> str | None:

@@ -84,7 +84,7 @@ class _Prompt(Form):
 
 
 class _Start(Form):
-    asks: list[_Prompt]
+    prompts: list[_Prompt]
 
 
 class _LabelNames(Form):
