@@ -66,7 +66,7 @@ def test_the_card_says_what_it_is_and_how_it_was_made(reviewed: RunFolder, tmp_p
     data = final_data(reviewed)
     assert f"- train: {len(data.train)}\n" in card
     written = sum(row.source == "synthetic" for row in data.train)
-    assert f"`written`, written by the teacher: {written}" in card
+    assert f"`synthetic`, written by the teacher: {written}" in card
     for name in data.taxonomy.names:
         assert re.search(rf"^\| {name} \|", card, re.MULTILINE)
     for part in ("Teacher: fake, fake. ", "0.0000 US dollars", "## Licence", "## Limits"):
