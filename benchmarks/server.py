@@ -528,8 +528,7 @@ def serve_rival(which: str, export: str, port: int) -> None:
             log_level="warning", access_log=False,
         )  # fmt: skip
     else:
-        from pgkd.apps.server.limits import Limits
-        from pgkd.apps.server.process import serve
+        from pgkd.apps.server.process import Limits, serve
 
         serve(Path(export), port=port, workers=CORES, limits=Limits(waiting=_ROOM))
 

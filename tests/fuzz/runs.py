@@ -276,7 +276,7 @@ def _ui(runs: Path) -> str:
     """The pages of the web UI: that of all runs has to be there, whatever one of them is like."""
     from starlette.testclient import TestClient
 
-    from pgkd.apps.server.limits import Limits
+    from pgkd.apps.server.process import Limits
     from pgkd.apps.ui.app import make_app
 
     with TestClient(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.apps.server.batching import Batcher, about_tokens
-from pgkd.apps.server.refusal import OverloadedError
+from pgkd.apps.server.batching import Batcher, estimate_tokens
+from pgkd.apps.server.http import OverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,12 +22,12 @@ class Model:
     """Answers a text with its length; waits at a gate, and remembers what came together."""
 
     def __init__(self) -> None:
-        self.turns: list[list[str]] = []
+        self.batches: list[list[str]] = []
         self.gate = threading.Event()
         self.gate.set()
 
     def __call__(self, texts: list[str]) -> NDArray[np.float64]:
-        self.turns.append(texts)
+        self.batches.append(texts)
         assert self.gate.wait(10)
         if "bad" in texts:
             raise ValueError("cannot read this")
@@ -63,7 +63,7 @@ def test_a_lone_request_starts_at_once(model: Model) -> None:
         await batcher.close()
 
     run(main)
-    assert model.turns == [["one"], ["four"]]
+    assert model.batches == [["one"], ["four"]]
 
 
 def test_what_came_while_the_model_was_busy_is_predicted_together(model: Model) -> None:
@@ -71,7 +71,7 @@ def test_what_came_while_the_model_was_busy_is_predicted_together(model: Model) 
         batcher = Batcher(model, waiting=10)
         model.gate.clear()
         first = asyncio.create_task(batcher.predict(["a"]))
-        await until(lambda: model.turns == [["a"]])
+        await until(lambda: model.batches == [["a"]])
         others = [asyncio.create_task(batcher.predict([text])) for text in ("bb", "ccc")]
         await until(lambda: batcher.waiting == 3)
         model.gate.set()
@@ -81,15 +81,15 @@ def test_what_came_while_the_model_was_busy_is_predicted_together(model: Model) 
         await batcher.close()
 
     run(main)
-    assert model.turns == [["a"], ["bb", "ccc"]]
+    assert model.batches == [["a"], ["bb", "ccc"]]
 
 
 def test_a_short_request_does_not_wait_for_a_long_one(model: Model) -> None:
     async def main() -> None:
-        batcher = Batcher(model, waiting=100, budget=4 * about_tokens("x" * 40))
+        batcher = Batcher(model, waiting=100, budget=4 * estimate_tokens("x" * 40))
         model.gate.clear()
         long = asyncio.create_task(batcher.predict([f"{i:040}" for i in range(12)]))
-        await until(lambda: len(model.turns) == 1)
+        await until(lambda: len(model.batches) == 1)
         short = asyncio.create_task(batcher.predict(["short"]))
         await until(lambda: batcher.waiting == 13)
         model.gate.set()
@@ -99,17 +99,19 @@ def test_a_short_request_does_not_wait_for_a_long_one(model: Model) -> None:
         await batcher.close()
 
     run(main)
-    assert "short" in model.turns[1]
-    # In order, and no turn beyond its budget by more than the text that spends it.
-    assert [text for turn in model.turns for text in turn if text != "short"] == [
+    assert "short" in model.batches[1]
+    # In order, and no batch beyond its budget by more than the text that spends it.
+    assert [text for batch in model.batches for text in batch if text != "short"] == [
         f"{i:040}" for i in range(12)
     ]
-    assert max(map(len, model.turns)) <= 5
+    assert max(map(len, model.batches)) <= 5
 
 
-def test_a_turn_is_bounded_by_tokens_and_not_by_texts() -> None:
-    assert about_tokens("") < about_tokens("a few words") < about_tokens("a few words " * 9)
-    assert about_tokens("word " * 100_000) == about_tokens("word " * 200_000)
+def test_a_batch_is_bounded_by_tokens_and_not_by_texts() -> None:
+    assert (
+        estimate_tokens("") < estimate_tokens("a few words") < estimate_tokens("a few words " * 9)
+    )
+    assert estimate_tokens("word " * 100_000) == estimate_tokens("word " * 200_000)
 
 
 def test_more_than_may_wait_is_refused_and_leaves_nothing_behind(model: Model) -> None:
@@ -117,7 +119,7 @@ def test_more_than_may_wait_is_refused_and_leaves_nothing_behind(model: Model) -
         batcher = Batcher(model, waiting=3)
         model.gate.clear()
         first = asyncio.create_task(batcher.predict(["a", "b"]))
-        await until(lambda: len(model.turns) == 1)
+        await until(lambda: len(model.batches) == 1)
         with pytest.raises(OverloadedError):
             await batcher.predict(["c", "d"])
         assert not batcher.full
@@ -129,7 +131,7 @@ def test_more_than_may_wait_is_refused_and_leaves_nothing_behind(model: Model) -
         await batcher.close()
 
     run(main)
-    assert not {"c", "d"} & {text for turn in model.turns for text in turn}
+    assert not {"c", "d"} & {text for batch in model.batches for text in batch}
 
 
 def test_a_failure_stays_with_its_request(model: Model) -> None:
@@ -137,7 +139,7 @@ def test_a_failure_stays_with_its_request(model: Model) -> None:
         batcher = Batcher(model, waiting=10)
         model.gate.clear()
         first = asyncio.create_task(batcher.predict(["a"]))
-        await until(lambda: len(model.turns) == 1)
+        await until(lambda: len(model.batches) == 1)
         bad = asyncio.create_task(batcher.predict(["bad", "x"]))
         good = asyncio.create_task(batcher.predict(["good"]))
         await until(lambda: batcher.waiting == 4)
@@ -158,7 +160,7 @@ def test_texts_that_nobody_waits_for_any_more_are_not_predicted(model: Model) ->
         batcher = Batcher(model, waiting=10)
         model.gate.clear()
         first = asyncio.create_task(batcher.predict(["a"]))
-        await until(lambda: len(model.turns) == 1)
+        await until(lambda: len(model.batches) == 1)
         gone = asyncio.create_task(batcher.predict(["gone"]))
         await until(lambda: batcher.waiting == 2)
         gone.cancel()
@@ -168,7 +170,7 @@ def test_texts_that_nobody_waits_for_any_more_are_not_predicted(model: Model) ->
         await batcher.close()
 
     run(main)
-    assert model.turns == [["a"]]
+    assert model.batches == [["a"]]
 
 
 def test_closing_finishes_what_was_accepted(model: Model) -> None:
@@ -176,7 +178,7 @@ def test_closing_finishes_what_was_accepted(model: Model) -> None:
         batcher = Batcher(model, waiting=10)
         model.gate.clear()
         task = asyncio.create_task(batcher.predict(["a"]))
-        await until(lambda: len(model.turns) == 1)
+        await until(lambda: len(model.batches) == 1)
         closing = asyncio.create_task(batcher.close())
         await asyncio.sleep(0)
         model.gate.set()
@@ -191,7 +193,7 @@ def test_the_loop_is_free_while_the_model_predicts(model: Model) -> None:
         batcher = Batcher(model, waiting=10)
         model.gate.clear()
         task = asyncio.create_task(batcher.predict(["a"]))
-        await until(lambda: len(model.turns) == 1)
+        await until(lambda: len(model.batches) == 1)
         for _ in range(100):
             await asyncio.sleep(0)
         assert not task.done()

@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import pgkd
-from pgkd.apps.server.cascade import Cascade, DeskClient, Opinion, cascade_of
-from pgkd.apps.server.desk import Desk, metered
+from pgkd.apps.server.cascade import (
+    Cascade,
+    Opinion,
+    ProxyClient,
+    TeacherProxy,
+    make_cascade,
+    metered,
+)
 from pgkd.apps.server.process import serve
 from pgkd.config import Config
 from pgkd.errors import ConfigError, TeacherUnavailableError
@@ -62,32 +68,32 @@ def cascade(tmp_path: Path, **how: Any) -> Cascade:
 
 
 @contextmanager
-def desk_of(
+def proxy_of(
     made: Cascade, teacher: FakeTeacher, breaker: Breaker | None = None
-) -> Iterator[tuple[Desk, Path]]:
-    """A desk of a metered teacher, and the place of its socket."""
+) -> Iterator[tuple[TeacherProxy, Path]]:
+    """A proxy of a metered teacher, and the place of its socket."""
     with Ledger(made.ledger) as ledger:
         yield (
-            Desk(metered_teacher(made.config, teacher, ledger, breaker=breaker), made),
+            TeacherProxy(metered_teacher(made.config, teacher, ledger, breaker=breaker), made),
             made.ledger.with_name("socket"),
         )
 
 
-def with_desk(
+def with_proxy(
     made: Cascade,
     teacher: FakeTeacher,
-    main: Callable[[list[DeskClient]], Any],
+    main: Callable[[list[ProxyClient]], Any],
     breaker: Breaker | None = None,
 ) -> None:
-    """Run a coroutine with the clients of two workers, while a desk serves them."""
-    with desk_of(made, teacher, breaker) as (desk, socket):
-        socket.unlink(missing_ok=True)  # of an earlier desk
+    """Run a coroutine with the clients of two workers, while a proxy serves them."""
+    with proxy_of(made, teacher, breaker) as (proxy, socket):
+        socket.unlink(missing_ok=True)  # of an earlier proxy
 
         async def whole() -> None:
-            serving = asyncio.create_task(desk.serve(socket))
+            serving = asyncio.create_task(proxy.serve(socket))
             while not socket.exists():
                 await asyncio.sleep(0.001)
-            await main([DeskClient(socket, made), DeskClient(socket, made)])
+            await main([ProxyClient(socket, made), ProxyClient(socket, made)])
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
 
@@ -102,32 +108,32 @@ def calls_in(made: Cascade) -> list[str]:
 def test_the_teacher_answers_and_the_call_is_in_the_ledger(tmp_path: Path) -> None:
     made = cascade(tmp_path)
 
-    async def main(workers: list[DeskClient]) -> None:
+    async def main(workers: list[ProxyClient]) -> None:
         first, second = workers
         assert await first.ask("an invoice\nof two lines ☃") == (
             "answered", Opinion("billing", None),
         )  # fmt: skip
         assert (await second.ask("an invoice\nof two lines ☃"))[0] == "answered"  # not paid again
 
-    with_desk(made, Oracle(), main)
+    with_proxy(made, Oracle(), main)
     assert calls_in(made) == ["replied"]
 
 
 def test_one_budget_holds_over_all_workers(tmp_path: Path) -> None:
     made = cascade(tmp_path, budget={"calls": 5}, at_once=40)
 
-    async def main(workers: list[DeskClient]) -> None:
+    async def main(workers: list[ProxyClient]) -> None:
         asked = [workers[i % 2].ask(text) for i, text in enumerate(TEXTS)]
         outcomes = [outcome for outcome, _ in await asyncio.gather(*asked)]
         assert sorted(outcomes) == ["answered"] * 5 + ["refused"] * 35
 
-    with_desk(made, Oracle(), main)
+    with_proxy(made, Oracle(), main)
     assert calls_in(made) == ["replied"] * 5
 
-    async def later(workers: list[DeskClient]) -> None:
+    async def later(workers: list[ProxyClient]) -> None:
         assert await workers[0].ask("another text") == ("refused", None)
 
-    with_desk(made, Oracle(), later)  # a server that starts again has the same budget
+    with_proxy(made, Oracle(), later)  # a server that starts again has the same budget
     assert len(calls_in(made)) == 5
 
 
@@ -136,7 +142,7 @@ def test_a_slow_teacher_is_not_waited_for(tmp_path: Path) -> None:
     teacher = Oracle()
     teacher.gate.clear()
 
-    async def main(workers: list[DeskClient]) -> None:
+    async def main(workers: list[ProxyClient]) -> None:
         waiting = [asyncio.create_task(workers[0].ask(text)) for text in TEXTS[:2]]
         await asyncio.sleep(0)
         assert await workers[0].ask("a third") == ("busy", None)  # at once
@@ -145,7 +151,7 @@ def test_a_slow_teacher_is_not_waited_for(tmp_path: Path) -> None:
         teacher.gate.set()
         assert (await workers[0].ask("a third"))[0] == "answered"
 
-    with_desk(made, teacher, main)
+    with_proxy(made, teacher, main)
 
 
 def test_what_nobody_waits_for_any_more_is_not_asked(tmp_path: Path) -> None:
@@ -153,22 +159,22 @@ def test_what_nobody_waits_for_any_more_is_not_asked(tmp_path: Path) -> None:
     teacher = Oracle()
     teacher.gate.clear()
 
-    async def main(workers: list[DeskClient]) -> None:
+    async def main(workers: list[ProxyClient]) -> None:
         asked = [workers[0].ask(text) for text in TEXTS]
         assert {outcome for outcome, _ in await asyncio.gather(*asked)} == {"slow"}
         teacher.gate.set()
         assert (await workers[0].ask("a later text"))[0] == "answered"
 
-    with_desk(made, teacher, main)
+    with_proxy(made, teacher, main)
     assert len(calls_in(made)) == Oracle.concurrency + 1  # those in flight, and the later one
 
 
 @pytest.mark.parametrize("label", ["no such class", None])
 def test_an_answer_off_the_list_is_none(tmp_path: Path, label: str | None) -> None:
-    async def main(workers: list[DeskClient]) -> None:
+    async def main(workers: list[ProxyClient]) -> None:
         assert await workers[0].ask("a text") == ("refused", None)
 
-    with_desk(cascade(tmp_path), Oracle(label), main)
+    with_proxy(cascade(tmp_path), Oracle(label), main)
 
 
 def test_a_teacher_that_was_down_is_tried_again(tmp_path: Path) -> None:
@@ -176,7 +182,7 @@ def test_a_teacher_that_was_down_is_tried_again(tmp_path: Path) -> None:
     teacher = Oracle()
     teacher.down = True
 
-    async def main(workers: list[DeskClient]) -> None:
+    async def main(workers: list[ProxyClient]) -> None:
         for text in TEXTS[:6]:
             assert await workers[0].ask(text) == ("refused", None)
         assert len(teacher.requests) == 3  # the breaker is open
@@ -186,12 +192,12 @@ def test_a_teacher_that_was_down_is_tried_again(tmp_path: Path) -> None:
         assert (await workers[0].ask("and later"))[0] == "answered"
 
     breaker = Breaker(cooldown=30, clock=lambda: now[0])
-    with_desk(cascade(tmp_path), teacher, main, breaker)
+    with_proxy(cascade(tmp_path), teacher, main, breaker)
 
 
-def test_without_a_desk_the_student_answers_alone(tmp_path: Path) -> None:
+def test_without_a_proxy_the_student_answers_alone(tmp_path: Path) -> None:
     async def main() -> None:
-        client = DeskClient(tmp_path / "nowhere", cascade(tmp_path))
+        client = ProxyClient(tmp_path / "nowhere", cascade(tmp_path))
         assert await client.ask("a text") == ("unreachable", None)
 
         async def hang_up(reader: Any, writer: asyncio.StreamWriter) -> None:
@@ -228,23 +234,23 @@ def test_two_servers_do_not_share_a_ledger(tmp_path: Path) -> None:
 
 def test_a_cascade_knows_its_place_and_its_classes(run_folder: Path, export_folder: Path) -> None:
     config = Config.parse({"teacher": {"provider": "fake"}})
-    made = cascade_of(run_folder, 0.5, config)
+    made = make_cascade(run_folder, 0.5, config)
     assert made.ledger == run_folder / "cascade.sqlite"
     made.check_classes(NAMES)
-    with pytest.raises(ConfigError, match="'more' is in one of them alone"):
+    with pytest.raises(ConfigError, match="only one of them has 'more'"):
         made.check_classes((*NAMES, "more"))
     with pytest.raises(ConfigError, match="--ledger"):
-        cascade_of(export_folder, 0.5, config)
-    own = cascade_of(export_folder, 0.5, config, ledger=export_folder.parent / "own.sqlite")
+        make_cascade(export_folder, 0.5, config)
+    own = make_cascade(export_folder, 0.5, config, ledger=export_folder.parent / "own.sqlite")
     own.check_classes(NAMES)
     for below in (0.0, 1.5):
         with pytest.raises(ConfigError, match="threshold"):
-            cascade_of(run_folder, below, config)
+            make_cascade(run_folder, below, config)
 
 
 def test_no_text_waits_longer_than_a_server_that_is_stopped(run_folder: Path) -> None:
-    made = cascade_of(run_folder, 0.5, Config.parse({}), seconds=30.0)
-    with pytest.raises(ConfigError, match="waits 30 s for its answers"):
+    made = make_cascade(run_folder, 0.5, Config.parse({}), seconds=30.0)
+    with pytest.raises(ConfigError, match="less time than the server takes to stop"):
         serve(run_folder, port=0, cascade=made)
 
 
@@ -284,7 +290,7 @@ def by_teacher(answer: Any) -> int:
     return sum(one["by"] == "teacher" for one in answer["predictions"])
 
 
-def test_a_desk_that_cannot_start_ends_the_server(run_folder: Path, tmp_path: Path) -> None:
+def test_a_proxy_that_cannot_start_ends_the_server(run_folder: Path, tmp_path: Path) -> None:
     import subprocess
     import sys
 

@@ -63,9 +63,9 @@ def test_what_is_served_is_told(server: Server, export_folder: Path) -> None:
     ("body", "status", "code", "message"),
     [
         (b"", 422, "malformed", "required"),
-        (b"{", 400, "no_json", "no JSON"),
-        (b"\xff\xfe", 400, "no_json", "no JSON"),
-        (b"[" * 19_000, 400, "no_json", "no JSON"),
+        (b"{", 400, "no_json", "not JSON"),
+        (b"\xff\xfe", 400, "no_json", "not JSON"),
+        (b"[" * 19_000, 400, "no_json", "not JSON"),
         (b"null", 422, "malformed", "object"),
         (b"3", 422, "malformed", "object"),
         (b'["a"]', 422, "malformed", "object"),

@@ -17,7 +17,7 @@ def test_what_a_dead_worker_had_waiting_is_forgotten_and_what_it_counted_is_not(
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     worker = "from pgkd.apps.server.metrics import Metrics; m = Metrics(); "
-    count = "m.waiting.inc(3); m.turns.observe(3); m.predictions.labels('billing').inc(); "
+    count = "m.waiting.inc(3); m.batch_texts.observe(3); m.predictions.labels('billing').inc(); "
     python(worker + count)
     found = python(worker + count + "print(m.exposition().decode())").splitlines()
     assert "pgkd_texts_waiting 3.0" in found

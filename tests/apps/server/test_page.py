@@ -160,7 +160,7 @@ def test_a_server_that_is_overloaded_says_so(
         second = page.context.new_page()
         open_page(second, server)
         classify(second, TEXT)
-        second.wait_for_selector("#trouble:has-text('Too much waits. Retry in 1 s.')")
+        second.wait_for_selector("#trouble:has-text('The server is overloaded. Retry in 1 s.')")
         gate.unlink()
         page.wait_for_selector("article")
         classify(second, TEXT)

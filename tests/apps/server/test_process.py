@@ -25,9 +25,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from pgkd.apps.server.app import make_app
-from pgkd.apps.server.connection import Connection
-from pgkd.apps.server.limits import Limits
-from pgkd.apps.server.process import bound, serve
+from pgkd.apps.server.http import Connection
+from pgkd.apps.server.process import Limits, bind, serve
 from pgkd.errors import ConfigError, ExportError, MissingExtraError
 from tests.apps.server.conftest import START, Server, serving
 from tests.behaviour.test_light import python
@@ -45,7 +44,7 @@ serve(Path(sys.argv[2]), port=0, workers=1, limits=Limits({}))
 """
 GATED = """
 import os, time
-from pgkd.export import Predictor
+from pgkd.export.predictor import Predictor
 predict = Predictor.predict_proba
 def gated(self, texts):
     while os.path.exists({!r}):
@@ -282,7 +281,7 @@ def test_overload_is_told_at_once_and_passes(export_folder: Path, tmp_path: Path
 
 def test_a_failure_of_the_model_is_told_and_logged(export_folder: Path) -> None:
     before = """
-from pgkd.export import Predictor
+from pgkd.export.predictor import Predictor
 predict = Predictor.predict_proba
 def failing(self, texts):
     if "secret" in texts:
@@ -310,7 +309,7 @@ def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
             transport.close()
 
     async def one_connection() -> None:
-        listener = bound("127.0.0.1", 0)
+        listener = bind("127.0.0.1", 0)
         async with await asyncio.get_running_loop().create_server(Accepted, sock=listener):
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             assert await reader.read() == b""
@@ -435,14 +434,14 @@ def test_nothing_that_trains_is_imported(export_folder: Path) -> None:
     """Less than 150 MB before a model is there, and nothing of the workshop after it neither."""
     found = python(
         "import sys\n"
-        "import pgkd.apps.cli, pgkd.apps.server.app, pgkd.apps.server.connection\n"
+        "import pgkd.apps.cli, pgkd.apps.server.app, pgkd.apps.server.http\n"
         "from pgkd.apps.server import Limits, process\n"
         "from uvicorn.supervisors import Multiprocess\n"
         "import onnxruntime, tokenizers\n"
         "from pathlib import Path\n"
         "[line] = [x for x in open('/proc/self/status').readlines() if x.startswith('VmRSS')]\n"
         "megabytes = int(line.split()[1]) / 1024\n"
-        f"process.worker_app(process.Job(Path({str(export_folder)!r}), Limits()))\n"
+        f"process.make_worker_app(process.Job(Path({str(export_folder)!r}), Limits()))\n"
         f"print(megabytes, [name for name in {TRAINERS} if name in sys.modules])"
     )
     megabytes, modules = found.split(" ", 1)
@@ -479,7 +478,7 @@ def test_a_run_without_an_export_says_how_to_make_one(run_folder: Path, tmp_path
 def test_an_address_that_is_taken_is_told(server: Server, export_folder: Path) -> None:
     with pytest.raises(ConfigError, match="Choose --host or --port"):
         serve(export_folder, port=server.port)
-    with pytest.raises(ConfigError, match="Cannot listen at 203.0.113.1"):
+    with pytest.raises(ConfigError, match="Cannot listen on 203.0.113.1"):
         serve(export_folder, host="203.0.113.1", port=0)
 
 
@@ -490,15 +489,15 @@ def test_an_address_that_is_taken_meanwhile_is_told(export_folder: Path, workers
 import socket, sys
 from pathlib import Path
 from pgkd.apps.server import process, serve
-from pgkd.export import load
-bound = process.bound
-def bound_twice(host, port):
-    listener = bound(host, port)
-    other = bound(host, listener.getsockname()[1])
+from pgkd.export.predictor import load
+bind = process.bind
+def bind_twice(host, port):
+    listener = bind(host, port)
+    other = bind(host, listener.getsockname()[1])
     other.listen()
     globals()["other"] = other
     return listener
-process.bound = bound_twice
+process.bind = bind_twice
 if __name__ == "__main__":
     serve(Path(sys.argv[1]), port=0, workers=int(sys.argv[2]))
 """
@@ -507,7 +506,7 @@ if __name__ == "__main__":
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "Another server began to listen there meanwhile" in done.stderr
+    assert "Another server has taken this address meanwhile" in done.stderr
 
 
 def test_a_missing_extra_is_named(export_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +518,7 @@ def test_a_missing_extra_is_named(export_folder: Path, monkeypatch: pytest.Monke
 def test_limits_that_cannot_be_kept_are_refused() -> None:
     with pytest.raises(ConfigError, match="raise the second or lower the first"):
         Limits(texts=10, waiting=9)
-    with pytest.raises(ConfigError, match="'body_seconds' has to be above 0"):
+    with pytest.raises(ConfigError, match="'body_seconds' must be above 0"):
         Limits(body_seconds=0)
 
 

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pgkd.apps.report.gather import read_records
-from pgkd.apps.ui.queue import Candidate, Filter, Why, candidates_of, page_of, sorted_queue
-from pgkd.apps.ui.reading import Opinion, Reader
+from pgkd.apps.ui.queue import (
+    Candidate,
+    Filter,
+    Opinion,
+    Why,
+    find_candidates,
+    make_page,
+    sort_queue,
+)
+from pgkd.apps.ui.review import Reader
 from pgkd.runs.review import Decision
 from pgkd.task import Origin
 from pgkd.tasks.classification.data.examples import LabelledText
@@ -30,7 +38,7 @@ def decided(id_: str, kind: str = "accept", **fields: str) -> Decision:
 
 def test_what_is_likelier_wrong_comes_first_and_says_why() -> None:
     texts = [written(i) for i in range(4)]
-    doubted = Candidate(LabelledText("mine", "billing", "train:1"), 0, (Why.SUSPECT,))
+    doubted = Candidate(LabelledText("mine", "billing", "train:1"), 0, (Why.LABEL_ISSUE,))
     opinions = {
         "text 0": Opinion("billing", 0.95),
         "text 1": Opinion("delivery", 0.9),
@@ -38,28 +46,28 @@ def test_what_is_likelier_wrong_comes_first_and_says_why() -> None:
         "text 3": Opinion("delivery", 0.6),
         "mine": Opinion("account", 0.7),
     }
-    queue = sorted_queue([*texts, doubted], opinions)
+    queue = sort_queue([*texts, doubted], opinions)
     assert [(item.id, item.reasons) for item in queue] == [
-        ("train:1", (Why.SUSPECT,)),  # of its own training rows, the student is not asked
+        ("train:1", (Why.LABEL_ISSUE,)),  # of its own training rows, the student is not asked
         ("r1-0001-1", (Why.DISAGREES,)),
         ("r1-0001-3", (Why.DISAGREES,)),
         ("r1-0001-2", (Why.UNSURE,)),
-        ("r1-0001-0", (Why.WRITTEN,)),
+        ("r1-0001-0", (Why.SYNTHETIC,)),
     ]
 
 
 def test_until_the_student_has_read_the_queue_is_in_the_order_of_the_run() -> None:
     texts = [written(i) for i in range(3)]
-    assert [item.candidate for item in sorted_queue(texts, {})] == texts
+    assert [item.candidate for item in sort_queue(texts, {})] == texts
 
 
 def test_filters_by_class_round_reason_words_and_decision() -> None:
     texts = [written(0), written(1, "delivery"), written(2, number=2)]
-    queue = sorted_queue(texts, {"text 0": Opinion("delivery", 0.9)})
+    queue = sort_queue(texts, {"text 0": Opinion("delivery", 0.9)})
     decisions = {"r1-0001-1": decided("r1-0001-1", "relabel", label="product")}
 
     def shown(**wanted: object) -> set[str]:
-        page = page_of(queue, decisions, Filter(**{"decided": "all", **wanted}))  # type: ignore[arg-type]
+        page = make_page(queue, decisions, Filter(**{"decided": "all", **wanted}))  # type: ignore[arg-type]
         return {item.id[-1] for _, item in page.items}
 
     assert shown() == {"0", "1", "2"}
@@ -73,20 +81,20 @@ def test_filters_by_class_round_reason_words_and_decision() -> None:
 
 
 def test_the_next_page_leaves_nothing_out_though_texts_of_this_one_were_decided() -> None:
-    queue = sorted_queue([written(i) for i in range(25)], {})
-    first = page_of(queue, {}, Filter(), size=10)
-    assert (first.before, first.after, first.fitting) == (None, 10, 25)
+    queue = sort_queue([written(i) for i in range(25)], {})
+    first = make_page(queue, {}, Filter(), size=10)
+    assert (first.before, first.after, first.matching) == (None, 10, 25)
     decisions = {item.id: decided(item.id) for _, item in first.items}
-    second = page_of(queue, decisions, Filter(), begin=10, size=10)
+    second = make_page(queue, decisions, Filter(), begin=10, size=10)
     assert [rank for rank, _ in second.items] == list(range(10, 20))
-    assert (second.before, second.after, second.fitting) == (None, 20, 15)
-    last = page_of(queue, {}, Filter(), begin=20, size=10)
+    assert (second.before, second.after, second.matching) == (None, 20, 15)
+    last = make_page(queue, {}, Filter(), begin=20, size=10)
     assert (last.before, last.after, len(last.items)) == (10, None, 5)
 
 
 def test_ten_thousand_texts_are_paged() -> None:
-    queue = sorted_queue([written(i) for i in range(10_000)], {})
-    page = page_of(queue, {}, Filter(words="text"), begin=9_000)
+    queue = sort_queue([written(i) for i in range(10_000)], {})
+    page = make_page(queue, {}, Filter(words="text"), begin=9_000)
     assert len(page.items) == 50
 
 
@@ -105,11 +113,11 @@ def test_candidates_are_kept_near_and_doubted_texts_and_no_validation_row(run: R
         {"id": task.validation[0].id, "label": "x", "by": "teacher", "request": "r1-1", "text": ""},
         {"id": "train:9999", "label": "x", "by": "teacher", "request": "r1-1", "text": ""},
     ])  # fmt: skip
-    found = {candidate.row.id: candidate for candidate in candidates_of(run, read_records(run))}
+    found = {candidate.row.id: candidate for candidate in find_candidates(run, read_records(run))}
     doubted = found[task.train[0].id]
-    assert doubted.reasons == (Why.SUSPECT, Why.DOUBTED)
+    assert doubted.reasons == (Why.LABEL_ISSUE, Why.TEACHER_DOUBTS)
     assert doubted.detail == "rather product, 0.90"
-    [near] = [c for c in found.values() if c.reasons == (Why.NEAR_BOUND,)]
+    [near] = [c for c in found.values() if c.reasons == (Why.NEAR_DUPLICATE,)]
     assert near.row.text == "nearly the same"
     held = {row.text for row in task.validation}
     assert not [c for c in found.values() if c.row.text in held]
@@ -127,7 +135,7 @@ def read(reader: Reader, texts: list[str]) -> dict[str, Opinion]:
     for _ in range(200):
         opinions, progress = reader.opinions(texts)
         if progress.is_done:
-            assert not progress.trouble
+            assert not progress.error
             return opinions
         reader.wait(0.1)
     raise AssertionError("the student never ended")
@@ -155,7 +163,7 @@ def test_a_run_without_a_student_says_so(run: RunFolder) -> None:
     shutil.rmtree(run.path / "students")
     _, progress = Reader(run).opinions(["a"])
     assert progress.is_done
-    assert progress.trouble == "There is no student yet."
+    assert progress.error == "There is no student yet."
 
 
 def test_a_damaged_student_is_told_once(run: RunFolder) -> None:
@@ -164,4 +172,4 @@ def test_a_damaged_student_is_told_once(run: RunFolder) -> None:
     reader.opinions(["a"])
     reader.wait(20)
     _, progress = reader.opinions(["a"])
-    assert "The student cannot read the texts" in progress.trouble
+    assert "The student cannot read the texts" in progress.error

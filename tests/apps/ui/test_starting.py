@@ -102,14 +102,14 @@ def test_a_web_ui_of_one_run_starts_no_other(ui: WebUI) -> None:
 @pytest.fixture
 def draft(tmp_path: Path) -> Draft:
     content = rows_file(tmp_path / "rows.csv").read_bytes()
-    return Draft.take(tmp_path / "drafts", "../../we ird.csv", content)
+    return Draft.create(tmp_path / "drafts", "../../we ird.csv", content)
 
 
 def test_columns_are_guessed_by_name_or_by_length(tmp_path: Path, draft: Draft) -> None:
     found = draft.columns()
     assert (found.text, found.label) == ("what they wrote", "kind")
     content = b"id,Category,Message\n1,a long class name it is,hi\n"
-    named = Draft.take(tmp_path / "drafts", "x.CSV", content).columns()
+    named = Draft.create(tmp_path / "drafts", "x.CSV", content).columns()
     assert (named.text, named.label) == ("Message", "Category")
 
 
@@ -147,4 +147,4 @@ def test_settings_and_classes_are_files_that_the_command_line_reads(
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     for name, content in (("a.csv", b""), ("a.parquet", b"no"), ("a.exe", b"MZ")):
         with pytest.raises(DataError):
-            Draft.take(tmp_path, name, content).columns()
+            Draft.create(tmp_path, name, content).columns()

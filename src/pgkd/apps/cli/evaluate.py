@@ -308,11 +308,10 @@ def _ask_teacher(
     path: Path, texts: Sequence[str], config: pgkd.Config, ledger: Path | None
 ) -> tuple[list[str | None], float | None]:
     """The teacher's classes, and the mean price of a call."""
-    from pgkd.apps.server.cascade import cascade_of
-    from pgkd.apps.server.desk import metered
+    from pgkd.apps.server.cascade import make_cascade, metered
     from pgkd.tasks.classification.prompts.labelling import label_texts
 
-    made = cascade_of(path, 1.0, config, ledger=ledger, seconds=config.teacher.longest)
+    made = make_cascade(path, 1.0, config, ledger=ledger, seconds=config.teacher.longest)
     with metered(made) as teacher, progress_bar("the teacher classifies", len(texts)) as advance:
         # No calibration, as in the server: it cannot know the mean over texts still to come.
         found = label_texts(

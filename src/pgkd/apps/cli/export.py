@@ -117,8 +117,8 @@ def serve(
 
     With --cascade-below, texts that the student is unsure of go to the teacher, within a budget.
     """
-    from pgkd.apps.server.cascade import cascade_of
-    from pgkd.apps.server.limits import Limits
+    from pgkd.apps.server.cascade import make_cascade
+    from pgkd.apps.server.process import Limits
     from pgkd.apps.server.process import serve as run
 
     cascade = None
@@ -127,7 +127,7 @@ def serve(
             path, config,
             budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls,
         )  # fmt: skip
-        cascade = cascade_of(
+        cascade = make_cascade(
             path, cascade_below, settings, ledger=ledger,
             seconds=cascade_seconds, at_once=cascade_at_once,
         )  # fmt: skip

@@ -277,7 +277,7 @@ def ui(
 
     It prints an address with a secret in it. Only this machine can reach it.
     """
-    from pgkd.apps.ui.process import open_ui
+    from pgkd.apps.ui import open_ui
 
     open_ui(path, host=host, port=port, who=who)
 

@@ -1,10 +1,10 @@
-"""`pgkd serve`: an export behind HTTP, without torch.
+"""`pgkd serve`: an export over HTTP, without torch.
 
-`app.py` holds the endpoints, `batching.py` what stands between them and the model; `guard.py` and
-`connection.py` keep out what is too much or too slow; `process.py` runs it all, one process a core.
+`process.py` starts the server, `workers.py` keeps one process per core alive, `http.py` bounds what
+clients send, `app.py` has the endpoints, `batching.py` feeds the model, and `cascade.py` passes
+uncertain texts on to the teacher.
 """
 
-from pgkd.apps.server.limits import Limits
-from pgkd.apps.server.process import serve
+from pgkd.apps.server.process import Limits, serve
 
 __all__ = ["Limits", "serve"]

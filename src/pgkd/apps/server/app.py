@@ -1,47 +1,42 @@
-"""The endpoints."""
+"""The endpoints, and the JSON that they take and return; `/openapi.json` describes both."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from itertools import repeat
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
+import numpy as np
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from numpy.typing import NDArray
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
 from pgkd import __version__
 from pgkd.apps.server.batching import Batcher
-from pgkd.apps.server.guard import Guard
+from pgkd.apps.server.http import Guard, OverloadedError, RefusedError, constant
 from pgkd.apps.server.metrics import Measured, Metrics
-from pgkd.apps.server.refusal import OverloadedError, RefusedError
-from pgkd.apps.server.schemas import Answer, Candidate, Model, Prediction, Problem, Question, Status
-from pgkd.export.predictor import ranked
+from pgkd.apps.server.process import Limits
+from pgkd.export.predictor import Predictor, ranked
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+if TYPE_CHECKING:  # a server without a cascade does not need what calls a teacher
+    from pgkd.apps.server.cascade import ProxyClient
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pgkd.apps.server.cascade import DeskClient
-    from pgkd.apps.server.limits import Limits
-    from pgkd.export.predictor import Predictor
-
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "The body is no JSON."},
-    408: {"description": "The body came too slowly."},
-    413: {"description": "The body is too large."},
-    415: {"description": "The content type is not that of JSON."},
-    422: {"description": "The body is not as described, or holds too many or too long texts."},
-    503: {"description": "Overloaded: retry after the seconds that Retry-After says."},
+_NAME_CHARS = 40  # of a client's field name in a message
+_REFUSALS = {
+    400: "The body is not JSON.",
+    408: "The body arrived too slowly.",
+    413: "The body is too large.",
+    415: "The content type is not JSON.",
+    422: "The body does not fit the schema, or has too many or too long texts.",
+    503: "Overloaded: retry after the seconds given by Retry-After.",
 }
-_NO_JSON = RefusedError(400, "no_json", "The body is no JSON.")
-_WRONG_TYPE = RefusedError(
-    415, "wrong_content_type", "Send JSON, with the header Content-Type: application/json."
-)
+_NOT_JSON = RefusedError(400, "no_json", "The body is not JSON.")
 _PAGE = {
     "/": ("page.html", "text/html"),
     "/page.js": ("page.js", "text/javascript"),
@@ -49,33 +44,123 @@ _PAGE = {
 }
 
 
-class Service:
-    """What the endpoints do.
+class Question(BaseModel):
+    """One text, or many."""
 
-    Args:
-        predictor: an export.
-        limits: `texts`, `characters` and `waiting` are kept here.
-        format: of the export.
-        abstain_below: probability below which an answer of the student is flagged.
-        desk: asks the teacher in a cascade.
-    """
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"texts": ["My parcel never arrived."], "top": 3}]},
+    )
+
+    text: str | None = Field(None, description="One text. Give this or `texts`.")
+    # One error is enough: a body can have a hundred thousand.
+    texts: Annotated[list[str], Field(min_length=1, fail_fast=True)] | None = Field(
+        None, description="Many texts."
+    )
+    top: int = Field(1, ge=1, description="Maximum number of classes to return for each text.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_fields(cls, data: Any) -> Any:
+        """Report the first unknown field; pydantic would list all of them."""
+        names = data if isinstance(data, dict) else ()
+        unknown = next((name for name in names if name not in cls.model_fields), None)
+        if unknown is not None:
+            raise ValueError(f"there is no field {unknown[:_NAME_CHARS]!r}")
+        return data
+
+    @model_validator(mode="after")
+    def _check_texts(self) -> Self:
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either 'text' or 'texts'")
+        return self
+
+
+class Candidate(BaseModel):
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+class Prediction(BaseModel):
+    """The answer to one text."""
+
+    label: str = Field(description="The class.")
+    probability: float | None = Field(
+        description="Of that class; null if a teacher gives no confidence."
+    )
+    top: list[Candidate] = Field(description="The student's most probable classes, best first.")
+    by: Literal["student", "teacher"] = Field(
+        "student", description="Who answered; the teacher answers in a cascade only."
+    )
+    abstain: bool = Field(
+        False, description="Whether the student answered with less than the required probability."
+    )
+
+
+class Answer(BaseModel):
+    """One prediction per text, in the order of the texts."""
+
+    predictions: list[Prediction]
+
+
+class Status(BaseModel):
+    """The state of a worker."""
+
+    status: str
+
+
+class Model(BaseModel):
+    """The served model and its limits."""
+
+    classes: list[str] = Field(description="Class names.")
+    format: str = Field(description="Of the export.")
+    max_texts: int = Field(description="Per request.")
+    max_characters: int = Field(description="Per text.")
+    cascade_below: float | None = Field(
+        None, description="Texts with a lower probability go to the teacher; null: none."
+    )
+    abstain_below: float | None = Field(
+        None, description="Student answers with a lower probability are flagged; null: none."
+    )
+
+
+class Reason(BaseModel):
+    """Why a request was refused."""
+
+    code: str = Field(description="A word for programs.")
+    message: str = Field(description="What is wrong, and what to do.")
+
+
+class Problem(BaseModel):
+    """The body of every response whose status is not 2xx."""
+
+    error: Reason
+
+
+class Service:
+    """What the endpoints do; `make_app` describes the arguments."""
 
     def __init__(
         self,
         predictor: Predictor,
         limits: Limits,
         format: str,
-        abstain_below: float | None = None,
-        desk: DeskClient | None = None,
+        abstain_below: float | None,
+        teacher: ProxyClient | None,
     ) -> None:
         self._classes = predictor.classes
         self._limits = limits
         self._format = format
         self._abstain_below = abstain_below
-        self._desk = desk
+        self._teacher = teacher
         self.metrics = Metrics()
         self.batcher = Batcher(
-            predictor.predict_proba, waiting=limits.waiting, on_turn=self.metrics.turns.observe
+            predictor.predict_proba,
+            waiting=limits.waiting,
+            on_batch=self.metrics.batch_texts.observe,
         )
 
     async def predict(self, question: Question) -> Answer:
@@ -84,7 +169,7 @@ class Service:
         A text that is longer than the student reads is cut. The answer to a text does not depend
         on the texts beside it.
         """
-        texts = question.all_texts()
+        texts = [question.text] if question.text is not None else question.texts or []
         self._check(texts)
         self.metrics.waiting.inc(len(texts))
         try:
@@ -92,8 +177,9 @@ class Service:
         finally:
             self.metrics.waiting.dec(len(texts))
         predictions = [self._prediction(row, question.top) for row in rows]
-        if self._desk is not None:
-            predictions = await self._second_opinions(texts, predictions, self._desk)
+        if self._teacher is not None:
+            opinions = map(self._second_opinion, texts, predictions, repeat(self._teacher))
+            predictions = await asyncio.gather(*opinions)
         for prediction in predictions:
             self.metrics.predictions.labels(prediction.label).inc()
         return Answer(predictions=predictions)
@@ -105,7 +191,7 @@ class Service:
             format=self._format,
             max_texts=self._limits.texts,
             max_characters=self._limits.characters,
-            cascade_below=self._desk.below if self._desk else None,
+            cascade_below=self._teacher.below if self._teacher else None,
             abstain_below=self._abstain_below,
         )
 
@@ -114,7 +200,7 @@ class Service:
         return Status(status="ok")
 
     async def ready(self) -> Status:
-        """Whether there is room for a text: 503 where a balancer should send it elsewhere."""
+        """Whether another text is accepted; 503 if a load balancer should send it elsewhere."""
         if self.batcher.full:
             raise OverloadedError
         return Status(status="ready")
@@ -124,60 +210,45 @@ class Service:
         return Response(self.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     def _check(self, texts: list[str]) -> None:
-        most, longest = self._limits.texts, self._limits.characters
-        if len(texts) > most:
-            raise RefusedError(
-                422, "too_many_texts", f"{len(texts)} texts; one request may hold {most}."
-            )
+        limits = self._limits
+        if len(texts) > limits.texts:
+            message = f"{len(texts)} texts; one request may hold {limits.texts}."
+            raise RefusedError(422, "too_many_texts", message)
         for i, text in enumerate(texts, start=1):
-            if len(text) > longest:
-                raise RefusedError(
-                    422, "text_too_long",
-                    f"Text {i} has {len(text):,} characters; {longest:,} are allowed.",
-                )  # fmt: skip
-            if not _is_unicode(text):
-                raise RefusedError(
-                    422, "no_text", f"Text {i} holds half of a surrogate pair: it is no Unicode."
+            if len(text) > limits.characters:
+                message = (
+                    f"Text {i} has {len(text):,} characters; {limits.characters:,} are allowed."
                 )
+                raise RefusedError(422, "text_too_long", message)
+            try:
+                text.encode()
+            except UnicodeEncodeError:  # JSON can escape half of a pair, which no tokenizer reads
+                message = f"Text {i} has half of a surrogate pair: it is not valid Unicode."
+                raise RefusedError(422, "no_text", message) from None
 
     def _prediction(self, row: NDArray[np.float64], top: int) -> Prediction:
         best = ranked(row, self._classes, top)
         candidates = [Candidate(label=name, probability=round(p, 6)) for name, p in best]
+        first = candidates[0]
+        abstain = self._abstain_below is not None and first.probability < self._abstain_below
         return Prediction(
-            label=candidates[0].label,
-            probability=candidates[0].probability,
-            top=candidates,
-            abstain=self._abstain_below is not None
-            and candidates[0].probability < self._abstain_below,
+            label=first.label, probability=first.probability, top=candidates, abstain=abstain
         )
 
-    async def _second_opinions(
-        self, texts: list[str], predictions: list[Prediction], desk: DeskClient
-    ) -> list[Prediction]:
-        """The teacher's answers in the place of those that the student is unsure of."""
-
-        async def opinion(text: str, first: Prediction) -> Prediction:
-            assert first.probability is not None
-            if first.probability >= desk.below:
-                return first
-            outcome, found = await desk.ask(text)
-            self.metrics.cascade.labels(outcome).inc()
-            if found is None:
-                return first
-            return Prediction(
-                label=found.label, probability=found.confidence, top=first.top, by="teacher"
-            )
-
-        return list(await asyncio.gather(*map(opinion, texts, predictions)))
-
-
-def _is_unicode(text: str) -> bool:
-    """JSON can escape halves of surrogate pairs, which no tokenizer reads."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    async def _second_opinion(
+        self, text: str, first: Prediction, teacher: ProxyClient
+    ) -> Prediction:
+        """The teacher's answer if the student is unsure and the teacher has one."""
+        assert first.probability is not None
+        if first.probability >= teacher.below:
+            return first
+        outcome, opinion = await teacher.ask(text)
+        self.metrics.cascade.labels(outcome).inc()
+        if opinion is None:
+            return first
+        return Prediction(
+            label=opinion.label, probability=opinion.confidence, top=first.top, by="teacher"
+        )
 
 
 def make_app(
@@ -186,18 +257,21 @@ def make_app(
     format: str = "",
     *,
     abstain_below: float | None = None,
-    desk: DeskClient | None = None,
+    teacher: ProxyClient | None = None,
 ) -> FastAPI:
     """The application around an export, for any ASGI server.
 
     Args:
-        predictor: an export that was loaded.
+        predictor: a loaded export.
         limits: of this process.
-        format: of the export, to be told.
+        format: of the export, for `/model`.
         abstain_below: probability below which an answer of the student is flagged.
-        desk: asks the teacher in a cascade.
+        teacher: answers uncertain texts in a cascade; None leaves all of them to the student.
+
+    Returns:
+        The application. Its lifespan closes the batcher.
     """
-    service = Service(predictor, limits, format, abstain_below, desk)
+    service = Service(predictor, limits, format, abstain_below, teacher)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -209,26 +283,15 @@ def make_app(
         version=__version__,
         description="A text classifier, distilled with pgkd.",
         lifespan=lifespan,
-        docs_url=None,  # both load scripts from elsewhere
+        docs_url=None,  # both load scripts from other sites
         redoc_url=None,
     )
-    _add_endpoints(app, service)
-    _add_page(app)
-    app.add_exception_handler(RefusedError, _refused)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(HTTPException, _no_endpoint)
-    app.add_exception_handler(Exception, _failed)
-    paths = [*_PAGE, "/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json"]
-    app.add_middleware(Guard, limits=limits)
-    app.add_middleware(Measured, metrics=service.metrics, paths=paths)  # around the guard
-    return app
-
-
-def _add_endpoints(app: FastAPI, service: Service) -> None:
-    refusals = {status: {"model": Problem, **about} for status, about in _REFUSALS.items()}
+    refusals: dict[int | str, dict[str, Any]] = {
+        status: {"model": Problem, "description": text} for status, text in _REFUSALS.items()
+    }
     app.add_api_route(
         "/predict", service.predict, methods=["POST"], responses=refusals,
-        dependencies=[Depends(_is_json)],
+        dependencies=[Depends(_check_content_type)],
     )  # fmt: skip
     app.add_api_route("/model", service.model)
     app.add_api_route("/health", service.health)
@@ -237,53 +300,43 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         "/metrics", service.numbers, response_class=Response,
         responses={200: {"content": {"text/plain": {}}}},
     )  # fmt: skip
-
-
-def _add_page(app: FastAPI) -> None:
-    folder = files("pgkd.apps.server") / "page"
     for path, (name, kind) in _PAGE.items():
-        endpoint = _constant((folder / name).read_bytes(), kind)
-        app.add_route(path, endpoint, include_in_schema=False)
+        content = (files("pgkd.apps.server") / "page" / name).read_bytes()
+        app.add_route(path, constant(content, kind), include_in_schema=False)
+    for error in (RefusedError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(error, _on_error)
+    paths = [*_PAGE, "/predict", "/model", "/health", "/ready", "/metrics", "/openapi.json"]
+    app.add_middleware(Guard, limits=limits)
+    app.add_middleware(Measured, metrics=service.metrics, paths=paths)  # around the guard
+    return app
 
 
-def _constant(content: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        return Response(content, media_type=kind)
-
-    return endpoint
-
-
-async def _is_json(request: Request) -> None:
-    """Refuse what a page of another site may send unasked: a form, or plain text."""
+async def _check_content_type(request: Request) -> None:
+    """Refuse what a page of another site can send without permission: a form, or plain text."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     main, _, sub = kind.partition("/")
     if main != "application" or not (sub == "json" or sub.endswith("+json")):
-        raise _WRONG_TYPE
+        message = "Send JSON, with the header Content-Type: application/json."
+        raise RefusedError(415, "wrong_content_type", message)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RefusedError)
-    return error.response()
+async def _on_error(request: Request, error: Exception) -> Response:
+    return _refusal(error).response()
 
 
-async def _malformed(request: Request, error: Exception) -> Response:
-    """Where and what of the first error; what the client sent is not repeated."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return _NO_JSON.response()
-    where = ".".join(str(part) for part in first["loc"])
-    return RefusedError(422, "malformed", f"{where}: {first['msg']}").response()
-
-
-async def _no_endpoint(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 400:  # of JSON too deep to be read
-        return _NO_JSON.response()
-    code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, "refused")
-    return RefusedError(error.status_code, code, str(error.detail)).response()
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """The log has the traceback; a client has no use for it."""
-    return RefusedError(500, "failed", "The server failed on this; its log says why.").response()
+def _refusal(error: Exception) -> RefusedError:
+    """What the client is sent: never its own input, and never a traceback, which is in the log."""
+    if isinstance(error, RefusedError):
+        return error
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return _NOT_JSON
+        where = ".".join(str(part) for part in first["loc"])
+        return RefusedError(422, "malformed", f"{where}: {first['msg']}")
+    if isinstance(error, HTTPException):
+        if error.status_code == 400:  # JSON that is nested too deeply
+            return _NOT_JSON
+        code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, "refused")
+        return RefusedError(error.status_code, code, str(error.detail))
+    return RefusedError(500, "failed", "The server failed on this request; see its log.")

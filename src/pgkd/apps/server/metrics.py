@@ -1,7 +1,7 @@
-"""What Prometheus may know of the server: counts and times, and never a text.
+"""Prometheus metrics: counts and times, and never a text.
 
-With several workers each writes its numbers into files of a common folder, and whichever is asked
-adds them up (`prometheus_client` calls it the multiprocess mode, and finds the folder in the
+With several workers, each writes its numbers into files of a shared folder, and the one that is
+scraped adds them up (the multiprocess mode of `prometheus_client`, which finds the folder in the
 environment, where `process.py` puts it).
 """
 
@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -42,10 +38,10 @@ class Metrics:
             "pgkd_predictions", "Texts by predicted class.", ("label",), registry=own
         )
         self.cascade = Counter(
-            "pgkd_cascade", "Texts for the teacher, by what came of it.", ("outcome",), registry=own
+            "pgkd_cascade", "Texts for the teacher, by outcome.", ("outcome",), registry=own
         )
-        self.turns = Histogram(
-            "pgkd_turn_texts", "Texts that were predicted together.", buckets=_TEXTS, registry=own
+        self.batch_texts = Histogram(
+            "pgkd_turn_texts", "Texts predicted together.", buckets=_TEXTS, registry=own
         )
         self.waiting = Gauge(
             "pgkd_texts_waiting", "Texts accepted and not answered yet.",
@@ -63,7 +59,7 @@ class Metrics:
 
 
 def _forget_dead_workers() -> None:
-    """What a worker that was killed had waiting is gone with it; what it counted stays."""
+    """Drop what killed workers had waiting; what they counted stays."""
     if FOLDER not in os.environ:
         return
     for path in Path(os.environ[FOLDER]).glob("gauge_live*.db"):
@@ -77,10 +73,7 @@ def _forget_dead_workers() -> None:
 class Measured:
     """ASGI middleware that counts and times requests.
 
-    Args:
-        app: what is measured.
-        metrics: where to.
-        paths: that are told apart; all others are one, for a client can think of any number.
+    Paths other than `paths` are counted as one, since a client can invent any number.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, paths: Iterable[str]) -> None:
@@ -89,13 +82,13 @@ class Measured:
         self._paths = frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, as ASGI has it."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         start, status = time.perf_counter(), "none"
 
-        async def noted(message: Message) -> None:
+        async def observed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
@@ -103,9 +96,9 @@ class Measured:
 
         path = scope["path"] if scope["path"] in self._paths else "other"
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, observed)
         except Exception:
-            status = "500"  # who catches it answers so
+            status = "500"  # what the error handler will send
             raise
         finally:
             self._metrics.requests.labels(path, status).inc()

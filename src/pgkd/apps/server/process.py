@@ -1,4 +1,4 @@
-"""A server from its command to its end: one process a core, each with a model and one thread."""
+"""A server from its command to its end: one process per core, each with a model and one thread."""
 
 from __future__ import annotations
 
@@ -8,31 +8,27 @@ import signal
 import socket
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgkd.apps.server.limits import Limits
 from pgkd.apps.server.workers import CANNOT_START, Supervisor, end_with_parent
 from pgkd.errors import ConfigError, PgkdError
 from pgkd.export.predictor import Manifest, find_export
 from pgkd.extras import require
 from pgkd.text import printable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+if TYPE_CHECKING:  # of an extra, or needed by a cascade alone
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
-    from pgkd.apps.server.cascade import Cascade, DeskClient
+    from pgkd.apps.server.cascade import Cascade, ProxyClient
 
-_JOB = "Serving"
-_EXTRA = "server"
 _BACKLOG = 2048
-PAGE_HEADERS = [
-    # A page runs its own scripts and no other, asks this server alone, and stands in no other page.
+_HEADERS = [
+    # A page runs its own scripts only, sends requests to this server only, and cannot be framed.
     (
         "content-security-policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -42,6 +38,41 @@ PAGE_HEADERS = [
     ("referrer-policy", "no-referrer"),
     ("cache-control", "no-store"),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one worker process. Together they bound its memory.
+
+    Attributes:
+        body_bytes: of a request's body.
+        texts: of one request.
+        characters: of one text; the student reads only the beginning, but the rest costs time.
+        waiting: texts accepted and not yet answered; beyond that, 503.
+        requests: in flight at once, including those whose body is still arriving; beyond that, 503.
+        head_seconds: for the head of a request to arrive, and for a client to read its responses.
+        body_seconds: for the body of a request to arrive.
+        shutdown_seconds: for requests in flight, once the server is stopped.
+    """
+
+    body_bytes: int = 1 << 20
+    texts: int = 256
+    characters: int = 20_000
+    waiting: int = 512
+    requests: int = 256
+    head_seconds: float = 10.0
+    body_seconds: float = 10.0
+    shutdown_seconds: int = 30
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ConfigError(f"The limit '{field.name}' must be above 0.")
+        if self.texts > self.waiting:
+            raise ConfigError(
+                f"One request may hold {self.texts} texts, but only {self.waiting} may wait: "
+                "raise the second or lower the first."
+            )
 
 
 def serve(
@@ -54,27 +85,27 @@ def serve(
     abstain_below: float | None = None,
     cascade: Cascade | None = None,
 ) -> None:
-    """Serve an export until SIGTERM or SIGINT; what was accepted by then is answered.
+    """Serve an export until SIGTERM or SIGINT; requests accepted by then are answered.
 
     Args:
-        path: an export, or a run folder that holds one.
-        host: address to listen at; loopback unless told.
-        port: to listen at.
-        workers: processes; None takes one a core that this process may use. A limit of a container
-            on CPU time is no set of cores: give a number there.
+        path: an export, or a run folder that has one.
+        host: address to listen on; loopback by default.
+        port: to listen on.
+        workers: processes; None starts one per core that this process may use. A container's limit
+            on CPU time is not a set of cores: give a number there.
         limits: of each worker.
         abstain_below: probability below which an answer of the student is flagged.
-        cascade: when a teacher is asked, and how; None asks none. It has a process of its own.
+        cascade: when the teacher is called, and how, in a process of its own; None: never.
 
     Raises:
         ExportError: there is no export that can be served.
         ServerError: a worker could not start.
-        ConfigError: the address cannot be listened at, or the cascade does not fit the export or
-            the limits.
+        ConfigError: the server cannot listen on the address, or the cascade does not fit the export
+            or the limits.
         MissingExtraError: the extra ``server`` is not installed.
     """
     for module in ("uvicorn", "httptools", "fastapi", "prometheus_client"):
-        require(module, extra=_EXTRA, job=_JOB)
+        require(module, extra="server", job="Serving")
     folder = find_export(path)
     manifest = Manifest.read(folder)
     limits = limits or Limits()
@@ -82,119 +113,86 @@ def serve(
         cascade.check_classes(manifest.classes)
         if cascade.seconds >= limits.shutdown_seconds:
             raise ConfigError(
-                f"A server that is stopped waits {limits.shutdown_seconds} s for its answers: a "
-                "text cannot wait as long for the teacher."
+                "A text must wait for the teacher for less time than the server takes to stop "
+                f"({limits.shutdown_seconds} s)."
             )
-    count = workers or usable_cores()
-    with contextlib.closing(bound(host, port)) as listener:
+    count = workers or _usable_cores()
+    job = Job(folder, limits, abstain_below)
+    with contextlib.closing(bind(host, port)) as listener:
         name, number = listener.getsockname()[:2]
-        where = f"[{name}]" if ":" in name else name
         print(
             f"pgkd serves {folder} ({manifest.format}, {len(manifest.classes)} classes) at "
-            f"http://{where}:{number} with {count} worker{'s' if count > 1 else ''}",
+            f"{url(name, number)} with {count} worker{'s' if count > 1 else ''}",
             file=sys.stderr,
         )
-        job = Job(folder, limits, abstain_below)
-        if cascade is None:
-            _run(job, listener, count)
-        else:
+        if cascade is not None:
             _run_cascade(job, listener, count, cascade)
+        elif count > 1:
+            with _shared_metrics():
+                Supervisor(partial(_work, job), listener, count).run()
+        else:
+            app = make_worker_app(job)
+            listen(listener)
+            run_app(app, listener, job.limits)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
+def _usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # systems that bind no process to cores
+    return os.cpu_count() or 1  # systems that do not bind processes to cores
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What every worker serves, and how; it is sent to its process."""
+    """What every worker serves, and how; it is sent to the worker's process."""
 
     folder: Path
     limits: Limits
     abstain_below: float | None = None
-    desk: DeskClient | None = None
+    teacher: ProxyClient | None = None
 
 
-def worker_app(job: Job) -> FastAPI:
-    """Load the model and build the application around it, in the process that serves it."""
+def make_worker_app(job: Job) -> FastAPI:
+    """Load the model and make the application, in the process that serves it."""
     from pgkd.apps.server.app import make_app
-    from pgkd.apps.server.connection import Connection
+    from pgkd.apps.server.http import Connection
     from pgkd.export.predictor import load
 
     Connection.head_seconds = job.limits.head_seconds
     predictor = load(job.folder, threads=1)
-    predictor.predict_proba(["What is computed first takes longer."])
+    predictor.predict_proba(["The first prediction takes longer."])
     return make_app(
         predictor, job.limits, Manifest.read(job.folder).format,
-        abstain_below=job.abstain_below, desk=job.desk,
+        abstain_below=job.abstain_below, teacher=job.teacher,
     )  # fmt: skip
 
 
-def _run(job: Job, listener: socket.socket, workers: int) -> None:
-    if workers == 1:
-        app = worker_app(job)
-        listen(listener)
-        answer(app, listener, job.limits)
-        return
-    with _common_metrics():
-        Supervisor(partial(_work, job), listener, workers).run()
-
-
 def _run_cascade(job: Job, listener: socket.socket, workers: int, cascade: Cascade) -> None:
-    """The same, with a desk behind the workers; its folder is closed to other users."""
-    from pgkd.apps.server.cascade import DeskClient
-    from pgkd.apps.server.desk import run_desk
+    """Run workers with a teacher proxy; the folder of its socket is closed to other users."""
+    from pgkd.apps.server.cascade import ProxyClient, run_proxy
 
-    with _common_metrics(), tempfile.TemporaryDirectory(prefix="pgkd-desk-") as folder:
+    with _shared_metrics(), tempfile.TemporaryDirectory(prefix="pgkd-proxy-") as folder:
         address = Path(folder) / "socket"
-        work = partial(_work, replace(job, desk=DeskClient(address, cascade)))
-        desk = partial(run_desk, cascade, address)
-        Supervisor(work, listener, workers, helpers=[desk]).run()
+        work = partial(_work, replace(job, teacher=ProxyClient(address, cascade)))
+        proxy = partial(run_proxy, cascade, address)
+        Supervisor(work, listener, workers, helpers=[proxy]).run()
 
 
 def _work(job: Job, listener: socket.socket) -> None:
-    """The life of one worker of several; it ends when its parent is gone."""
+    """The main function of one worker of several."""
     try:
-        app = worker_app(job)
+        app = make_worker_app(job)
         listen(listener)
     except PgkdError as error:
         print(f"pgkd: {printable(str(error))}", file=sys.stderr)
         sys.exit(CANNOT_START)
     end_with_parent()
-    answer(app, listener, job.limits)
-
-
-def answer(app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
-    """Answer requests until a signal; then those that were accepted."""
-    import uvicorn
-
-    from pgkd.apps.server.connection import Connection
-
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        headers=PAGE_HEADERS,
-        backlog=_BACKLOG,
-        timeout_graceful_shutdown=limits.shutdown_seconds,
-    )
-    # uvicorn raises the signal that ended it again when it is done: then there is no more to do.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run([listener])
+    run_app(app, listener, job.limits)
 
 
 @contextlib.contextmanager
-def _common_metrics() -> Iterator[None]:
-    """A folder in which the workers of this server, and no others, keep their numbers."""
+def _shared_metrics() -> Iterator[None]:
+    """A folder in which the workers of this server, and no others, keep their metrics."""
     from pgkd.apps.server.metrics import FOLDER
 
     with tempfile.TemporaryDirectory(prefix="pgkd-metrics-") as folder:
@@ -209,11 +207,45 @@ def _common_metrics() -> Iterator[None]:
                 os.environ[FOLDER] = before
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket at the address that does not listen yet: that begins when a model is there."""
+def run_app(app: ASGIApp, listener: socket.socket, limits: Limits) -> None:
+    """Serve until a signal, then finish the requests that were accepted."""
+    import uvicorn
+
+    from pgkd.apps.server.http import Connection
+
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        headers=_HEADERS,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=limits.shutdown_seconds,
+    )
+    # When uvicorn is done, it raises the signal that stopped it again; there is nothing left to do.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run([listener])
+
+
+def url(host: str, port: int) -> str:
+    """The URL of a server."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that is bound to the address and listens once a model is loaded.
+
+    Raises:
+        ConfigError: the address is taken, or not of this machine.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol has to be named: asyncio sets TCP_NODELAY only where it is, and without that an
-    # answer of two packets waits 40 ms for the client's acknowledgement of the first.
+    # The protocol must be given: asyncio sets TCP_NODELAY only then. Without it a response of two
+    # packets waits 40 ms for the client to acknowledge the first.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -221,18 +253,18 @@ def bound(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise ConfigError(
-            f"Cannot listen at {host}, port {port}: {error}. Choose --host or --port."
+            f"Cannot listen on {host}, port {port}: {error}. Choose --host or --port."
         ) from error
     return listener
 
 
 def listen(listener: socket.socket) -> None:
-    """Let clients come.
+    """Accept clients from now on.
 
     Raises:
-        ConfigError: another server listens there by now.
+        ConfigError: another server has taken the address meanwhile.
     """
     try:
         listener.listen(_BACKLOG)
-    except OSError as error:  # two that do not listen yet may have the same address
-        raise ConfigError(f"Another server began to listen there meanwhile: {error}.") from error
+    except OSError as error:  # two sockets that do not listen yet may have the same address
+        raise ConfigError(f"Another server has taken this address meanwhile: {error}.") from error

@@ -1,29 +1,24 @@
-"""The endpoints of the web UI."""
+"""The web UI as an ASGI application: its routes, behind a gate that keeps strangers out."""
 
 from __future__ import annotations
 
+import hmac
 from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import parse_qsl, quote
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode
 
-from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
-from starlette.concurrency import run_in_threadpool
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pgkd.apps.server.guard import Guard
-from pgkd.apps.ui.gate import Gate
-from pgkd.apps.ui.views import Views
+from pgkd.apps.server.http import Guard, constant
+from pgkd.apps.server.process import Limits
+from pgkd.apps.ui.views import Views, to_html
 from pgkd.errors import ConflictError, PgkdError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from starlette.types import ASGIApp
-
-    from pgkd.apps.server.limits import Limits
-    from pgkd.apps.ui.starting_views import StartingViews
 
 _STATIC = {
     "ui.css": "text/css",
@@ -31,23 +26,6 @@ _STATIC = {
     "new.js": "text/javascript",
     "htmx-2.0.11.min.js": "text/javascript",
 }
-_LONGEST_FORM = 4 << 20  # bytes; a decision has one text, a class list one a class
-_MOST_FIELDS = 20_000  # of a form: one a class, and some
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """A form as browsers send it; of fields that stand twice the last."""
-    body = await request.body()
-    if len(body) > _LONGEST_FORM:
-        raise HTTPException(413, "The form is too large")
-    text = body.decode("utf-8", "replace")
-    try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError as error:
-        raise HTTPException(413, "The form has too many fields") from error
-
-
-Form = Annotated[dict[str, str], Depends(_form)]
 
 
 def make_app(path: Path, token: str, hosts: tuple[str, ...], who: str, limits: Limits) -> ASGIApp:
@@ -56,160 +34,122 @@ def make_app(path: Path, token: str, hosts: tuple[str, ...], who: str, limits: L
     Args:
         path: a run folder, or a folder of runs.
         token: the secret that lets in.
-        hosts: Host headers of the web UI.
-        who: the name that decisions are written down with.
+        hosts: the web UI's own Host headers, port included.
+        who: the name that decisions are recorded under.
         limits: of requests.
 
     Raises:
-        RunError: there is no such folder.
+        RunError: the path is a file.
     """
     views = Views(path, who)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    _add_pages(app, views)
-    _add_deeds(app, views)
-    _add_starting(app, views.starting)
+    for method, route, endpoint in (
+        ("GET", "/", views.runs_page),
+        ("GET", "/now", views.runs_update),
+        ("GET", "/runs/{name}", views.run_page),
+        ("GET", "/runs/{name}/now", views.run_update),
+        ("POST", "/runs/{name}/control", views.control),
+        ("POST", "/runs/{name}/resume", views.resume),
+        ("GET", "/runs/{name}/review", views.review_page),
+        ("GET", "/runs/{name}/changes", views.review_update),
+        ("GET", "/runs/{name}/editor", views.editor),
+        ("POST", "/runs/{name}/decisions", views.decide),
+        ("GET", "/runs/{name}/retrain", views.retrain_update),
+        ("POST", "/runs/{name}/retrain", views.retrain),
+        ("GET", "/new", views.new_page),
+        ("POST", "/new/file", views.take_file),
+        ("POST", "/new/columns", views.choose_columns),
+        ("GET", "/new/estimate", views.estimate_update),
+        ("POST", "/new/estimate", views.estimate),
+        ("GET", "/new/started", views.start_update),
+        ("POST", "/new", views.start),
+    ):
+        app.add_api_route(route, endpoint, methods=[method])
     for name, kind in _STATIC.items():
-        app.add_api_route(f"/static/{name}", _constant(name, kind))
-    app.add_exception_handler(PgkdError, _told(views))
-    app.add_exception_handler(HTTPException, _told(views))
-    app.add_exception_handler(Exception, _told(views))
+        content = (files("pgkd.apps.ui") / "static" / name).read_bytes()
+        if name == "ui.css":  # the report and the web UI share a style
+            content = (files("pgkd.apps.report") / "page" / "page.css").read_bytes() + content
+        app.add_route(f"/static/{name}", constant(content, kind))
+
+    def on_error(request: Request, error: Exception) -> Response:
+        """A page or, for a part of one, plain text, which the page then shows."""
+        status, message = _describe(error)
+        if request.headers.get("hx-request") or request.method != "GET":
+            return PlainTextResponse(message, status)
+        return to_html(views.render("error.html.j2", message=message), status)
+
+    for kind_of_error in (PgkdError, HTTPException, Exception):
+        app.add_exception_handler(kind_of_error, on_error)
     return Gate(Guard(app, limits), token, hosts)
 
 
-def _add_pages(app: FastAPI, views: Views) -> None:
-    """What is looked at."""
-
-    def overview() -> Response:
-        return _html(views.overview())
-
-    def overview_now(version: str = "") -> Response:
-        return _fragment(views.overview_now(version))
-
-    def run(name: str) -> Response:
-        return _html(views.run(name))
-
-    def run_now(name: str, version: str = "") -> Response:
-        return _fragment(views.run_now(name, version))
-
-    def review(name: str, request: Request) -> Response:
-        return _html(views.review(name, request.query_params))
-
-    def changes(name: str, request: Request) -> Response:
-        return _fragment(views.changes(name, request.query_params))
-
-    def editor(name: str, request: Request) -> Response:
-        return _html(views.editor(name, request.query_params))
-
-    def retraining(name: str) -> Response:
-        return _html(views.retraining(name))
-
-    app.add_api_route("/", overview)
-    app.add_api_route("/now", overview_now)
-    app.add_api_route("/runs/{name}", run)
-    app.add_api_route("/runs/{name}/now", run_now)
-    app.add_api_route("/runs/{name}/review", review)
-    app.add_api_route("/runs/{name}/changes", changes)
-    app.add_api_route("/runs/{name}/editor", editor)
-    app.add_api_route("/runs/{name}/retrain", retraining)
-
-
-def _add_deeds(app: FastAPI, views: Views) -> None:
-    """What changes something."""
-
-    def control(name: str, form: Form) -> Response:
-        return _html(views.control(name, form))
-
-    def resume(name: str) -> Response:
-        return _html(views.resume(name))
-
-    def decide(name: str, form: Form) -> Response:
-        return _html(views.decide(name, form))
-
-    def retrain(name: str) -> Response:
-        return _html(views.retrain(name))
-
-    app.add_api_route("/runs/{name}/control", control, methods=["POST"])
-    app.add_api_route("/runs/{name}/resume", resume, methods=["POST"])
-    app.add_api_route("/runs/{name}/decisions", decide, methods=["POST"])
-    app.add_api_route("/runs/{name}/retrain", retrain, methods=["POST"])
-
-
-def _add_starting(app: FastAPI, views: StartingViews) -> None:
-    """What leads to a new run."""
-
-    def begin() -> Response:
-        return _html(views.begin())
-
-    async def file(request: Request, name: str = "") -> Response:
-        body = await request.body()
-        return _html(await run_in_threadpool(views.file, name, body))
-
-    def columns(form: Form) -> Response:
-        return _html(views.columns(form))
-
-    def estimate(form: Form) -> Response:
-        return _html(views.estimate(form))
-
-    def estimated(draft: str = "") -> Response:
-        return _html(views.estimated({"draft": draft}))
-
-    def start(form: Form) -> Response:
-        return _html(views.start(form))
-
-    def started(draft: str = "") -> Response:
-        page, name = views.started({"draft": draft})
-        response = _html(page)
-        if name is not None:
-            response.headers["hx-redirect"] = f"/runs/{quote(name)}"
-        return response
-
-    app.add_api_route("/new", begin)
-    app.add_api_route("/new/file", file, methods=["POST"])
-    app.add_api_route("/new/columns", columns, methods=["POST"])
-    app.add_api_route("/new/estimate", estimate, methods=["POST"])
-    app.add_api_route("/new/estimate", estimated)
-    app.add_api_route("/new", start, methods=["POST"])
-    app.add_api_route("/new/started", started)
-
-
-def _html(page: str, status: int = 200) -> Response:
-    """A page; half a character, which no encoding has, becomes a question mark."""
-    return HTMLResponse(page.encode("utf-8", "replace"), status)
-
-
-def _fragment(part: str | None) -> Response:
-    """A part of a page; where it is the one that is there, nothing is sent and nothing changes."""
-    return Response(status_code=204) if part is None else _html(part)
-
-
-def _constant(name: str, kind: str) -> Callable[[], Response]:
-    content = (files("pgkd.apps.ui") / "static" / name).read_bytes()
-    if name == "ui.css":  # the report and the web UI look alike
-        content = (files("pgkd.apps.report") / "page" / "page.css").read_bytes() + content
-
-    def endpoint() -> Response:
-        return Response(content, media_type=kind)
-
-    return endpoint
-
-
-def _told(views: Views) -> Callable[[Request, Exception], Response]:
-    """What is wrong, as a page or, for a part of one, as plain text, which the page then shows."""
-
-    def handler(request: Request, error: Exception) -> Response:
-        status, message = _status(error)
-        if request.headers.get("hx-request") or request.method != "GET":
-            return PlainTextResponse(message, status)
-        return _html(views.trouble(message), status)
-
-    return handler
-
-
-def _status(error: Exception) -> tuple[int, str]:
-    if isinstance(error, ConflictError):
-        return 409, str(error)
+def _describe(error: Exception) -> tuple[int, str]:
+    """HTTP status and message of an error."""
     if isinstance(error, PgkdError):
-        return 422, str(error)
+        return 409 if isinstance(error, ConflictError) else 422, str(error)
     if isinstance(error, HTTPException):
         return error.status_code, f"{error.detail}."
-    return 500, "the web UI failed on this; the terminal that it runs in says why."
+    return 500, "The web UI failed on this; the terminal in which it runs shows why."
+
+
+class Gate:
+    """ASGI middleware: only with the token, only under the web UI's name, only from its pages.
+
+    Other users of the machine, and every web page that its browser shows, can reach a server on
+    loopback. So a request must have
+
+    - the **token**: once in the URL, which sets a cookie that scripts cannot read and other sites
+      do not send, and then that cookie. It is new every time that the web UI opens;
+    - the web UI's own **Host**: a page whose name was made to point at loopback (DNS rebinding)
+      sends its own;
+    - the web UI's **Origin**, if it changes something, and in any case no sign (``Sec-Fetch-Site``)
+      of coming from another site.
+
+    All others get an empty 403, whatever they ask for: they do not even learn what is there.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, hosts: tuple[str, ...]) -> None:
+        self._app = app
+        self._token = token
+        self._hosts = hosts
+        # Browsers send cookies to all ports of a host, so each web UI has a name of its own.
+        self._cookie = f"pgkd-ui-{hosts[0].rpartition(':')[2]}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        response: ASGIApp = Response(status_code=403)
+        if scope["type"] == "lifespan":
+            response = self._app
+        elif scope["type"] == "http" and self._is_from_here(scope):
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            if self._has_cookie(scope):
+                response = self._app
+            elif scope["method"] == "GET" and self._is_token(query.pop("token", [])):
+                response = self._let_in(scope["path"], query)
+        await response(scope, receive, send)
+
+    def _is_from_here(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+            return False
+        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):  # none: typed
+            return False
+        own = f"http://{hosts[0].lower()}"
+        return scope["method"] in ("GET", "HEAD") or headers.get("origin", "").lower() == own
+
+    def _has_cookie(self, scope: Scope) -> bool:
+        cookies = cookie_parser(Headers(scope=scope).get("cookie", ""))
+        return self._is_token([cookies.get(self._cookie, "")])
+
+    def _is_token(self, given: list[str]) -> bool:
+        return len(given) == 1 and hmac.compare_digest(given[0].encode(), self._token.encode())
+
+    def _let_in(self, path: str, query: dict[str, list[str]]) -> Response:
+        """Set the cookie and redirect to the same URL without the token, which others may see."""
+        url = "/" + path.lstrip("/\\")  # a path that begins with two slashes would be another host
+        if query:
+            url += "?" + urlencode(query, doseq=True)
+        response = RedirectResponse(url, 303)
+        response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+        return response

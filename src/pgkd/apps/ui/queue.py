@@ -1,50 +1,44 @@
-"""The texts of a run that a person may look at, those that need it most first."""
+"""The review queue: the texts of a run that a person may check, the most urgent first."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pgkd.runs.review import as_decided, dropped_texts
+from pgkd.apps.report.gather import Records
+from pgkd.runs.folder import RunFolder
+from pgkd.runs.review import Decision, dropped_texts
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.usage.ledger import round_of
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from pgkd.apps.report.gather import Records
-    from pgkd.apps.ui.reading import Opinion
-    from pgkd.runs.folder import RunFolder
-    from pgkd.runs.review import Decision
-
 Decided = Literal["open", "decided", "all"]
-
 _UNSURE = 0.5  # probability of the likeliest class: below it, all others together are likelier
 
 
 class Why(StrEnum):
-    """Why a text is worth a look."""
+    """Why a text is worth checking."""
 
     DISAGREES = "student disagrees"
-    SUSPECT = "label suspected"
-    DOUBTED = "teacher doubts"
+    LABEL_ISSUE = "possible label error"
+    TEACHER_DOUBTS = "teacher doubts"
     UNSURE = "student unsure"
-    NEAR_BOUND = "dropped, near the bound"
-    WRITTEN = "synthetic"
+    NEAR_DUPLICATE = "dropped near-duplicate"
+    SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """The student's most probable class for a text, and its probability."""
+
+    label: str
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A text that can be reviewed.
-
-    Attributes:
-        row: the text as the run has it.
-        round: in which it was written, or doubted.
-        reasons: why to look at it, as far as the files tell.
-        detail: more about that.
-    """
+    """A text that can be reviewed: its round, and the reasons that the run's files give."""
 
     row: LabelledText
     round: int
@@ -54,14 +48,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A text in the queue.
-
-    Attributes:
-        candidate: the text as the run has it.
-        reasons: why to look at it.
-        opinion: what the student takes it for; None where it has not read it.
-        urgency: the higher, the earlier it comes.
-    """
+    """A text in the queue, with all reasons; `opinion` is None if the student has not read it."""
 
     candidate: Candidate
     reasons: tuple[Why, ...]
@@ -76,14 +63,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which texts to show; what is None or empty shows all.
+    """Which texts to show; None or an empty string shows all.
 
     Attributes:
-        label: a class: as it was given, or as it was decided.
+        label: a class, before or after the decision.
         round: a round.
         why: a reason.
-        decided: those that nobody has decided on, the others, or all.
-        words: that the text holds, in any case of letters.
+        decided: texts without a decision, with one, or all.
+        words: part of the text, in any case.
     """
 
     label: str | None = None
@@ -92,7 +79,7 @@ class Filter:
     decided: Decided = "open"
     words: str = ""
 
-    def fits(self, item: Item, decision: Decision | None) -> bool:
+    def matches(self, item: Item, decision: Decision | None) -> bool:
         """Whether an item is shown."""
         row = item.candidate.row
         labels = {row.label, decision.label if decision and decision.label else row.label}
@@ -112,107 +99,109 @@ class Page:
 
     Attributes:
         items: rank in the queue and item of each.
-        fitting: number of items that the filter shows.
-        before: rank to begin at for the page before; None where there is none.
-        after: rank to begin at for the page after; None where there is none.
+        first: position of the first item among those that match the filter, from 1.
+        matching: number of items that match the filter.
+        before: rank at which the previous page begins; None if there is none.
+        after: rank at which the next page begins; None if there is none.
     """
 
     items: tuple[tuple[int, Item], ...]
-    fitting: int
+    first: int
+    matching: int
     before: int | None
     after: int | None
 
 
-def candidates_of(run: RunFolder, records: Records) -> list[Candidate]:
+def find_candidates(run: RunFolder, records: Records) -> list[Candidate]:
     """Every text of a run that can be reviewed, in the order of the run.
 
-    Those are the texts that were kept, those that were dropped for being a little too much like
-    another one, and labelled rows whose label the students or the teacher doubt. Validation rows
-    are none of them: they judge.
+    These are the accepted texts, those dropped as slight near-duplicates, and labelled rows whose
+    label is in doubt. Validation rows are not among them: they measure the students.
     """
-    written = [LabelledText.from_json(line) for line in records.accepted]
-    found = [Candidate(row, row.origin.round if row.origin else 0) for row in written]
-    details = {f"rejected:{n}": str(line.get("detail", "")) for n, line in _numbered(records)}
-    found += [
-        Candidate(row, row.origin.round if row.origin else 0, (Why.NEAR_BOUND,), details[row.id])
+    details = {
+        f"rejected:{n}": str(line.get("detail", "")) for n, line in enumerate(records.rejected, 1)
+    }
+    accepted = [
+        Candidate(row, _round(row)) for row in map(LabelledText.from_json, records.accepted)
+    ]
+    dropped = [
+        Candidate(row, _round(row), (Why.NEAR_DUPLICATE,), details[row.id])
         for row in dropped_texts(run)
     ]
-    return found + _doubted(records)
+    return [*accepted, *dropped, *_label_issues(records)]
 
 
-def _numbered(records: Records) -> Iterable[tuple[int, dict[str, object]]]:
-    return enumerate(records.rejected, start=1)
+def _round(row: LabelledText) -> int:
+    return row.origin.round if row.origin else 0
 
 
-def _doubted(records: Records) -> list[Candidate]:
-    """Labelled rows that somebody doubts, each once with all that is said of it."""
+def _label_issues(records: Records) -> list[Candidate]:
+    """Labelled rows in doubt, each once with all reasons."""
     rows = {row["id"]: row for row in records.task["train"]}
     found: dict[str, Candidate] = {}
     for line in records.label_issues:
         row = rows.get(line["id"])
-        if row is None:  # of another pgkd, or of a row that is no training row
+        if row is None:  # of another version of pgkd, or not a training row
             continue
-        by_teacher = line.get("by") == "teacher"
-        why = Why.DOUBTED if by_teacher else Why.SUSPECT
-        rather = f"rather {line['suggested']}" if line.get("suggested") else ""
-        if rather and line.get("confidence") is not None:
-            rather += f", {float(line['confidence']):.2f}"
+        why = Why.TEACHER_DOUBTS if line.get("by") == "teacher" else Why.LABEL_ISSUE
+        detail = f"rather {line['suggested']}" if line.get("suggested") else ""
+        if detail and line.get("confidence") is not None:
+            detail += f", {float(line['confidence']):.2f}"
         number = int(line.get("round") or round_of(str(line.get("request", ""))))
-        known = found.get(line["id"])
-        if known is None:
-            found[line["id"]] = Candidate(LabelledText.from_json(row), number, (why,), rather)
-        elif why not in known.reasons:
+        known = found.setdefault(
+            line["id"], Candidate(LabelledText.from_json(row), number, (why,), detail)
+        )
+        if why not in known.reasons:
             found[line["id"]] = replace(
-                known, reasons=(*known.reasons, why), detail=known.detail or rather
+                known, reasons=(*known.reasons, why), detail=known.detail or detail
             )
     return list(found.values())
 
 
-def sorted_queue(
+def sort_queue(
     candidates: Sequence[Candidate], opinions: Mapping[str, Opinion]
 ) -> tuple[Item, ...]:
-    """The queue: most urgent first, else in the order of the run.
+    """The queue, the most urgent first, else in the order of the run.
 
     Args:
         candidates: all texts.
-        opinions: what the student takes texts for, by text, as far as it has read them.
+        opinions: the student's, by text. Those on labelled rows are ignored: it was trained on them
+            with full weight and is too sure.
     """
     items = [
-        # Of a row that it was trained on with full weight, the student is too sure to be asked.
-        _item(each, None if each.row.is_real else opinions.get(each.row.text))
+        _make_item(each, None if each.row.is_real else opinions.get(each.row.text))
         for each in candidates
     ]
     return tuple(sorted(items, key=lambda item: -item.urgency))
 
 
-def _item(candidate: Candidate, opinion: Opinion | None) -> Item:
+def _make_item(candidate: Candidate, opinion: Opinion | None) -> Item:
     reasons = list(candidate.reasons)
     if opinion is not None and opinion.label != candidate.row.label:
         reasons.insert(0, Why.DISAGREES)
     elif opinion is not None and opinion.confidence < _UNSURE:
         reasons.append(Why.UNSURE)
     if not reasons:
-        reasons.append(Why.WRITTEN)
-    return Item(candidate, tuple(reasons), opinion, _urgency(candidate, reasons, opinion))
+        reasons.append(Why.SYNTHETIC)
+    return Item(candidate, tuple(reasons), opinion, _urgency(reasons, opinion))
 
 
-def _urgency(candidate: Candidate, reasons: Sequence[Why], opinion: Opinion | None) -> float:
+def _urgency(reasons: Sequence[Why], opinion: Opinion | None) -> float:
     """How likely it is that something is wrong, roughly.
 
-    A doubted row weighs twenty times as much as a written text in training, so it comes first; then
-    texts that the student is sure are something else; then those that it is unsure of.
+    A doubtful labelled row weighs twenty times as much as a synthetic text in training, so it comes
+    first; then texts that the student confidently puts elsewhere; then those it is unsure of.
     """
-    if Why.SUSPECT in reasons or Why.DOUBTED in reasons:
+    if Why.LABEL_ISSUE in reasons or Why.TEACHER_DOUBTS in reasons:
         return 3.0 + len(reasons) / 10
-    sure = opinion.confidence if opinion else 0.0
-    if Why.NEAR_BOUND in reasons:
+    if Why.NEAR_DUPLICATE in reasons:
         return 0.4
-    if Why.DISAGREES in reasons:
-        return 1.0 + sure
-    return 1.0 - sure if opinion else 0.5
+    if opinion is None:
+        return 0.5
+    return 1.0 + opinion.confidence if Why.DISAGREES in reasons else 1.0 - opinion.confidence
 
 
-def page_of(
+def make_page(
     queue: Sequence[Item],
     decisions: Mapping[str, Decision],
     wanted: Filter,
@@ -220,32 +209,18 @@ def page_of(
     begin: int = 0,
     size: int = 50,
 ) -> Page:
-    """The items from a rank on that fit a filter.
+    """The items from a rank on that match a filter.
 
-    Pages begin at a rank of the whole queue, not at a number of fitting items: else the second page
-    of the undecided texts would leave out as many as were decided on the first.
+    Pages begin at a rank of the whole queue, not at a number of matching items: else the second
+    page of the undecided texts would skip as many as were decided on the first.
     """
-    ranks = [i for i, item in enumerate(queue) if wanted.fits(item, decisions.get(item.id))]
-    shown = [rank for rank in ranks if rank >= begin][:size]
+    ranks = [i for i, item in enumerate(queue) if wanted.matches(item, decisions.get(item.id))]
     earlier = [rank for rank in ranks if rank < begin]
-    later = [rank for rank in ranks if shown and rank > shown[-1]]
+    shown, later = (rest := ranks[len(earlier) :])[:size], rest[size:]
     return Page(
         items=tuple((rank, queue[rank]) for rank in shown),
-        fitting=len(ranks),
+        first=len(earlier) + 1,
+        matching=len(ranks),
         before=earlier[-size:][0] if earlier else None,
         after=later[0] if later else None,
     )
-
-
-def counted(queue: Sequence[Item]) -> tuple[Counter[str], Counter[int], Counter[str]]:
-    """How many items there are of each class, of each round and of each reason."""
-    return (
-        Counter(item.candidate.row.label for item in queue),
-        Counter(item.candidate.round for item in queue),
-        Counter(str(why) for item in queue for why in item.reasons),
-    )
-
-
-def as_it_stands(item: Item, decision: Decision | None) -> LabelledText:
-    """The text as it stands after the decision on it; a rejected one as it was."""
-    return as_decided(item.candidate.row, decision) or item.candidate.row

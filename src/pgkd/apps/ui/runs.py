@@ -1,50 +1,51 @@
-"""The runs of a folder, found and told in a line each."""
+"""The runs of a folder, and what each of them is doing now."""
 
 from __future__ import annotations
 
 import logging
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pgkd.apps.report.gather import (
-    Records,
-    describe_run,
-    list_rounds,
-    read_records,
-    sum_costs,
-)
+from pgkd.apps.report.content import About, Money, RoundLine, Snippet
+from pgkd.apps.report.gather import Records, describe_run, list_rounds, read_records, sum_costs
 from pgkd.errors import PgkdError, RunError
 from pgkd.runs.control import read_signal
 from pgkd.runs.files import fitting_together
 from pgkd.runs.folder import RunFolder
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from pgkd.apps.report.content import About, Money, RoundLine
-
-_log = logging.getLogger(__name__)
-
 State = Literal["running", "pausing", "paused", "stopping", "ended", "cut off"]
+
 _FILES = (
     "config.yaml", "task.json", "journal.jsonl", "examples.jsonl", "rejected.jsonl",
     "label_issues.jsonl", "evaluation.json", "ledger.sqlite", "ledger.sqlite-wal",
 )  # fmt: skip
-"""What the figures of a run are read from: while these stay, so do the figures."""
+"""The files behind a snapshot: while these stay the same, so does it."""
+_N_TEXTS = 12
+_TEXT_CHARS = 400
+_STOPPED = {
+    "rounds": "all rounds are done",
+    "patience": "the loss stopped improving",
+    "nothing usable": "the teacher wrote nothing usable",
+    "budget": "the budget is spent",
+    "interrupted": "it was stopped",
+    "teacher failed": "the teacher failed",
+}
+_EARLY = ("interrupted", "teacher failed", "budget")
+_DOING = {
+    "running": "",
+    "pausing": "Pauses after the current call or training. ",
+    "paused": "Waiting. ",
+    "stopping": "Stops after the current call or training. ",
+}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A run as its files tell it at one moment.
-
-    Attributes:
-        run: its folder.
-        records: the files, read.
-        about: which run it is.
-        rounds: the rounds that ended.
-        money: what its calls cost.
-    """
+class Snapshot:
+    """The files of a run at one moment."""
 
     run: RunFolder
     records: Records
@@ -54,80 +55,89 @@ class Seen:
 
     @property
     def best(self) -> RoundLine | None:
-        """The round whose student was kept."""
-        kept = [line for line in self.rounds if line.number == self.records.best]
-        return kept[0] if kept else None
+        """The round whose student is the best."""
+        return next((line for line in self.rounds if line.number == self.records.best), None)
+
+    @property
+    def state(self) -> State:
+        """What the run does now, or how it ended."""
+        if self.run.is_repeating():
+            return "running"
+        if self.records.event("run ended"):  # a process that locks the run now retrains it
+            return "ended"
+        if not self.run.is_running():
+            return "cut off"
+        wanted, _ = read_signal(self.run)
+        if wanted == "pause":
+            events = [line["event"] for line in self.records.journal]
+            pauses = [event for event in events if event in ("run paused", "run continued")]
+            return "paused" if pauses[-1:] == ["run paused"] else "pausing"
+        return "stopping" if wanted == "stop" else "running"
 
 
 class Runs:
     """The runs that the web UI shows.
 
     Args:
-        path: a run folder, or a folder of them.
+        path: a run folder, or a folder of runs.
 
     Raises:
-        RunError: there is no such folder.
+        RunError: the path is a file.
     """
 
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file. Give a run folder, or a folder of runs.")
-        self._only = path.resolve() if _is_run(path) else None
-        self.root = self._only.parent if self._only else path.resolve()
-        self._seen: dict[str, tuple[object, Seen]] = {}
-
-    @property
-    def single(self) -> str | None:
-        """The name of the one run that is shown, where it is one."""
-        return self._only.name if self._only else None
+        single = path.resolve() if _is_run(path) else None
+        self.root = single.parent if single else path.resolve()
+        self.single = single.name if single else None
+        """The name of the only run that is shown; None if `path` is a folder of runs."""
+        self._snapshots: dict[str, tuple[object, Snapshot]] = {}
 
     def names(self) -> list[str]:
-        """Names of all runs, the one that began last first."""
-        if self._only:
-            return [self._only.name]
+        """Names of all runs, the latest first."""
+        if self.single is not None:
+            return [self.single]
         if not self.root.is_dir():
             return []
         folders = [path for path in self.root.iterdir() if _is_run(path)]
-        return [path.name for path in sorted(folders, key=_begun_at, reverse=True)]
+        return [path.name for path in sorted(folders, key=_start_time, reverse=True)]
 
     def open(self, name: str) -> RunFolder:
         """A run by its name.
 
         Raises:
-            RunError: there is none of that name here.
+            RunError: there is no such run.
         """
         if name not in self.names():  # names are looked up, never made into paths
-            raise RunError(f"There is no run '{name}' here.")
+            raise RunError(f'There is no run "{name}" here.')
         return RunFolder.open(self.root / name)
 
-    def see(self, name: str) -> Seen:
-        """What the files of a run say now; read again where one of them has changed.
+    def snapshot(self, name: str) -> Snapshot:
+        """A run as it is now; its files are read again only if one has changed.
 
         Raises:
             RunError: there is no such run, or a file of it is damaged.
         """
         run = self.open(name)
-        stamp = _stamp(run)
-        known = self._seen.get(name)
-        if known is not None and known[0] == stamp:
+        version = [_version(run.path / file) for file in _FILES]
+        known = self._snapshots.get(name)
+        if known is not None and known[0] == version:
             return known[1]
         records = read_records(run)
         with fitting_together(run):
-            about, rounds, money = (
-                describe_run(run, records),
-                list_rounds(records),
-                sum_costs(records),
+            snapshot = Snapshot(
+                run, records, describe_run(run, records), list_rounds(records), sum_costs(records)
             )
-        seen = Seen(run, records, about, rounds, money)
-        self._seen[name] = (stamp, seen)
-        return seen
+        self._snapshots[name] = (version, snapshot)
+        return snapshot
 
-    def lines(self) -> list[tuple[str, Seen | None, str]]:
-        """Every run: its name, what it says, and why it cannot be read where it cannot."""
-        found: list[tuple[str, Seen | None, str]] = []
+    def snapshots(self) -> list[tuple[str, Snapshot | None, str]]:
+        """Every run: its name, its snapshot, and the error if it cannot be read."""
+        found: list[tuple[str, Snapshot | None, str]] = []
         for name in self.names():
             try:
-                found.append((name, self.see(name), ""))
+                found.append((name, self.snapshot(name), ""))
             except PgkdError as error:
                 found.append((name, None, str(error)))
             except Exception as error:  # noqa: BLE001  (one run must not hide the others)
@@ -137,47 +147,126 @@ class Runs:
 
 
 def _is_run(path: Path) -> bool:
-    """Whether there is a run, though perhaps a damaged one."""
+    """Whether there is a run, even a damaged one."""
     return os.path.lexists(path / "config.yaml")
 
 
-def _begun_at(path: Path) -> int:
+def _start_time(path: Path) -> int:
     try:
         return (path / "config.yaml").lstat().st_mtime_ns
     except OSError:  # it was removed meanwhile
         return 0
 
 
-def _stamp(run: RunFolder) -> object:
-    """What changes when a file of a run does."""
-    found = []
-    for name in _FILES:
-        try:
-            about = (run.path / name).stat()
-        except OSError:
-            found.append((name, 0, 0))
-        else:
-            found.append((name, about.st_mtime_ns, about.st_size))
-    return tuple(found)
+def _version(path: Path) -> tuple[int, int]:
+    try:
+        about = path.stat()
+    except OSError:
+        return 0, 0
+    return about.st_mtime_ns, about.st_size
 
 
-def state_of(seen: Seen) -> State:
-    """What a run does now, or how it is left."""
-    if seen.run.is_repeating():
-        return "running"
-    if seen.records.event("run ended"):  # who holds the run now trains it again
-        return "ended"
-    if not seen.run.is_running():
-        return "cut off"
-    wanted, _ = read_signal(seen.run)
-    if wanted == "stop":
-        return "stopping"
-    if wanted == "pause":
-        return "paused" if _is_paused(seen.records) else "pausing"
-    return "running"
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """What a run is doing at this moment.
+
+    Attributes:
+        state: what it does, or how it ended.
+        doing: the same in a sentence, with details.
+        signal_by: who sent the signal to pause or to stop; empty if nobody did.
+        rounds_done: rounds that ended, without round 0.
+        rounds_planned: the maximum.
+        answered: requests of this round that were answered.
+        asked: requests of this round; 0 between rounds.
+        tokens: of all calls.
+        budgets: the limits, in words.
+        estimate: expected US dollars of the whole run, if it was estimated.
+        texts: round, class and text of the last accepted texts, the latest first.
+        resumable: whether it was cut off or ended early.
+    """
+
+    state: State
+    doing: str
+    signal_by: str
+    rounds_done: int
+    rounds_planned: int
+    answered: int
+    asked: int
+    tokens: int
+    budgets: tuple[str, ...]
+    estimate: str | None
+    texts: tuple[tuple[int, str, Snippet], ...]
+    resumable: bool
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a process runs it."""
+        return self.state not in ("ended", "cut off")
 
 
-def _is_paused(records: Records) -> bool:
-    events = [line["event"] for line in records.journal]
-    told = [event for event in events if event in ("run paused", "run continued")]
-    return told[-1:] == ["run paused"]
+def live_status(snapshot: Snapshot) -> LiveStatus:
+    """What a run is doing at this moment, from its journal and its ledger."""
+    records, state, total = snapshot.records, snapshot.state, snapshot.money.total
+    asked, answered = _count_requests(records)
+    early = snapshot.about.stopped_by in _EARLY
+    return LiveStatus(
+        state=state,
+        doing=_describe(snapshot, state, asked, answered),
+        signal_by=read_signal(snapshot.run)[1],
+        rounds_done=max(0, len(snapshot.rounds) - 1),
+        rounds_planned=snapshot.about.planned,
+        answered=answered,
+        asked=asked,
+        tokens=int(total.get("input_tokens", 0)) + int(total.get("output_tokens", 0)),
+        budgets=_describe_budgets(records.config.get("budget") or {}),
+        estimate=records.event("estimated").get("usd"),
+        texts=tuple(
+            (int((line.get("origin") or {}).get("round", 0)), str(line["label"]),
+             Snippet.of(line["text"], _TEXT_CHARS))
+            for line in reversed(records.accepted[-_N_TEXTS:])
+        ),
+        resumable=state == "cut off" or (state == "ended" and early),
+    )  # fmt: skip
+
+
+def _count_requests(records: Records) -> tuple[int, int]:
+    """Requests of the current round, and how many were answered."""
+    asked = answered = 0
+    for line in records.journal:
+        if line["event"] == "round started":
+            asked, answered = len(line["prompts"]), 0
+        elif line["event"] == "curated":
+            answered += 1
+        elif line["event"] == "round ended":
+            asked = answered = 0
+    return asked, answered
+
+
+def _describe(snapshot: Snapshot, state: State, asked: int, answered: int) -> str:
+    records = snapshot.records
+    if state == "ended":
+        ended = records.event("run ended")
+        why = _STOPPED.get(ended["stopped_by"], str(ended["stopped_by"]))
+        detail = f": {ended['detail']}" if ended.get("detail") else ""
+        return f"Stopped after round {max(0, len(records.rounds) - 1)}: {why}{detail}."
+    if state == "cut off":
+        return "Interrupted: no process runs it, and it has not ended. It can be resumed."
+    number = len(records.rounds)
+    if snapshot.run.is_repeating():
+        phase = "Repeating earlier work from disk; nothing is sent to the teacher again."
+    elif not records.event("run started"):
+        phase = "Preparing the student."
+    elif not number:
+        phase = "Round 0: training the student on the labelled rows."
+    elif not asked:
+        phase = f"Round {number} is starting."
+    elif answered < asked:
+        phase = f"Round {number}: the teacher writes; {answered} of {asked} requests answered."
+    else:
+        phase = f"Round {number}: training and evaluating the student."
+    return _DOING[state] + phase
+
+
+def _describe_budgets(budget: dict[str, Any]) -> tuple[str, ...]:
+    units = {"usd": "US dollars", "tokens": "tokens", "calls": "calls"}
+    return tuple(f"{budget[name]} {unit}" for name, unit in units.items() if budget.get(name))

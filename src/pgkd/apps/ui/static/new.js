@@ -6,7 +6,7 @@
 
   async function give(file) {
     if (!file) return;
-    const box = document.getElementById("trouble");
+    const box = document.getElementById("error");
     const told = (text) => { box.textContent = text; box.hidden = !text; };
     told("");
     try {

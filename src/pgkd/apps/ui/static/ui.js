@@ -13,7 +13,7 @@
   // ---- what goes wrong -------------------------------------------------------------------------
 
   let contact = new Date();
-  const troubles = () => [at("trouble"), at("edit-trouble")];
+  const errors = () => [at("error"), at("edit-error")];
 
   function lost() {
     const since = contact.toLocaleTimeString();
@@ -22,7 +22,7 @@
   }
 
   document.addEventListener("htmx:beforeRequest", ({ detail }) => {
-    if (detail.requestConfig.verb === "post") troubles().forEach((box) => tell(box, ""));
+    if (detail.requestConfig.verb === "post") errors().forEach((box) => tell(box, ""));
   });
   document.addEventListener("htmx:sendError", lost);
   document.addEventListener("htmx:timeout", lost);
@@ -35,7 +35,7 @@
   document.addEventListener("htmx:responseError", ({ detail }) => {
     if (detail.xhr.status === 403) return;
     const message = detail.xhr.responseText || `The answer has status ${detail.xhr.status}.`;
-    troubles().forEach((box) => tell(box, message));
+    errors().forEach((box) => tell(box, message));
   });
 
   // ---- a run that goes on ----------------------------------------------------------------------
@@ -146,7 +146,7 @@
       at("editor").replaceChildren();
       await ask("GET", `/runs/${run}/editor?id=${id}`, { target: "#editor", swap: "innerHTML" });
       if (!at("edit-words")) return; // it was told why
-      tell(at("edit-trouble"), "");
+      tell(at("edit-error"), "");
       editing.showModal();
       at("edit-words").focus();
     }
