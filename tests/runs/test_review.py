@@ -67,10 +67,10 @@ def test_who_did_not_know_of_a_decision_hears_of_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "label", "text", "message"),
     [
-        ("relabel", None, None, "give one"),
-        ("relabel", "nonsense", None, "no class 'nonsense'"),
+        ("relabel", None, None, "Give a class"),
+        ("relabel", "nonsense", None, 'Unknown class "nonsense"'),
         ("edit", None, " \n", "The text is empty"),
-        ("burn", None, None, "There is no decision 'burn'"),
+        ("burn", None, None, 'Unknown decision "burn"'),
     ],
 )
 def test_what_makes_no_sense_is_refused(

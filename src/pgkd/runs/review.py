@@ -165,7 +165,8 @@ class Reviews:
             self._read_on()
             earlier = [decision for decision in self._decisions if decision.id == id_]
             if seen is not None and seen != len(earlier):
-                raise ConflictError(_told(earlier[-1]) if earlier else "The text is another one.")
+                changed = _told(earlier[-1]) if earlier else "The text has changed meanwhile."
+                raise ConflictError(changed)
             before = earlier[-1] if earlier else None
             if before is not None and kind not in ("reject", "undo"):
                 label, text = label or before.label, text or before.text
@@ -207,17 +208,17 @@ class Reviews:
 
     def _check(self, kind: Kind, label: str | None, text: str | None) -> None:
         if kind not in DECISIONS:
-            raise DataError(f"There is no decision '{kind}'. There are: {', '.join(DECISIONS)}.")
+            raise DataError(f'Unknown decision "{kind}". Choose from: {", ".join(DECISIONS)}.')
         if kind == "relabel" and label is None:
-            raise DataError("A text is relabelled with a class: give one.")
+            raise DataError("Give a class to relabel the text with.")
         if label is not None and label not in self._classes:
-            raise DataError(f"There is no class '{label}' in this run.")
+            raise DataError(f'Unknown class "{label}" in this run.')
         if kind == "edit" and not (text or "").strip():
-            raise DataError("The text is empty. Reject it, if nothing of it is to stay.")
+            raise DataError("The text is empty. Reject it instead.")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        taken = RunError(f"Another process does not let go of {self._path}.")
+        taken = RunError(f"Another process keeps {self._path} locked.")
         with held(self._lock_path, taken, patience=_PATIENCE):
             yield
 

@@ -13,8 +13,8 @@ import pytest
 import pgkd
 from pgkd.apps.server.cascade import (
     Cascade,
-    Opinion,
     ProxyClient,
+    TeacherAnswer,
     TeacherProxy,
     make_cascade,
     metered,
@@ -111,7 +111,7 @@ def test_the_teacher_answers_and_the_call_is_in_the_ledger(tmp_path: Path) -> No
     async def main(workers: list[ProxyClient]) -> None:
         first, second = workers
         assert await first.ask("an invoice\nof two lines ☃") == (
-            "answered", Opinion("billing", None),
+            "answered", TeacherAnswer("billing", None),
         )  # fmt: skip
         assert (await second.ask("an invoice\nof two lines ☃"))[0] == "answered"  # not paid again
 

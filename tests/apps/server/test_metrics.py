@@ -16,7 +16,7 @@ def test_what_a_dead_worker_had_waiting_is_forgotten_and_what_it_counted_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    worker = "from pgkd.apps.server.metrics import Metrics; m = Metrics(); "
+    worker = "from pgkd.apps.server.metrics import ServerMetrics; m = ServerMetrics(); "
     count = "m.waiting.inc(3); m.batch_texts.observe(3); m.predictions.labels('billing').inc(); "
     python(worker + count)
     found = python(worker + count + "print(m.exposition().decode())").splitlines()

@@ -160,12 +160,12 @@ def test_a_server_that_is_overloaded_says_so(
         second = page.context.new_page()
         open_page(second, server)
         classify(second, TEXT)
-        second.wait_for_selector("#trouble:has-text('The server is overloaded. Retry in 1 s.')")
+        second.wait_for_selector("#error:has-text('The server is overloaded. Retry in 1 s.')")
         gate.unlink()
         page.wait_for_selector("article")
         classify(second, TEXT)
         second.wait_for_selector("article")
-        assert second.inner_text("#trouble") == ""
+        assert second.inner_text("#error") == ""
 
 
 def test_a_server_that_was_stopped_or_a_proxy_that_fails_is_told(
@@ -175,9 +175,9 @@ def test_a_server_that_was_stopped_or_a_proxy_that_fails_is_told(
         open_page(page, server)
         page.route("**/predict", lambda route: route.fulfill(status=502, body="<h1>Bad</h1>"))
         classify(page, TEXT)
-        page.wait_for_selector("#trouble:has-text('status 502')")
+        page.wait_for_selector("#error:has-text('status 502')")
         page.unroute("**/predict")
         assert server.stop() == 0
         classify(page, TEXT)
-        page.wait_for_selector("#trouble:has-text('The server does not answer.')")
+        page.wait_for_selector("#error:has-text('The server does not answer.')")
         assert page.get_by_label("Texts").input_value() == TEXT  # nothing typed is lost

@@ -134,19 +134,19 @@ def test_a_single_run_can_be_shown_alone(page: Page, folder: Path) -> None:
 
 def test_what_is_not_there_is_told_as_text(page: Page, ui: WebUI) -> None:
     ui.enter(page, "/runs/%3Cimg%20src=x%20onerror=alert(1)%3E")
-    page.get_by_text("There is no run '<img src=x onerror=alert(1)>' here.").wait_for()
+    page.get_by_text('There is no run "<img src=x onerror=alert(1)>" here.').wait_for()
     assert page.locator("img").count() == 0
     assert ui.get("/nothing")[0] == 404
     status, message = ui.post("/runs/plain/decisions", id="nothing", decision="accept")
     assert (status, "not in the run" in message) == (422, True)
     status, message = ui.post("/runs/plain/control", signal="explode")
-    assert (status, "There is no signal 'explode'" in message) == (422, True)
+    assert (status, 'Unknown signal "explode"' in message) == (422, True)
 
 
 def test_an_empty_folder_says_what_to_do(page: Page, tmp_path: Path) -> None:
     with opened(tmp_path / "nothing-yet") as ui:
         ui.enter(page)
-        page.get_by_text("There is no run here yet.").wait_for()
+        page.get_by_text("There are no runs here yet.").wait_for()
 
 
 @pytest.mark.parametrize("width", [320, 1200])

@@ -84,7 +84,7 @@ def test_the_keyboard_is_enough(page: Page, ui: WebUI) -> None:
     card(page, order[2]).get_by_text("Relabelled by ann").wait_for(state="detached")
     assert set(latest(ui)) == set(order[:2])
     assert current(page) == order[2]
-    assert "2 are decided on" in page.inner_text("#tally")
+    assert "2 reviewed" in page.inner_text("#tally")
 
 
 def test_quick_fingers_lose_nothing(page: Page, ui: WebUI) -> None:
@@ -110,12 +110,12 @@ def test_help_opens_and_closes_by_key_and_single_keys_can_be_turned_off(
     page.keyboard.press("a")  # decides nothing behind the dialog
     page.keyboard.press("Escape")
     page.locator("#help:not([open])").wait_for(state="attached")
-    page.get_by_label("Single keys decide").uncheck()
+    page.get_by_role("checkbox", name="Keyboard shortcuts").uncheck()
     page.locator(".card").first.focus()
     page.keyboard.press("a")
     page.reload()
     page.locator(".card:focus").wait_for()
-    assert not page.get_by_label("Single keys decide").is_checked()
+    assert not page.get_by_role("checkbox", name="Keyboard shortcuts").is_checked()
     page.keyboard.press("a")
     assert latest(ui) == {}
     page.locator(".card:focus").get_by_role("button", name="Accept").press("Enter")
@@ -170,7 +170,7 @@ def test_two_tabs_see_each_others_decisions(page: Page, ui: WebUI) -> None:
     page.bring_to_front()
     page.keyboard.press("r")
     card(other, first).get_by_text("Rejected by ann").wait_for()
-    other.locator("#tally", has_text="1 are decided on").wait_for()
+    other.locator("#tally", has_text="1 reviewed").wait_for()
     assert current(other) == place  # nobody's place is lost
     Reviews(ui.path / "plain", ("billing",)).decide(second, "accept", "bob")  # another process
     for tab in (page, other):
@@ -183,7 +183,7 @@ def test_who_decides_on_what_was_decided_meanwhile_is_told(page: Page, ui: WebUI
     page.route("**/changes**", lambda route: route.abort())  # this tab hears nothing
     Reviews(ui.path / "plain").decide(first, "reject", "bob")
     page.keyboard.press("a")
-    page.locator("#trouble", has_text="Meanwhile bob has decided on it: reject").wait_for()
+    page.locator("#error", has_text="Meanwhile bob has decided on it: reject").wait_for()
     assert latest(ui)[first][0] == "reject"
 
 
@@ -282,7 +282,7 @@ def test_an_edit_that_nears_a_validation_row_is_refused_and_not_lost(page: Page,
     page.locator("#edit-words:focus").wait_for()
     page.fill("#edit-words", held.upper())
     page.keyboard.press("Control+Enter")
-    page.locator("#edit-trouble", has_text="nearly a validation row").wait_for()
+    page.locator("#edit-error", has_text="nearly a validation row").wait_for()
     assert page.input_value("#edit-words") == held.upper()
     page.keyboard.press("Escape")
     assert latest(ui) == {}
@@ -319,11 +319,11 @@ def test_retraining_from_the_page(page: Page, ui: WebUI) -> None:
     page.keyboard.press("r")
     page.get_by_text("Rejected by ann").wait_for()
     page.locator("#retrain").click()
-    page.locator("#retraining", has_text="Trained again 2").wait_for()  # and the year
+    page.locator("#retraining", has_text="Retrained 2").wait_for()  # and the year
     assert "1 reject" in page.inner_text("#retraining")
     assert run_of(ui).has_student("reviewed")
     review(page, ui)  # it is still told when the page is opened again
-    assert "Trained again 2" in page.inner_text("#retraining")
+    assert "Retrained 2" in page.inner_text("#retraining")
 
 
 @pytest.mark.parametrize("width", [320, 1200])

@@ -37,11 +37,11 @@ def fill_in(page: Page, ui: WebUI, path: Path) -> None:
     """Everything up to the settings of a quick run that asks nobody."""
     ui.enter(page, "/new")
     page.set_input_files("#file", path)
-    page.get_by_text("Which columns?").wait_for()
+    page.get_by_role("heading", name="Columns").wait_for()
     page.locator("select[name=text]").select_option("what they wrote")
     page.locator("select[name=label]").select_option("kind")
     page.get_by_role("button", name="Read the rows").click()
-    page.get_by_text("What are the classes?").wait_for()
+    page.get_by_role("heading", name="Classes").wait_for()
     page.locator("select[name='teacher.provider']").select_option("fake")
     page.locator("select[name='student.kind']").select_option("linear")
     page.fill("input[name=rounds]", "1")
@@ -57,10 +57,10 @@ def test_a_dropped_file_becomes_a_run(page: Page, tmp_path: Path) -> None:
         page.fill("#instructions", "customers of a shop")
         page.fill("input[name='budget.calls']", "many")
         page.locator("#start").click()
-        page.locator("#trouble", has_text="budget.calls").wait_for()  # and nothing is lost
+        page.locator("#error", has_text="budget.calls").wait_for()  # and nothing is lost
         page.fill("input[name='budget.calls']", "20")
         page.locator("#ask-estimate").click()
-        page.locator("#estimate", has_text="At most").wait_for()
+        page.locator("#estimate", has_text="Up to").wait_for()
         assert not list((tmp_path / "runs").glob("my-tickets*"))  # an estimate makes no run
         page.locator("#start").click()
         page.wait_for_url("**/runs/my-tickets-1")
@@ -81,17 +81,17 @@ def test_a_file_that_cannot_be_used_is_told_and_another_one_may_follow(
         ui.enter(page, "/new")
         (tmp_path / "notes.txt").write_text("hello")
         page.set_input_files("#file", tmp_path / "notes.txt")
-        page.locator("#trouble", has_text="A file of rows ends in one of: .csv").wait_for()
+        page.locator("#error", has_text="Unknown file type").wait_for()
         (tmp_path / "one.csv").write_text("text\nhello\n")
         page.set_input_files("#file", tmp_path / "one.csv")
-        page.locator("#trouble", has_text="a column of texts and one of classes").wait_for()
+        page.locator("#error", has_text="a column of texts and one of classes").wait_for()
         page.set_input_files("#file", rows_file(tmp_path / "good.csv"))
-        page.get_by_text("Which columns?").wait_for()
-        assert page.locator("#trouble").is_hidden()
+        page.get_by_role("heading", name="Columns").wait_for()
+        assert page.locator("#error").is_hidden()
         page.locator("select[name=text]").select_option("kind")
         page.locator("select[name=label]").select_option("kind")
         page.get_by_role("button", name="Read the rows").click()
-        page.locator("#trouble", has_text="have to be two columns").wait_for()
+        page.locator("#error", has_text="Choose two different columns").wait_for()
 
 
 def test_a_web_ui_of_one_run_starts_no_other(ui: WebUI) -> None:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from pgkd import __version__
 from pgkd.apps.server.batching import Batcher
 from pgkd.apps.server.http import Guard, OverloadedError, RefusedError, constant
-from pgkd.apps.server.metrics import Measured, Metrics
+from pgkd.apps.server.metrics import Measured, ServerMetrics
 from pgkd.apps.server.process import Limits
 from pgkd.export.predictor import Predictor, ranked
 
@@ -77,7 +77,7 @@ class Question(BaseModel):
         return self
 
 
-class Candidate(BaseModel):
+class ClassProbability(BaseModel):
     """A class and its probability."""
 
     label: str
@@ -91,7 +91,9 @@ class Prediction(BaseModel):
     probability: float | None = Field(
         description="Of that class; null if a teacher gives no confidence."
     )
-    top: list[Candidate] = Field(description="The student's most probable classes, best first.")
+    top: list[ClassProbability] = Field(
+        description="The student's most probable classes, best first."
+    )
     by: Literal["student", "teacher"] = Field(
         "student", description="Who answered; the teacher answers in a cascade only."
     )
@@ -112,7 +114,7 @@ class Status(BaseModel):
     status: str
 
 
-class Model(BaseModel):
+class ModelInfo(BaseModel):
     """The served model and its limits."""
 
     classes: list[str] = Field(description="Class names.")
@@ -127,7 +129,7 @@ class Model(BaseModel):
     )
 
 
-class Reason(BaseModel):
+class ErrorReason(BaseModel):
     """Why a request was refused."""
 
     code: str = Field(description="A word for programs.")
@@ -137,7 +139,7 @@ class Reason(BaseModel):
 class Problem(BaseModel):
     """The body of every response whose status is not 2xx."""
 
-    error: Reason
+    error: ErrorReason
 
 
 class Service:
@@ -156,7 +158,7 @@ class Service:
         self._format = format
         self._abstain_below = abstain_below
         self._teacher = teacher
-        self.metrics = Metrics()
+        self.metrics = ServerMetrics()
         self.batcher = Batcher(
             predictor.predict_proba,
             waiting=limits.waiting,
@@ -184,9 +186,9 @@ class Service:
             self.metrics.predictions.labels(prediction.label).inc()
         return Answer(predictions=predictions)
 
-    async def model(self) -> Model:
+    async def model(self) -> ModelInfo:
         """The classes, and how much a request may hold."""
-        return Model(
+        return ModelInfo(
             classes=list(self._classes),
             format=self._format,
             max_texts=self._limits.texts,
@@ -228,7 +230,7 @@ class Service:
 
     def _prediction(self, row: NDArray[np.float64], top: int) -> Prediction:
         best = ranked(row, self._classes, top)
-        candidates = [Candidate(label=name, probability=round(p, 6)) for name, p in best]
+        candidates = [ClassProbability(label=name, probability=round(p, 6)) for name, p in best]
         first = candidates[0]
         abstain = self._abstain_below is not None and first.probability < self._abstain_below
         return Prediction(

@@ -124,7 +124,7 @@ def make_cascade(
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
+class TeacherAnswer:
     """The teacher's class for a text, and its confidence if it gave one."""
 
     label: str
@@ -146,7 +146,7 @@ class ProxyClient:
         self._at_once = cascade.at_once
         self._waiting = 0
 
-    async def ask(self, text: str) -> tuple[Outcome, Opinion | None]:
+    async def ask(self, text: str) -> tuple[Outcome, TeacherAnswer | None]:
         """The outcome, and the teacher's opinion if it is ``answered``."""
         if self._waiting >= self._at_once:
             return "busy", None
@@ -163,14 +163,14 @@ class ProxyClient:
             self._waiting -= 1
         return ("answered", opinion) if opinion else ("refused", None)
 
-    async def _request(self, text: str, deadline: float) -> Opinion | None:
+    async def _request(self, text: str, deadline: float) -> TeacherAnswer | None:
         reader, writer = await asyncio.open_unix_connection(self._socket)
         try:
             writer.write(json.dumps([text, deadline], ensure_ascii=False).encode() + b"\n")
             label, confidence = json.loads(await reader.readline())
         finally:
             writer.close()
-        return Opinion(label, confidence) if label in self._classes else None
+        return TeacherAnswer(label, confidence) if label in self._classes else None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Metrics:
+class ServerMetrics:
     """The numbers of one application."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Measured:
     Paths other than `paths` are counted as one, since a client can invent any number.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics, paths: Iterable[str]) -> None:
         self._app = app
         self._metrics = metrics
         self._paths = frozenset(paths)

@@ -240,7 +240,7 @@ class Views:
         task = draft.choose(form.get("text", ""), form.get("label", ""))
         return self._page(
             "_settings.html.j2", draft=draft, task=task, counts=count_classes(task),
-            defaults=Config(), providers=providers(), keys=_KEYS,
+            defaults=Config.parse({}), providers=providers(), keys=_KEYS,
         )  # fmt: skip
 
     def estimate(self, form: Form) -> Response:

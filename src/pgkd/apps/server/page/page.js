@@ -47,11 +47,11 @@ async function classify() {
 }
 
 async function told(action) {
-  at("trouble").textContent = "";
+  at("error").textContent = "";
   try {
     await action();
   } catch (error) {
-    at("trouble").textContent = error.message;
+    at("error").textContent = error.message;
   }
 }
 
