@@ -79,8 +79,9 @@ SETFIT_VENV ?= .venv-setfit
 bench-quick: setup  ## a small grid with the local teacher; 15 to 20 minutes, goes on
 	$(BENCH) quick
 
-bench-strong: setup  ## a strong teacher at 100 rows, seven sets; two hours, goes on
-	OPENAI_API_KEY=none OMP_NUM_THREADS=1 $(BENCH) strong --bank $(BANK) --bank-teacher $(BANK_TEACHER)
+bench-strong: setup  ## a strong teacher at 100 rows (ROWS, SEEDS), seven sets; two hours, resumes
+	OPENAI_API_KEY=none OMP_NUM_THREADS=1 $(BENCH) strong --bank $(BANK) --bank-teacher $(BANK_TEACHER) \
+	  $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS))
 
 bench-weak: setup  ## the same, with four texts in ten of another class
 	OPENAI_API_KEY=none OMP_NUM_THREADS=1 $(BENCH) weak --bank $(BANK) --bank-teacher $(BANK_TEACHER)
