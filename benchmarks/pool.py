@@ -112,13 +112,13 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
     if args.test:
         judged = test_rows(args.data_root / name / "test.csv.gz", classes)
     texts, gold = zip(*judged, strict=True)
-    label_of: dict[str, tuple[str, float | None]] = {r.id: (r.label, None) for r in rows.pool}
+    parse_label: dict[str, tuple[str, float | None]] = {r.id: (r.label, None) for r in rows.pool}
     guide, weight, right = guide_of(task, seed), 1.0, 1.0
     if args.teacher != "truth":
         knows = rows.held if args.teacher == "held" else [*task.train, *rows.held, *rows.pool]
         said, weight = labelled_by_classifier(rows, knows, seed)
         right = mean(said[row.id][0] == row.label for row in rows.pool)
-        label_of, guide = said, guide_of(task, seed, weight)
+        parse_label, guide = said, guide_of(task, seed, weight)
     left, known = list(task.pool.texts), list[LabelledText]()
     choose = CHOICES[arm](seed)
     found: dict[str, Any] = {"labels": [], "accuracy": [], "macro_f1": []}
@@ -133,7 +133,7 @@ def measure(args: argparse.Namespace, name: str, arm: str, seed: int) -> dict[st
         seen = [row.text for row in (*task.train, *known)]
         chosen = choose(student, [text.text for text in left], seen, args.samples)
         for text in (left[i] for i in chosen):
-            label, sure = label_of[text.id]
+            label, sure = parse_label[text.id]
             origin = Origin(number + 1, "question", labelled=True, confidence=sure)
             known.append(LabelledText(text.text, label, text.id, origin))
         taken = set(chosen)

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pgkd import teachers
 from pgkd.config import Config, merge
 from pgkd.errors import ConfigError
-from pgkd.tasks.classification.assembly import student_of
+from pgkd.tasks.classification.assembly import make_student_from
 from pgkd.teachers import teacher_from
 from pgkd.teachers.fake import FakeTeacher
 
@@ -114,7 +114,7 @@ def test_a_maker_is_given_the_settings_that_it_takes_and_no_none() -> None:
 @pytest.mark.parametrize("kind", ["linear", "encoder"])
 def test_every_student_is_made_from_the_same_section(kind: str) -> None:
     config = Config.parse({"student": {"kind": kind, "max_length": 64}, "seed": 3})
-    assert student_of(config, ("a", "b")).kind == kind
+    assert make_student_from(config, ("a", "b")).kind == kind
 
 
 def test_a_plug_in_is_given_its_settings_from_the_config(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherRequestError
 from pgkd.events import Event, Hooks
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.assembly import folds_of, make_learner, make_synthesizer
+from pgkd.tasks.classification.assembly import make_folds, make_learner, make_synthesizer
 from pgkd.tasks.classification.config import ClassificationConfig as Config
 from pgkd.tasks.classification.data.dataset import TextDataset
 from pgkd.tasks.classification.data.examples import LabelledText
@@ -296,7 +296,7 @@ def _folds_that_trained_on(
     rows = tuple(LabelledText.from_json(row) for row in run.read_json("task.json")["train"])
     task = TextDataset(run.dataset().taxonomy, rows, rows[:1])
     Spy.fitted.clear()
-    out_of_fold(Spy(task.taxonomy.names), rows, kept, folds_of(config, task))
+    out_of_fold(Spy(task.taxonomy.names), rows, kept, make_folds(config, task))
     return [fitted for fitted in Spy.fitted if any(text.text in fitted for text in kept)]
 
 
@@ -316,9 +316,9 @@ def test_the_estimate_knows_of_questions(config: Config) -> None:
 
 def _task_and_pool(config: Config) -> Any:
     from pgkd.tasks.classification.data.dataset import dataset_from_arrays
-    from pgkd.tasks.classification.data.pool import pool_of
+    from pgkd.tasks.classification.data.pool import make_pool
 
-    return dataset_from_arrays(*ROWS, seed=config.seed), pool_of(pool_texts())
+    return dataset_from_arrays(*ROWS, seed=config.seed), make_pool(pool_texts())
 
 
 def test_the_estimator_takes_texts_without_labels() -> None:

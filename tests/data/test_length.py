@@ -7,7 +7,12 @@ import pytest
 from pgkd.curation import Curator, Reason
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.prompts.labelling import label_prompt
-from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing, answer_tokens, shorten
+from pgkd.tasks.classification.prompts.writing import (
+    GenerationSettings,
+    LengthTarget,
+    answer_tokens,
+    shorten,
+)
 from pgkd.text import counts_characters, shortened
 
 CHINESE = "我的包裹还没有到请帮我查询一下物流信息谢谢你们的帮助了"
@@ -41,7 +46,7 @@ def test_a_few_long_words_do_not_change_the_unit() -> None:
 def test_an_answer_in_chinese_has_room(text: str) -> None:
     length = LengthTarget.of([text] * 5)
     assert answer_tokens(4, length) > 4 * len(text)
-    request = Writing(length).request("r1-0001", "", "", ("a", "b"), 4)
+    request = GenerationSettings(length).request("r1-0001", "", "", ("a", "b"), 4)
     assert request.sampling.max_tokens > 4 * len(text)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pgkd.errors import DataError
 from pgkd.tasks.classification.data.dataset import dataset_from_arrays
-from pgkd.tasks.classification.data.pool import pool_of
+from pgkd.tasks.classification.data.pool import make_pool
 from pgkd.text import letters, shown, text_key
 
 VARIANTS = (
@@ -49,7 +49,7 @@ def test_a_variant_of_a_validation_row_is_told() -> None:
 
 
 def test_a_pool_holds_one_of_the_variants() -> None:
-    assert len(pool_of(VARIANTS).texts) == 1
+    assert len(make_pool(VARIANTS).texts) == 1
 
 
 def test_a_text_of_nothing_that_can_be_seen_is_none() -> None:

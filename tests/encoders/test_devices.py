@@ -21,7 +21,7 @@ from pgkd.encoders.devices import (
 )
 from pgkd.encoders.transformer import forget_encoders, load_encoder
 from pgkd.errors import ConfigError, StudentError
-from pgkd.tasks.classification.assembly import student_of
+from pgkd.tasks.classification.assembly import make_student_from
 from pgkd.tasks.classification.students import load_student
 from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune
 from pgkd.tasks.classification.students.head import HeadSettings, fit_head
@@ -115,7 +115,7 @@ def test_names_that_stand_for_nothing_are_refused_at_once() -> None:
 
 def test_settings_reach_the_student(tiny_encoder: Path, no_gpu: None) -> None:
     told = {"encoder": str(tiny_encoder), "device": "cuda:1", "precision": "bf16"}
-    student = student_of(Config.parse({"student": told}), CLASSES)
+    student = make_student_from(Config.parse({"student": told}), CLASSES)
     for made in (student, student.clone(), student.proxy()):
         assert isinstance(made, EncoderStudent)
         with pytest.raises(StudentError, match='"cuda:1" is not available here'):
@@ -202,8 +202,8 @@ def test_a_run_under_a_launcher_waits_for_nobody(monkeypatch: pytest.MonkeyPatch
 def test_accelerate_is_not_touched_before_an_encoder_is_needed() -> None:
     code = (
         "import sys, pgkd; from pgkd.config import Config\n"
-        "from pgkd.tasks.classification.assembly import student_of\n"
-        "student_of(Config.parse({}), ('a', 'b')).clone()\n"
+        "from pgkd.tasks.classification.assembly import make_student_from\n"
+        "make_student_from(Config.parse({}), ('a', 'b')).clone()\n"
         "print([m for m in ('accelerate', 'torch', 'transformers') if m in sys.modules])"
     )
     assert python(code) == "[]"

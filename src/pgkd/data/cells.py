@@ -80,7 +80,7 @@ def place(row_id: str) -> str:
     return f"{part} row {number}".lstrip()
 
 
-def text_of(cell: Any, row: str, problems: Problems) -> str | None:
+def parse_text(cell: Any, row: str, problems: Problems) -> str | None:
     """The text of a cell, or None."""
     if is_missing(cell):
         problems.add("rows without a text", f"{row} has no text")
@@ -99,7 +99,7 @@ def text_of(cell: Any, row: str, problems: Problems) -> str | None:
     return None
 
 
-def label_of(cell: Any, row: str, problems: Problems) -> str | None:
+def parse_label(cell: Any, row: str, problems: Problems) -> str | None:
     """The class name of a cell, or None. Numbers and booleans are names too."""
     cell = _plain(cell)
     if is_missing(cell):

@@ -102,7 +102,7 @@ def with_head(file: BinaryIO) -> tuple[BinaryIO, bytes]:
     return buffered, buffered.peek(HEAD)[:HEAD]
 
 
-def encoding_of(head: bytes) -> str:
+def find_encoding(head: bytes) -> str:
     """The encoding of a text file by its byte-order mark, or by the zeros of UTF-16."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
@@ -136,7 +136,7 @@ class Lines:
 
     def __init__(self, file: BinaryIO, path: Path, problems: Problems, *, newline: str) -> None:
         file, head = with_head(file)
-        self._encoding = encoding_of(head)
+        self._encoding = find_encoding(head)
         errors = "surrogateescape" if self._encoding == "utf-8-sig" else "replace"
         self._text = io.TextIOWrapper(file, self._encoding, errors, newline=newline)
         self._path = path
@@ -359,7 +359,7 @@ _FEW = 3  # of the lines that are no JSON: more are rarely single slips
 def _jsonl(file: BinaryIO, path: Path, problems: Problems, wanted: tuple[str, ...]) -> Table:
     """An object a line; or one array of objects, as most tools write JSON."""
     file, head = with_head(file)
-    start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n")
+    start = head.decode(find_encoding(head), "replace").lstrip("\ufeff \t\r\n")
     if start.startswith("["):
         return Table.of(_objects(_array(file, path, problems), path, problems))
     return Table.of(_objects(_parsed_lines(file, path, problems), path, problems))

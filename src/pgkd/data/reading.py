@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pgkd.data.cells import Problems, text_of
+from pgkd.data.cells import Problems, parse_text
 from pgkd.data.formats import (
     READERS,
     TEXT_READERS,
     Table,
     dataset_folder,
-    encoding_of,
+    find_encoding,
     with_head,
 )
 from pgkd.errors import DataError
@@ -107,7 +107,7 @@ def stream_texts(
         if table.has((text_column,), path, problems):
             for number, cell in table.cells(text_column):
                 found = True
-                text = text_of(cell, f"row {number}", problems)
+                text = parse_text(cell, f"row {number}", problems)
                 if text is not None:
                     yield text
     if not found and len(problems) == before:
@@ -151,7 +151,7 @@ def _other_kind(kind: str, head: bytes) -> str:
             return f"is {what}, not what its name says: {todo}"
     if not head and kind in (".csv", ".tsv"):
         return "has no rows, not even a header"
-    start = head.decode(encoding_of(head), "replace").lstrip("\ufeff \t\r\n")
+    start = head.decode(find_encoding(head), "replace").lstrip("\ufeff \t\r\n")
     if kind in (".csv", ".tsv") and _JSON.match(start):
         return "holds JSON, not what its name says: name it .json (predict: --data-format jsonl)"
     if kind in (".jsonl", ".ndjson", ".json") and start and start[0] not in "[{":

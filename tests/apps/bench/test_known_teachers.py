@@ -11,7 +11,7 @@ from pgkd.apps.bench.teachers import LabellerTeacher, OracleTeacher, SharedRepli
 from pgkd.errors import TeacherRequestError
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_texts
-from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing
+from pgkd.tasks.classification.prompts.writing import GenerationSettings, LengthTarget
 from pgkd.tasks.classification.students import make_student
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.usage.cache import ReplyCache
@@ -28,7 +28,7 @@ ROWS = [
 ]
 TRUE = dict(zip(TEXTS, LABELS, strict=True))
 CLASSES = tuple(sorted(set(LABELS)))
-WRITING = Writing(LengthTarget(4, 8, 12))
+WRITING = GenerationSettings(LengthTarget(4, 8, 12))
 
 
 def request(*labels: str, count: int, user: str = "write", number: str = "r1-0001") -> Request:

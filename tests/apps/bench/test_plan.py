@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pgkd.apps.bench.plan import ARMS, Plan, cells_of, chosen
+from pgkd.apps.bench.plan import ARMS, Plan, chosen, list_cells
 from pgkd.errors import ConfigError
 
 TEACHERS = {
@@ -25,7 +25,7 @@ def plan(*arms: str, use: tuple[str, ...] = ("oracle",), **more: Any) -> Plan:
 
 
 def test_every_combination_is_a_cell_and_arms_without_a_teacher_are_run_once() -> None:
-    cells = cells_of(plan("alone", "targeted", use=("oracle", "shaky")))
+    cells = list_cells(plan("alone", "targeted", use=("oracle", "shaky")))
     assert len(cells) == 2 * 2 * 3 * (1 + 2)
     assert len({cell.name for cell in cells}) == len(cells)
     assert "a-400-s2-targeted-shaky" in {cell.name for cell in cells}
@@ -34,7 +34,7 @@ def test_every_combination_is_a_cell_and_arms_without_a_teacher_are_run_once() -
 
 def test_every_arm_gets_the_same_number_of_texts() -> None:
     arms = [a.name for a in ARMS.values() if a.asks != "nobody" and not a.labels]
-    for cell in cells_of(plan(*arms, use=("fake",))):
+    for cell in list_cells(plan(*arms, use=("fake",))):
         config = cell.config()
         assert config.rounds * config.samples == 24, cell.name
 
@@ -42,7 +42,7 @@ def test_every_arm_gets_the_same_number_of_texts() -> None:
 def test_a_budget_is_the_same_for_all_arms_that_ask_a_teacher() -> None:
     settings = {"budget": {"calls": 7, "tokens": 9000}}
     arms = [a.name for a in ARMS.values() if not a.labels]
-    for cell in cells_of(plan(*arms, use=("fake",), settings=settings)):
+    for cell in list_cells(plan(*arms, use=("fake",), settings=settings)):
         budget = cell.config().budget
         expected = (7, 9000) if cell.arm.asks == "teacher" else (None, None)
         assert (budget.calls, budget.tokens) == expected, cell.name
@@ -54,7 +54,7 @@ def test_no_arm_changes_more_than_it_says() -> None:
 
 
 def test_a_teacher_of_known_quality_serves_what_it_can() -> None:
-    cells = cells_of(plan("targeted", "zero-shot", use=("oracle", "full", "fake")))
+    cells = list_cells(plan("targeted", "zero-shot", use=("oracle", "full", "fake")))
     pairs = {(cell.arm.name, cell.teacher) for cell in cells}
     assert pairs == {
         ("targeted", "oracle"), ("targeted", "fake"), ("zero-shot", "full"), ("zero-shot", "fake"),
@@ -62,7 +62,7 @@ def test_a_teacher_of_known_quality_serves_what_it_can() -> None:
 
 
 def test_whoever_labels_can_label_a_pool() -> None:
-    cells = cells_of(plan("pool-guided", "pool-auto", use=("oracle", "full", "fake")))
+    cells = list_cells(plan("pool-guided", "pool-auto", use=("oracle", "full", "fake")))
     served = {
         arm: {c.teacher for c in cells if c.arm.name == arm} for arm in ("pool-guided", "pool-auto")
     }
@@ -75,7 +75,7 @@ def test_settings_of_a_block_win_and_those_of_an_arm_win_over_them() -> None:
         "data": ["a"], "rows": [100], "seeds": [5], "teachers": ["fake"],
         "arms": ["targeted", "no-early-stopping"], "settings": {"patience": 3, "rounds": 9},
     }  # fmt: skip
-    targeted, on = cells_of(plan(grid=[block]))
+    targeted, on = list_cells(plan(grid=[block]))
     assert (targeted.config().patience, targeted.config().rounds) == (3, 9)
     assert on.config().patience > 1000
     assert (targeted.config().seed, targeted.config().data.limit) == (5, 100)
@@ -97,18 +97,20 @@ def test_what_is_wrong_is_told_before_anything_runs(given: dict[str, Any], told:
         "data": ["a"], "rows": [100], "seeds": [0], "arms": ["targeted"], "teachers": ["fake"],
     }  # fmt: skip
     with pytest.raises(ConfigError, match=told):
-        cells_of(plan(grid=[{**block, **given}]))
+        list_cells(plan(grid=[{**block, **given}]))
 
 
 def test_two_blocks_may_share_a_cell_but_not_disagree_about_it() -> None:
     block = {"data": ["a"], "rows": [100], "seeds": [0], "arms": ["alone"]}
-    assert len(cells_of(plan(grid=[block, block]))) == 1
+    assert len(list_cells(plan(grid=[block, block]))) == 1
     with pytest.raises(ConfigError, match="a-100-s0-alone in different ways"):
-        cells_of(plan(grid=[block, {**block, "settings": {"data": {"validation_fraction": 0.5}}}]))
+        list_cells(
+            plan(grid=[block, {**block, "settings": {"data": {"validation_fraction": 0.5}}}])
+        )
 
 
 def test_a_part_can_be_chosen() -> None:
-    cells = cells_of(plan("alone", "targeted"))
+    cells = list_cells(plan("alone", "targeted"))
     some = chosen(cells, "data=a,rows=100,seed=0,1,arm=alone")
     assert [cell.name for cell in some] == ["a-100-s0-alone", "a-100-s1-alone"]
     with pytest.raises(ConfigError, match="No cell of the grid"):

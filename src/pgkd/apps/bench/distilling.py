@@ -104,7 +104,7 @@ def _told(cell: Cell, run: RunFolder) -> dict[str, Any]:
         "asked": sum(done["asked"] for done in rounds),
         "text_weights": [done["synthetic_weight"] for done in rounds[1:]],
         "rejected": result["rejected"],
-        "cost": cost_of(calls) if cell.arm.asks == "teacher" else None,
+        "cost": sum_cost(calls) if cell.arm.asks == "teacher" else None,
     }
 
 
@@ -113,7 +113,7 @@ def texts_by(run: RunFolder, round_: int) -> list[LabelledText]:
     return [text for text in run.synthetic() if text.origin and text.origin.round <= round_]
 
 
-def cost_of(calls: Sequence[Call]) -> dict[str, Any]:
+def sum_cost(calls: Sequence[Call]) -> dict[str, Any]:
     """What calls cost: their number, tokens, dollars, and the teacher's time."""
     sums = summed(calls)
     kept = ("calls", "failed", "input_tokens", "output_tokens", "unpriced", "usd")

@@ -9,8 +9,8 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgkd.apps.bench.distilling import distil_cell
-from pgkd.apps.bench.judging import CellResult, SetShape, judge_cell, results_of
-from pgkd.apps.bench.plan import CellFolder, cells_of, chosen, read_plan
+from pgkd.apps.bench.judging import CellResult, SetShape, judge_cell, read_results
+from pgkd.apps.bench.plan import CellFolder, chosen, list_cells, read_plan
 from pgkd.apps.bench.report import markdown, plot
 from pgkd.apps.bench.sets import DataSet, HeldOutRows, frequencies, thirds
 from pgkd.apps.bench.teachers import Teachers
@@ -111,7 +111,7 @@ class Bench:
         self.plan = read_plan(path)
         self.name = path.stem
         self.out = out
-        self._all = cells_of(self.plan)
+        self._all = list_cells(self.plan)
         self.cells = chosen(self._all, only) if only else self._all
         self._data = {cell.data: DataSet(data / cell.data) for cell in self._all}
         self._listener: Listener = listener or Silent()
@@ -208,7 +208,7 @@ class Bench:
         there = {name: cell for name, cell in first.items() if self._data[name].train.is_file()}
         shapes = {name: self._shape(cell) for name, cell in there.items()}
         found = [tested for tested in found if tested.cell.data in shapes]
-        return results_of(self.plan, found, len(self._all) - len(found), shapes)
+        return read_results(self.plan, found, len(self._all) - len(found), shapes)
 
     def write(self, results: dict[str, Any], stem: Path) -> list[Path]:
         """Write results as ``STEM.json``, ``STEM.md`` and ``STEM.png``.

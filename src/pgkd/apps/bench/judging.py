@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pgkd.apps.bench.distilling import cost_of, texts_by
+from pgkd.apps.bench.distilling import sum_cost, texts_by
 from pgkd.apps.bench.plan import ARMS
 from pgkd.distiller import Distiller
 from pgkd.errors import RunError
@@ -23,7 +23,7 @@ from pgkd.evaluation import Difference, percentiles, resamples
 from pgkd.runs.folder import RunFolder
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import limit_rows
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.evaluation.metrics import calibration_error, row_log_losses
 from pgkd.tasks.classification.evaluation.teacher import draw_rows
 from pgkd.tasks.classification.prompts.labelling import label_texts
@@ -213,7 +213,7 @@ class CellResult:
         return Predictions(gold, predicted, counts)
 
 
-def results_of(
+def read_results(
     plan: Plan, tested: Sequence[CellResult], missing: int, shapes: Mapping[str, SetShape]
 ) -> dict[str, Any]:
     """The results of a benchmark as plain data; it holds figures and no row of the data.
@@ -383,7 +383,7 @@ def judge_cell(
         label_rows: rows that a teacher alone is asked for, the same ones in every cell.
     """
     classes = tuple(sorted(name for names in groups.values() for name in names))
-    gold = columns_of(rows.labels, classes)
+    gold = label_indices(rows.labels, classes)
     config = cell.config(data.train, folder.run)
     extra: dict[str, Any]
     if cell.arm.labels:
@@ -451,7 +451,7 @@ def _labelled(
             task.taxonomy,
             examples=shown,
         )
-        cost = cost_of(list(ledger.calls()))
+        cost = sum_cost(list(ledger.calls()))
     index = {name: i for i, name in enumerate(classes)}
     predicted = [len(classes) if a.label is None else index[a.label] for a in found]
     seconds = round(time.perf_counter() - start, 1)

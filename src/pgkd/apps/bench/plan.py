@@ -199,7 +199,7 @@ def read_plan(path: Path) -> Plan:
         raise ConfigError(f"{path} is wrong:\n  - " + "\n  - ".join(lines)) from None
 
 
-def cells_of(plan: Plan) -> tuple[Cell, ...]:
+def list_cells(plan: Plan) -> tuple[Cell, ...]:
     """Every cell of a benchmark once.
 
     An arm that the teacher of a block cannot serve, as an oracle that only writes cannot label,
@@ -370,7 +370,7 @@ class CellFolder:
         """
         if not (self.path / _DONE).is_file():
             return False
-        then, now = self.read_done()["settings"], settings_of(cell)
+        then, now = self.read_done()["settings"], cell_settings(cell)
         if then != now:
             told = "\n".join(f"  - {line}" for line in differences(then, now))
             raise RunError(
@@ -385,7 +385,7 @@ class CellFolder:
 
     def write_done(self, cell: Cell, found: dict[str, Any]) -> None:
         """Note that the cell is distilled."""
-        self._write(_DONE, {"cell": cell.key, "settings": settings_of(cell), **found})
+        self._write(_DONE, {"cell": cell.key, "settings": cell_settings(cell), **found})
 
     def read_test(self) -> dict[str, Any]:
         """The figures on the test rows."""
@@ -414,7 +414,7 @@ class CellFolder:
         write_whole(self.path / name, as_json(data))
 
 
-def settings_of(cell: Cell) -> dict[str, Any]:
+def cell_settings(cell: Cell) -> dict[str, Any]:
     """All that a cell follows from, by dotted names, for comparison."""
     settings = flat_settings(cell.config().model_dump(mode="json", exclude={"track"}))
     return settings | (

@@ -20,7 +20,7 @@ from zlib import crc32
 import numpy as np
 
 from pgkd.errors import TeacherRequestError
-from pgkd.tasks.classification.assembly import student_of
+from pgkd.tasks.classification.assembly import make_student_from
 from pgkd.tasks.classification.data.examples import Taxonomy
 from pgkd.tasks.classification.prompts.labelling import as_shown, label_prompt
 from pgkd.teachers import teacher_from
@@ -324,7 +324,7 @@ class Teachers:
         if cell.data not in self._labellers:
             rows = data.all_rows(config)
             classes = Taxonomy.from_names(sorted({row.label for row in rows})).names
-            student = student_of(config, classes).fit(
+            student = make_student_from(config, classes).fit(
                 [r.text for r in rows], [r.label for r in rows]
             )
             self._labellers[cell.data] = LabellerTeacher(student)

@@ -41,7 +41,7 @@ from pgkd.tasks.classification.prompts.glossary import (
 from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.parsing import masks_in, read_description, read_json
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
-from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing
+from pgkd.tasks.classification.prompts.writing import GenerationSettings, LengthTarget
 from pgkd.tasks.classification.students import make_student, student_class
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 
@@ -67,13 +67,13 @@ _TEXTS = 640  # of a run at least; half of it for a teacher that writes four in 
 PAPER_SAMPLES = 32
 
 
-def student_of(config: Config, classes: Sequence[str]) -> Student:
+def make_student_from(config: Config, classes: Sequence[str]) -> Student:
     """The unfitted student that a config describes."""
     settings = config.student.arguments_for(student_class(config.student.kind))
     return make_student(config.student.kind, classes, seed=config.seed, **settings)
 
 
-def curator_of(config: ClassificationConfig, dataset: TextDataset) -> Curator:
+def make_curator(config: ClassificationConfig, dataset: TextDataset) -> Curator:
     """The curator of a task's written texts."""
     curation = config.curation
     return Curator(
@@ -84,7 +84,7 @@ def curator_of(config: ClassificationConfig, dataset: TextDataset) -> Curator:
     )
 
 
-def self_verification_of(
+def make_self_verification(
     config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
 ) -> SelfVerification | None:
     """How the teacher reads its texts once more; None where it does not."""
@@ -102,9 +102,9 @@ def make_synthesizer(
 ) -> ClassificationSynthesizer:
     """Who asks the teacher for texts and labels."""
     return ClassificationSynthesizer(
-        teacher, curator_of(config, dataset), run, hooks,
+        teacher, make_curator(config, dataset), run, hooks,
         repairs=config.curation.repairs, taxonomy=dataset.taxonomy,
-        self_verification=self_verification_of(config, dataset, teacher),
+        self_verification=make_self_verification(config, dataset, teacher),
     )  # fmt: skip
 
 
@@ -120,8 +120,8 @@ def make_learner(
     The teacher is examined first: a wrong key shows before a student is trained. Then come the
     student's hyper-parameters, the folds, and whether label names help.
     """
-    folds = folds_of(config, dataset)
-    questions = label_prompts_of(config, dataset, folds, scored=synthesizer.scored)
+    folds = make_folds(config, dataset)
+    questions = make_label_prompts(config, dataset, folds, scored=synthesizer.scored)
     examiner = Examiner(
         dataset, synthesizer, questions, lambda exam: hooks.on_event(TeacherExamined(exam)),
         n_rows=config.exam, seed=config.seed,
@@ -132,7 +132,9 @@ def make_learner(
     if config.rounds:
         examiner.examine_labels()
     texts, labels = [row.text for row in dataset.train], [row.label for row in dataset.train]
-    student = student_of(config, dataset.taxonomy.names).tune(texts, labels, seed=config.seed)
+    student = make_student_from(config, dataset.taxonomy.names).tune(
+        texts, labels, seed=config.seed
+    )
     if student.tuning:
         hooks.on_event(StudentTuned(student.tuning))
     label_names: Sequence[LabelledText] = ()
@@ -144,7 +146,7 @@ def make_learner(
     learner = ClassificationLearner(
         dataset,
         student,
-        strategy_of(config, dataset, folds, _known(config, dataset, synthesizer, run, hooks)),
+        make_strategy(config, dataset, folds, _known(config, dataset, synthesizer, run, hooks)),
         folds=folds,
         seed=config.seed,
         weights=lambda: examiner.exam.weights if weight == "auto" else (weight,),
@@ -160,7 +162,7 @@ def make_learner(
     share = config.pool.share
     return PoolLearner(
         learner, dataset, questions,
-        choice_of(config),
+        make_choice(config),
         AcquisitionSchedule(None if share == "auto" else share, partial(_spent, run)),
         samples=config.pool.samples,
     )  # fmt: skip
@@ -174,7 +176,7 @@ def described(config: ClassificationConfig, taxonomy: Taxonomy) -> Taxonomy:
     return taxonomy.described(read_glossary(given, taxonomy).classes)
 
 
-def folds_of(config: ClassificationConfig, dataset: TextDataset) -> NDArray[np.int64]:
+def make_folds(config: ClassificationConfig, dataset: TextDataset) -> NDArray[np.int64]:
     """The fold of every training row, shape (n_train,)."""
     labels = [row.label for row in dataset.train]
     return stratified_folds(labels, min(config.guidance.folds, len(labels)), config.seed)
@@ -193,7 +195,7 @@ class PromptContext:
     packs: Callable[[], bool]
 
 
-def strategy_of(
+def make_strategy(
     config: ClassificationConfig,
     dataset: TextDataset,
     folds: NDArray[np.int64],
@@ -204,10 +206,10 @@ def strategy_of(
     Args:
         config: the settings of the run.
         dataset: the classes and the rows.
-        folds: `folds_of` it.
+        folds: `make_folds` it.
         known: called when the teacher is about to be asked.
     """
-    guidance, writing = config.guidance, writing_of(config, dataset)
+    guidance, writing = config.guidance, make_generation_settings(config, dataset)
     samples = None if config.samples == "auto" else config.samples
     if guidance.mode == "paper":
         return PaperPrompts(
@@ -218,15 +220,15 @@ def strategy_of(
     per_request = guidance.texts_per_request
     return TargetedPrompts(
         dataset.taxonomy, dataset.train, folds, writing,
-        embed=student_of(config, dataset.taxonomy.names).features,
+        embed=make_student_from(config, dataset.taxonomy.names).features,
         glossary=known.glossary, packs=known.packs, allocation=guidance.allocation,
-        budget=partial(texts_of_run, config, len(dataset.taxonomy)), rounds=config.rounds,
+        budget=partial(count_texts, config, len(dataset.taxonomy)), rounds=config.rounds,
         samples=samples, per_request=None if per_request == "auto" else per_request,
         n_shots=guidance.shown_examples,
     )  # fmt: skip
 
 
-def texts_of_run(config: ClassificationConfig, n_classes: int, packs: bool) -> int:
+def count_texts(config: ClassificationConfig, n_classes: int, packs: bool) -> int:
     """How many texts all rounds ask for.
 
     Args:
@@ -241,14 +243,14 @@ def texts_of_run(config: ClassificationConfig, n_classes: int, packs: bool) -> i
     return max(_TEXTS_A_CLASS * n_classes, _TEXTS) if packs else _TEXTS // 2
 
 
-def choice_of(config: ClassificationConfig) -> Choice:
+def make_choice(config: ClassificationConfig) -> Choice:
     """The way to choose among the texts of a pool that a config describes."""
     if config.pool.choice == "random":
         return RandomChoice(config.seed)
     return GuidedChoice(config.seed)
 
 
-def label_prompts_of(
+def make_label_prompts(
     config: ClassificationConfig, dataset: TextDataset, folds: NDArray[np.int64], *, scored: bool
 ) -> LabelPrompts:
     """How labels of the pool are asked for.
@@ -270,9 +272,11 @@ def _spent(run: RunFolder, number: int) -> Spent:
     return Spent(len(calls), float(sum(c.cost or 0 for c in calls)))
 
 
-def writing_of(config: ClassificationConfig, dataset: TextDataset) -> Writing:
+def make_generation_settings(
+    config: ClassificationConfig, dataset: TextDataset
+) -> GenerationSettings:
     """How long texts are asked for, and how requests are sampled."""
-    return Writing(
+    return GenerationSettings(
         LengthTarget.of([row.text for row in dataset.train]),
         temperature=config.teacher.temperature,
         top_p=config.teacher.top_p,
@@ -356,12 +360,12 @@ def learner_again(
     retunes: bool = True,
 ) -> ClassificationLearner:
     """The learner of the run's rounds, on other rows. What was chosen before round 0 stays."""
-    folds = folds_of(config, dataset)
+    folds = make_folds(config, dataset)
     used = _label_names_was_used(run)
     return ClassificationLearner(
         dataset,
         student.clone(),
-        strategy_of(
+        make_strategy(
             config, dataset, folds, PromptContext(Glossary, lambda: False)
         ),  # nobody is asked
         folds=folds,

@@ -11,10 +11,10 @@ import numpy as np
 from pgkd.task import Origin
 from pgkd.tasks.classification.assembly import (
     PromptContext,
-    folds_of,
-    label_prompts_of,
-    self_verification_of,
-    strategy_of,
+    make_folds,
+    make_label_prompts,
+    make_self_verification,
+    make_strategy,
 )
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.evaluation.metrics import evaluate
@@ -39,7 +39,7 @@ _UNKNOWN = evaluate(np.empty((0, 2)), [], ("", " "))
 _NOTHING_KNOWN = ClassifierEvaluation(np.empty(0), _UNKNOWN, _UNKNOWN, Mined((), (), (), ()))
 
 
-def requests_of(
+def list_requests(
     config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
 ) -> list[tuple[Request, int]]:
     """The requests of a run if the student is equally weak in all classes; see `Task.estimate`."""
@@ -60,7 +60,7 @@ def requests_of(
             for request in glossary_requests(dataset.taxonomy, dataset.train, "", seed=config.seed)
             if config.guidance.glossary == "auto"
         ]
-    verification = self_verification_of(config, dataset, teacher)
+    verification = make_self_verification(config, dataset, teacher)
     if verification is not None:
         requests += [
             (verification.typical(text), 0)
@@ -68,8 +68,8 @@ def requests_of(
             for text in _texts_of(prompt, dataset)
         ]
     if labelling:
-        asked = label_prompts_of(
-            config, dataset, folds_of(config, dataset), scored=teacher.scores_choices
+        asked = make_label_prompts(
+            config, dataset, make_folds(config, dataset), scored=teacher.scores_choices
         )
         questions = asked.prompts("r1", dataset.pool.texts[: config.pool.samples], "")
         requests += [(prompt.request, 0) for prompt in questions] * labelling
@@ -89,7 +89,7 @@ def _prompts(
     about = config.guidance.instructions or _A_DESCRIPTION
     lines = dict.fromkeys(dataset.taxonomy.names, _A_DESCRIPTION) if packs else {}
     known = PromptContext(lambda: Glossary(about, lines), lambda: packs)
-    strategy = strategy_of(config, dataset, folds_of(config, dataset), known)
+    strategy = make_strategy(config, dataset, make_folds(config, dataset), known)
     synthetic: list[LabelledText] = []
     for number in range(1, rounds + 1):
         for prompt in strategy.prompts(number, _NOTHING_KNOWN, synthetic):

@@ -8,7 +8,7 @@ import numpy as np
 
 from pgkd.events import Event
 from pgkd.task import Prompt
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.evaluation.metrics import evaluate, row_log_losses
 from pgkd.tasks.classification.events import StudentTuned
 from pgkd.tasks.classification.feedback.cross_validation import (
@@ -101,7 +101,7 @@ class ClassificationLearner:
         self._tuned_at = 0  # synthetic texts when it was tuned last
         labels = [row.label for row in dataset.train]
         self._counts = np.bincount(
-            columns_of(labels, dataset.taxonomy.names), minlength=len(dataset.taxonomy)
+            label_indices(labels, dataset.taxonomy.names), minlength=len(dataset.taxonomy)
         ).astype(np.float64)
 
     def train(self, written: Sequence[LabelledText]) -> Student:

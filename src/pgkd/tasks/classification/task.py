@@ -19,8 +19,8 @@ from pgkd.tasks.classification.assembly import learner_again, make_learner, make
 from pgkd.tasks.classification.config import ClassificationConfig
 from pgkd.tasks.classification.data.dataset import TextDataset, dataset_from_arrays, load_dataset
 from pgkd.tasks.classification.data.examples import LabelledText
-from pgkd.tasks.classification.data.pool import Pool, pool_of, read_pool, without_rows
-from pgkd.tasks.classification.estimate import requests_of
+from pgkd.tasks.classification.data.pool import Pool, make_pool, read_pool, without_rows
+from pgkd.tasks.classification.estimate import list_requests
 from pgkd.tasks.classification.forms import FORMS
 from pgkd.tasks.classification.students import load_student
 from pgkd.tasks.classification.students.base import Student
@@ -89,7 +89,9 @@ class Classification(Task):
             on_conflict=config.data.on_conflict,
         )
         texts = one_column(unlabelled, "texts")
-        return with_pool(config, dataset, pool_of(texts, limit=config.pool.limit, seed=config.seed))
+        return with_pool(
+            config, dataset, make_pool(texts, limit=config.pool.limit, seed=config.seed)
+        )
 
     def dataset(self, data: dict[str, Any]) -> TextDataset:
         """See `Task.dataset`; the unlabelled texts are not in it."""
@@ -131,7 +133,7 @@ class Classification(Task):
         self, config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
     ) -> Iterable[tuple[Request, int]]:
         """See `Task.estimate`."""
-        return requests_of(config, dataset, teacher)
+        return list_requests(config, dataset, teacher)
 
     def load_student(self, folder: Path) -> Student:
         """See `Task.load_student`."""

@@ -13,7 +13,7 @@ from pgkd.tasks.classification.data.pool import (
     LONGEST_POOL_TEXT,
     REPEATED,
     TOO_LONG,
-    pool_of,
+    make_pool,
     read_pool,
 )
 
@@ -43,7 +43,7 @@ def test_any_readable_file_is_a_pool_and_labels_are_not_looked_at(
 
 
 def test_each_text_is_kept_once_and_a_novel_is_left_out() -> None:
-    pool = pool_of(["one", " ONE ", "two", "x" * (LONGEST_POOL_TEXT + 1), "Two"])
+    pool = make_pool(["one", " ONE ", "two", "x" * (LONGEST_POOL_TEXT + 1), "Two"])
     assert [text.id for text in pool.texts] == ["pool:1", "pool:3"]
     assert pool.rejected == {REPEATED: 2, TOO_LONG: 1}
 
@@ -51,14 +51,14 @@ def test_each_text_is_kept_once_and_a_novel_is_left_out() -> None:
 def test_of_more_texts_than_the_limit_as_many_are_drawn_each_as_likely() -> None:
     times: Counter[str] = Counter()
     for seed in range(400):
-        pool = pool_of((f"text {i}" for i in range(20)), limit=5, seed=seed)
+        pool = make_pool((f"text {i}" for i in range(20)), limit=5, seed=seed)
         assert len(pool.texts) == 5
         assert pool.rejected == {BEYOND_LIMIT: 15}
         times.update(text.id for text in pool.texts)
     assert len(times) == 20
     assert min(times.values()) > 60  # 100 expected, standard deviation below 9
     assert max(times.values()) < 140
-    again = [pool_of((f"text {i}" for i in range(20)), limit=5, seed=3) for _ in range(2)]
+    again = [make_pool((f"text {i}" for i in range(20)), limit=5, seed=3) for _ in range(2)]
     assert again[0] == again[1]
 
 
@@ -75,14 +75,14 @@ def test_a_stream_is_never_in_memory_as_a_whole() -> None:
             alive[1] = max(alive)
             yield Text(f"text {i}")
 
-    assert len(pool_of(stream(), limit=10).texts) == 10
+    assert len(make_pool(stream(), limit=10).texts) == 10
     assert alive[1] <= 12
 
 
 @pytest.mark.parametrize("text", ["", "  ", None, float("nan")])
 def test_what_is_no_text_is_refused(text: str) -> None:
     with pytest.raises(DataError, match=r"Text 2 of the unlabelled texts"):
-        pool_of(["one", text])
+        make_pool(["one", text])
 
 
 def test_a_file_that_cannot_be_used_is_told_with_its_rows(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pgkd.curation import Reason
 from pgkd.tasks.classification.data.dataset import TextDataset
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
-from pgkd.tasks.classification.data.pool import pool_of, without_rows
+from pgkd.tasks.classification.data.pool import make_pool, without_rows
 
 TASK = TextDataset(
     Taxonomy.from_names(["a", "b"]),
@@ -15,7 +15,7 @@ TASK = TextDataset(
 
 
 def test_texts_near_a_row_are_left_out_and_counted() -> None:
-    pool = pool_of(
+    pool = make_pool(
         [
             "My card has not arrived yet!!",
             "why was I charged a fee for that payment",
@@ -29,6 +29,6 @@ def test_texts_near_a_row_are_left_out_and_counted() -> None:
 
 
 def test_what_was_left_out_before_stays_counted() -> None:
-    pool = pool_of(["how do I change my PIN", "HOW do I change my PIN"])
+    pool = make_pool(["how do I change my PIN", "HOW do I change my PIN"])
     assert without_rows(pool, TASK, near_duplicate=0.9) == pool
     assert sum(pool.rejected.values()) == 1

@@ -14,7 +14,12 @@ from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
 from pgkd.tasks.classification.prompts.glossary import Glossary
 from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts, nearest_classes
-from pgkd.tasks.classification.prompts.writing import LengthTarget, Writing, answer_tokens, shorten
+from pgkd.tasks.classification.prompts.writing import (
+    GenerationSettings,
+    LengthTarget,
+    answer_tokens,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +42,7 @@ REAL = [
     for i in range(6)
 ]
 FOLDS = np.array([i % 3 for i in range(len(REAL))])
-WRITING = Writing(LengthTarget(4, 8, 12))
+WRITING = GenerationSettings(LengthTarget(4, 8, 12))
 ABOUT = "Questions to a bank."
 
 

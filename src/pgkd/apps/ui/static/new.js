@@ -16,7 +16,7 @@
       if (!answer.ok) throw new Error(text || `The answer has status ${answer.status}.`);
       htmx.swap("#step", text, { swapStyle: "innerHTML" });
     } catch (error) {
-      told(error instanceof TypeError ? "the web UI does not answer." : error.message);
+      told(error instanceof TypeError ? "The web UI does not answer." : error.message);
       chooser.value = ""; // the same file may be chosen again
     }
   }

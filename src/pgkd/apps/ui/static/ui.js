@@ -17,8 +17,8 @@
 
   function lost() {
     const since = contact.toLocaleTimeString();
-    tell(at("lost"), `The connection to the web UI is lost: what you see is of ${since}. ` +
-      "Nothing is saved until it is back; this page tries again by itself.");
+    tell(at("lost"), `The connection to the web UI is lost: this page shows the state at ${since}. ` +
+      "Nothing is saved until it is back; the page keeps trying.");
   }
 
   document.addEventListener("htmx:beforeRequest", ({ detail }) => {
@@ -30,7 +30,7 @@
     if (!detail.xhr.status) return;
     contact = new Date();
     tell(at("lost"), detail.xhr.status === 403
-      ? "the web UI was closed and opened again: use the address that it has printed." : "");
+      ? "The web UI was restarted: use the new address that it printed." : "");
   });
   document.addEventListener("htmx:responseError", ({ detail }) => {
     if (detail.xhr.status === 403) return;

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pgkd.data.cells import Problems, is_missing, label_of, name_of, one_column, place, text_of
+from pgkd.data.cells import (
+    Problems,
+    is_missing,
+    name_of,
+    one_column,
+    parse_label,
+    parse_text,
+    place,
+)
 from pgkd.data.reading import open_table, raise_unusable
 from pgkd.errors import DataError
 from pgkd.tasks.classification.data.examples import (
@@ -504,8 +512,8 @@ def _labelled_texts(
     made = []
     for number, text_cell, label_cell in cells:
         row = place(f"{part}:{number}")
-        text = text_of(text_cell, row, problems)
-        label = label_of(label_cell, row, problems)
+        text = parse_text(text_cell, row, problems)
+        label = parse_label(label_cell, row, problems)
         if text is not None and label is not None:
             made.append(LabelledText(text, label, f"{part}:{number}"))
     return made

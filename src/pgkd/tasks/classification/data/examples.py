@@ -185,7 +185,7 @@ def _class(entry: Any) -> LabelClass:
     return LabelClass(name, description, parent or None)
 
 
-def columns_of(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:
+def label_indices(labels: Iterable[str], classes: Sequence[str]) -> NDArray[np.int64]:
     """The column of each label's class, shape (n,).
 
     Args:

@@ -84,12 +84,12 @@ def read_pool(
         DataError: lists every row that cannot be read or has no text.
     """
     problems = Problems()
-    pool = pool_of(stream_texts(path, text_column, problems), limit=limit, seed=seed)
+    pool = make_pool(stream_texts(path, text_column, problems), limit=limit, seed=seed)
     raise_unusable(path, problems)
     return pool
 
 
-def pool_of(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> Pool:
+def make_pool(texts: Iterable[str], *, limit: int = POOL_LIMIT, seed: int = 0) -> Pool:
     """Make a pool of texts in memory, or of a stream of them; each text is accepted once.
 
     Texts are the same where `text_key` says so. The drawing is reservoir sampling (Vitter, TOMS

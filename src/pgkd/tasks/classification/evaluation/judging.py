@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgkd.evaluation import Difference, percentiles, resamples
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.evaluation.metrics import (
     MEASURES,
     confusion_matrix,
@@ -51,7 +51,7 @@ def judge_students(
     """
     students = {}
     for role, each in probabilities.items():
-        right = each.argmax(axis=1) == columns_of(labels, classes)
+        right = each.argmax(axis=1) == label_indices(labels, classes)
         intervals = bootstrap_intervals(each, labels, classes, seed=seed)
         students[role] = {
             **evaluate(each, labels, classes).to_json(),
@@ -91,7 +91,7 @@ def bootstrap_intervals(
         seed: of the drawing.
         level: share of the resamples that an interval covers.
     """
-    gold = columns_of(labels, classes)
+    gold = label_indices(labels, classes)
     figures = [
         measure(probabilities[drawn], gold[drawn])
         for drawn in resamples(len(gold), n_resamples, seed)
@@ -129,7 +129,7 @@ def compare(
         seed: of the drawing.
         level: share of the resamples that an interval covers.
     """
-    gold = columns_of(labels, classes)
+    gold = label_indices(labels, classes)
     first = [each.argmax(axis=1) for each in (before, *repeats[0])]
     second = [each.argmax(axis=1) for each in (after, *repeats[1])]
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 
 MEASURES = {
     "accuracy": "accuracy",
@@ -108,7 +108,7 @@ def evaluate(
         labels: n class names.
         classes: class names in column order.
     """
-    gold = columns_of(labels, classes)
+    gold = label_indices(labels, classes)
     confusion = confusion_matrix(gold, probabilities.argmax(axis=1), len(classes))
     scores = (part.tolist() for part in (*class_scores(confusion), confusion.sum(axis=1)))
     return Metrics(

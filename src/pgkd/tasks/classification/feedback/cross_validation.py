@@ -31,7 +31,7 @@ import numpy as np
 
 from pgkd.evaluation import paired_change
 from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.data.examples import LabelledText, columns_of
+from pgkd.tasks.classification.data.examples import LabelledText, label_indices
 from pgkd.tasks.classification.evaluation.metrics import row_log_losses
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def label_agreement(
             [r.text for r in training], [r.label for r in training], weights, alike
         )
         logits = head.logits([text.text for text in held])
-        own = logits[np.arange(len(held)), columns_of((text.label for text in held), classes)]
+        own = logits[np.arange(len(held)), label_indices((text.label for text in held), classes)]
         ratio = np.exp((own - logits.max(axis=1)) / 2)
         for text, value in zip(held, ratio, strict=True):
             judged = others[text.label] > _OTHERS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.task import Evaluation
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.evaluation.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def mine(
             others are neither mined nor suspected. None trusts all.
     """
     trusted = np.ones(len(real), dtype=bool) if trusted is None else trusted
-    labels = columns_of((row.label for row in real), classes)
+    labels = label_indices((row.label for row in real), classes)
     doubtful = suspected(labels[trusted], probabilities[trusted])
     rows = [
         MinedRow(real[i], classes[int(p.argmax())], float(p.max()), is_label_issue=bool(doubt))

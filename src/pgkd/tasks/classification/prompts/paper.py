@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.evaluation.metrics import Metrics
     from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
-    from pgkd.tasks.classification.prompts.writing import Writing
+    from pgkd.tasks.classification.prompts.writing import GenerationSettings
 
 
 class PaperPrompts:
@@ -44,7 +44,7 @@ class PaperPrompts:
         self,
         taxonomy: Taxonomy,
         real: Sequence[LabelledText],
-        writing: Writing,
+        writing: GenerationSettings,
         *,
         instructions: str,
         samples: int,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
     from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
     from pgkd.tasks.classification.prompts.glossary import Glossary
-    from pgkd.tasks.classification.prompts.writing import Writing
+    from pgkd.tasks.classification.prompts.writing import GenerationSettings
 
 _NEAR = 3  # similar classes that a request names
 _EARLIER = 4  # texts of the class, written before, that a packed request shows
@@ -77,7 +77,7 @@ class TargetedPrompts:
         taxonomy: Taxonomy,
         real: Sequence[LabelledText],
         folds: NDArray[np.int64],
-        writing: Writing,
+        writing: GenerationSettings,
         *,
         embed: Embed,
         glossary: Callable[[], Glossary],

@@ -160,7 +160,7 @@ def samples_schema(labels: Sequence[str], count: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class GenerationSettings:
     """How texts are asked for, the same in every request of a run.
 
     Attributes:

@@ -22,7 +22,7 @@ from pgkd.errors import StudentError
 from pgkd.evaluation import paired_change
 from pgkd.extras import require
 from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students.base import usable_rows
 from pgkd.tasks.classification.students.head import (
     DEFAULT_SETTINGS,
@@ -110,7 +110,7 @@ class EncoderStudent(HeadStudent):
         settings = replace(self._head_settings, calibration=plain)
         features = self._training_features(texts)
         head = fit_head(features, labels, self.classes, settings, weights, prior)
-        gold, seed = columns_of(labels, self.classes), self._settings["seed"]
+        gold, seed = label_indices(labels, self.classes), self._settings["seed"]
         self._encoder, head = fine_tune(self._encoder, head, texts, gold, weights, seed=seed)
         return head.calibrated(self._head_settings.fine_tuned, prior)
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 
 _UNSEEN = 1e-5  # probability of a class without rows: its log loss stays finite
 _MAX_ITER = 2000
@@ -172,7 +172,7 @@ def fit_head(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    gold = columns_of(labels, classes)
+    gold = label_indices(labels, classes)
     # One thread: the last digit of a sum over several depends on the number of cores.
     with threadpool_limits(limits=1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)

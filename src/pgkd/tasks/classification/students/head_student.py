@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgkd.errors import StudentError
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students import saving
 from pgkd.tasks.classification.students.base import (
     Student,
@@ -73,7 +73,7 @@ class HeadStudent(Student):
     ) -> Self:
         """See `Student.fit`."""
         texts, labels, weights = usable_rows(texts, labels, self.classes, sample_weight)
-        gold = columns_of(labels, self.classes)
+        gold = label_indices(labels, self.classes)
         counts = np.bincount(gold, weights, minlength=len(self.classes))
         prior = log_prior(counts if class_counts is None else class_counts)
         self._head = self._train(texts, labels, weights, prior)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pgkd.evaluation import paired_change
 from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.data.examples import columns_of
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students.head import (
     HeadSettings,
     fit_calibration,
@@ -91,11 +91,11 @@ def hold_out(
     synthetic: SyntheticTexts,
 ) -> Split:
     """Hold out some rows; `held_out` has shape (n,)."""
-    gold = columns_of(labels, classes)
+    gold = label_indices(labels, classes)
     rows, out = np.flatnonzero(~held_out).tolist(), np.flatnonzero(held_out)
     visible = np.flatnonzero(~synthetic.hidden[out].any(axis=0))
     known = [labels[i] for i in rows] + [synthetic.labels[i] for i in visible.tolist()]
-    out = out[np.isin(gold[out], columns_of(known, classes))]
+    out = out[np.isin(gold[out], label_indices(known, classes))]
     return Split(
         texts=[texts[i] for i in rows] + [synthetic.texts[i] for i in visible.tolist()],
         labels=known,
