@@ -26,6 +26,10 @@ class Counted(Example):
     origin: Origin | None = None
     human_verified: bool = False
 
+    @property
+    def output(self) -> str:
+        return str(self.words)
+
     def revised(self, text: str | None, output: str | None) -> Counted:
         words = float(output) if output else self.words
         return replace(self, text=text or self.text, words=words, human_verified=True)
@@ -50,6 +54,9 @@ class Means:
 
     def predict(self, texts: Sequence[str]) -> list[float]:
         return [self.means.get(text[0], 0.0) for text in texts]
+
+    def answers(self, inputs: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"words": words} for words in self.predict(inputs)]
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

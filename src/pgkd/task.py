@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +74,18 @@ class Example(ABC):
         """Whether the teacher wrote the input, and not the output alone."""
         return self.origin is not None and not self.origin.labelled
 
+    @property
+    @abstractmethod
+    def output(self) -> str:
+        """The output as a person reads and edits it in a review, such as the name of a label."""
+
     @abstractmethod
     def revised(self, text: str | None, output: str | None) -> Self:
-        """The example as a person left it: verified, with a new input or output where given."""
+        """The example as a person left it: verified, with a new input or output where given.
+
+        Raises:
+            DataError: `output` cannot be read as one, or does not fit the text.
+        """
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a JSON line; who verified it stands in reviews.jsonl."""
@@ -106,8 +115,27 @@ class Dataset(Protocol):
         """Plain data, for ``task.json``: by it a run is known again."""
 
 
-class Model(Protocol):
-    """A model small enough to own, as far as the loop knows it."""
+Input = str | tuple[str, ...]
+"""What a model is asked: a text, or one for each of `Task.inputs` where there are several."""
+
+Answer = dict[str, Any]
+"""What a model says of an input, as plain data. Where it has a ``probability``, from 0 to 1, that
+is of the whole answer."""
+
+
+class Answering(Protocol):
+    """A student or its export, as far as the apps know it."""
+
+    def answers(self, inputs: Sequence[Any]) -> list[Answer]:
+        """The answers to n inputs, in order; none depends on the inputs beside it.
+
+        Raises:
+            StudentError: the inputs are no list of `Input`.
+        """
+
+
+class Model(Answering, Protocol):
+    """A student: small enough to own."""
 
     def save(self, folder: Path) -> None:
         """Write everything that `Task.load_student` needs. Never a pickle."""
@@ -225,6 +253,16 @@ class Evaluation(ABC):
         """What users look at, by name, such as accuracy; the most important one first."""
 
     @property
+    def cells(self) -> Sequence[Mapping[str, Any]]:
+        """The figures by part, such as by label, for reports: ``name``, ``n`` and figures each."""
+        return ()
+
+    @property
+    def mistakes(self) -> Sequence[Mapping[str, Any]]:
+        """Examples judged wrong, the worst first: ``id``, ``text``, ``expected``, ``answer``."""
+        return ()
+
+    @property
     @abstractmethod
     def n(self) -> int:
         """How many examples the figures are of."""
@@ -265,12 +303,17 @@ class Task(ABC):
         forms: pydantic models of what it writes into a run folder, by file name, or by
             ``journal.jsonl:EVENT``: a file that somebody has edited is refused, not trusted.
         files: names of other files that its learner writes into a run folder.
+        inputs: what an input consists of: names of columns, and of fields of an `Example`.
+        review: how an output is edited: by choosing ``"one"`` or ``"many"`` of `choices`, or as
+            ``"text"``.
     """
 
     name: ClassVar[str]
     config: ClassVar[type[Config]]
     forms: ClassVar[Mapping[str, type[BaseModel]]] = {}
     files: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    review: ClassVar[Literal["one", "many", "text"]] = "text"
 
     @abstractmethod
     def load(self, config: Any) -> Dataset:
@@ -330,3 +373,56 @@ class Task(ABC):
     def environment(self, config: Any) -> dict[str, str]:
         """What a student's training depends on besides the versions, such as its device."""
         return {}
+
+    def input(self, example: Any) -> Input:
+        """What a model is asked for an example."""
+        found = tuple(str(getattr(example, name)) for name in self.inputs)
+        return found[0] if len(found) == 1 else found
+
+    def choices(self, dataset: Any) -> tuple[str, ...]:
+        """What an output is chosen of, such as the label names; none where it is free."""
+        return ()
+
+    def output(self, answer: Answer) -> str:
+        """An answer as `Example.output` has it."""
+        raise NotImplementedError
+
+    def read(self, path: Path, config: Any) -> list[Any]:
+        """The examples of another file, to judge models by.
+
+        Raises:
+            DataError: lists everything that is wrong with them.
+        """
+        raise NotImplementedError
+
+    def figures(self, answers: Sequence[Answer], examples: Sequence[Any]) -> dict[str, float]:
+        """What users look at, by name, the most important first; as in `Evaluation.figures`."""
+        raise NotImplementedError
+
+    def formats(self, student: Any) -> tuple[str, ...]:
+        """The formats that a student is exported in, the best for a server first."""
+        return ("plain",)
+
+    def export(self, student: Any, dataset: Any, format: str, folder: Path) -> dict[str, Any]:
+        """Write a student in one of its formats into an empty folder.
+
+        Returns:
+            What `load_export` has to know beside the files, as plain data.
+        """
+        student.save(folder)
+        return {}
+
+    def load_export(
+        self, folder: Path, format: str, details: dict[str, Any], threads: int | None
+    ) -> Answering:
+        """Load what `export` wrote, without torch where the format allows it.
+
+        Raises:
+            ExportError: a file is missing or damaged.
+        """
+        found: Answering = self.load_student(folder)
+        return found
+
+    def recognises(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the first rows of a file look like this kind of task; `pgkd init` asks."""
+        return False

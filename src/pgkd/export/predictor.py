@@ -17,13 +17,15 @@ import numpy as np
 
 from pgkd.errors import ExportError, StudentError
 from pgkd.extras import require
-from pgkd.tasks.classification.students.base import check_classes, check_texts
+from pgkd.tasks.classification.students.base import check_classes, check_texts, most_probable
 from pgkd.tasks.classification.students.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from pgkd.task import Answer
 
     Inputs = NDArray[np.int64]
 
@@ -289,6 +291,10 @@ class Predictor:
             StudentError: `texts` is no list of texts.
         """
         return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
+
+    def answers(self, inputs: Sequence[str]) -> list[Answer]:
+        """See `pgkd.task.Answering`: ``label`` and ``probability``."""
+        return most_probable(self.predict_proba(inputs), self.classes)
 
 
 def ranked(row: NDArray[np.float64], classes: Sequence[str], top: int) -> list[tuple[str, float]]:

@@ -41,6 +41,11 @@ class LabelledText(Example):
     origin: Origin | None = None
     human_verified: bool = False
 
+    @property
+    def output(self) -> str:
+        """The label."""
+        return self.label
+
     def revised(self, text: str | None, output: str | None) -> LabelledText:
         """See `Example.revised`."""
         return replace(

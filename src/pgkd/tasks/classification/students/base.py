@@ -15,6 +15,7 @@ from pgkd.errors import StudentError
 from pgkd.text import shown
 
 if TYPE_CHECKING:
+    from pgkd.task import Answer
     from pgkd.tasks.classification.students.tuning import SyntheticTexts
 
 
@@ -135,6 +136,19 @@ class Student(ABC):
     def predict(self, texts: Sequence[str]) -> list[str]:
         """The most probable class of each text."""
         return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
+
+    def answers(self, inputs: Sequence[str]) -> list[Answer]:
+        """See `pgkd.task.Answering`: ``label`` and ``probability``."""
+        return most_probable(self.predict_proba(inputs), self.classes)
+
+
+def most_probable(probabilities: NDArray[np.float64], classes: Sequence[str]) -> list[Answer]:
+    """The most probable class of each text, from probabilities of shape (n, n_classes)."""
+    best = probabilities.argmax(axis=1)
+    return [
+        {"label": classes[i], "probability": round(float(row[i]), 6)}
+        for i, row in zip(best, probabilities, strict=True)
+    ]
 
 
 def check_texts(texts: Sequence[str]) -> None:
