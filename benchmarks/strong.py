@@ -44,9 +44,9 @@ from pgkd.distiller import Distiller
 from pgkd.tasks.classification.data.dataset import read_rows, stratified_folds
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.cross_validation import class_texts, out_of_fold
-from pgkd.tasks.classification.prompts.targeted import allocate, error_rate
 from pgkd.tasks.classification.students.encoder import EncoderStudent
 from pgkd.tasks.classification.students.head import Calibration, HeadSettings
+from pgkd.tasks.common.allocation import allocate, error_rate
 from pgkd.teachers.openai import OpenAITeacher
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,13 +14,11 @@ from pgkd.distiller import Distiller
 from pgkd.errors import RunError, TeacherRequestError
 from pgkd.events import Event, Hooks
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.assembly import make_folds, make_learner, make_synthesizer
+from pgkd.tasks.classification.assembly import make_learner, make_synthesizer
 from pgkd.tasks.classification.config import ClassificationConfig as Config
 from pgkd.tasks.classification.data.dataset import TextDataset
-from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.events import PoolRead
 from pgkd.tasks.classification.feedback.examination import Exam, Share
-from pgkd.tasks.classification.students.linear import LinearStudent
 from pgkd.tasks.classification.task import with_pool
 from pgkd.teachers.base import Reply
 from pgkd.teachers.fake import FakeTeacher
@@ -29,10 +27,8 @@ from tests.behaviour.test_resume import CutOff, students
 from tests.conftest import TOPICS, calls_of, make_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from pgkd.tasks.classification.data.examples import LabelledText
     from pgkd.teachers.base import Request
 
 ROWS = make_rows(10)
@@ -257,47 +253,6 @@ def test_a_budget_ends_labelling_with_what_it_bought(config: Config) -> None:
     outcome = spent.fit(*ROWS, unlabelled=pool_texts()).outcome_
     assert outcome.stopped_by == "budget"
     assert [done.accepted for done in outcome.rounds] == [0, 6, 2]
-
-
-class Spy(LinearStudent):
-    """Remembers what it was trained on."""
-
-    fitted: ClassVar[list[list[str]]] = []
-
-    def fit(
-        self, texts: Any, labels: Any, sample_weight: Any = None, class_counts: Any = None
-    ) -> Any:
-        Spy.fitted.append(list(texts))
-        return super().fit(texts, labels, sample_weight, class_counts)
-
-
-def test_rows_that_a_question_shows_are_parents_of_its_label(config: Config) -> None:
-    """The trap: a held-out row judges a label that was given from a look at it."""
-    config = labels_only(config, shown=1, weight=1.0)
-    run = distil(config, FakeTeacher(knowing))
-    kept, task = run.synthetic(), run.read_json("task.json")
-    parents = {p for text in kept if text.origin for p in text.origin.parents}
-    assert len(parents) == 4  # one of each class
-    labels = {row["id"]: row["label"] for row in task["train"]}
-    assert {labels[p] for p in parents} == set(TOPICS)
-    shown = [row["text"] for row in task["train"] if row["id"] in parents]
-    with_labels = _folds_that_trained_on(config, run, kept)
-    assert with_labels  # the shown rows come from few folds: the others judge
-    for fitted in with_labels:
-        assert all(text in fitted for text in shown)
-
-
-def _folds_that_trained_on(
-    config: Config, run: RunFolder, kept: Sequence[LabelledText]
-) -> list[list[str]]:
-    """The training sets of cross-validation in which a labelled text stands."""
-    from pgkd.tasks.classification.feedback.cross_validation import out_of_fold
-
-    rows = tuple(LabelledText.from_json(row) for row in run.read_json("task.json")["train"])
-    task = TextDataset(run.dataset().taxonomy, rows, rows[:1])
-    Spy.fitted.clear()
-    out_of_fold(Spy(task.taxonomy.names), rows, kept, make_folds(config, task))
-    return [fitted for fitted in Spy.fitted if any(text.text in fitted for text in kept)]
 
 
 def estimated(config: Config, dataset: TextDataset) -> Estimate:

@@ -7,12 +7,8 @@ import pytest
 from pgkd.curation import Curator, Reason
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.prompts.labelling import label_prompt
-from pgkd.tasks.classification.prompts.writing import (
-    GenerationSettings,
-    LengthTarget,
-    answer_tokens,
-    shorten,
-)
+from pgkd.tasks.classification.prompts.writing import GenerationSettings
+from pgkd.tasks.common.samples import LengthTarget, answer_tokens, shorten
 from pgkd.text import counts_characters, shortened
 
 CHINESE = "我的包裹还没有到请帮我查询一下物流信息谢谢你们的帮助了"

@@ -89,6 +89,8 @@ def test_pretrained_weights_are_not_kept_twice(tmp_path: Path) -> None:
     student = fitted(0)
 
     class WithEncoder:
+        answers = student.answers
+
         def save(self, folder: Path) -> None:
             student.save(folder)
             (folder / "model.safetensors").hardlink_to(pretrained)

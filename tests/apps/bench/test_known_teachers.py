@@ -11,8 +11,9 @@ from pgkd.apps.bench.teachers import LabellerTeacher, OracleTeacher, SharedRepli
 from pgkd.errors import TeacherRequestError
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_texts
-from pgkd.tasks.classification.prompts.writing import GenerationSettings, LengthTarget
+from pgkd.tasks.classification.prompts.writing import GenerationSettings
 from pgkd.tasks.classification.students import make_student
+from pgkd.tasks.common.samples import LengthTarget
 from pgkd.teachers.fake import FakeTeacher
 from pgkd.usage.cache import ReplyCache
 from tests.conftest import make_rows

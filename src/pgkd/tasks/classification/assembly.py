@@ -41,9 +41,10 @@ from pgkd.tasks.classification.prompts.glossary import (
 from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.parsing import masks_in, read_description, read_json
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
-from pgkd.tasks.classification.prompts.writing import GenerationSettings, LengthTarget
+from pgkd.tasks.classification.prompts.writing import GenerationSettings
 from pgkd.tasks.classification.students import make_student, student_class
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
+from pgkd.tasks.common.samples import LengthTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +122,7 @@ def make_learner(
     student's hyper-parameters, the folds, and whether label names help.
     """
     folds = make_folds(config, dataset)
-    questions = make_label_prompts(config, dataset, folds, scored=synthesizer.scored)
+    questions = LabelPrompts(dataset.taxonomy, scored=synthesizer.scored, seed=config.seed)
     examiner = Examiner(
         dataset, synthesizer, questions, lambda exam: hooks.on_event(TeacherExamined(exam)),
         n_rows=config.exam, seed=config.seed,
@@ -215,7 +216,6 @@ def make_strategy(
         return PaperPrompts(
             dataset.taxonomy, dataset.train, writing,
             instructions=guidance.instructions, samples=samples or PAPER_SAMPLES,
-            few_shot=guidance.few_shot, mined=guidance.mined,
         )  # fmt: skip
     per_request = guidance.texts_per_request
     return TargetedPrompts(
@@ -224,7 +224,6 @@ def make_strategy(
         glossary=known.glossary, packs=known.packs, allocation=guidance.allocation,
         budget=partial(count_texts, config, len(dataset.taxonomy)), rounds=config.rounds,
         samples=samples, per_request=None if per_request == "auto" else per_request,
-        n_shots=guidance.shown_examples,
     )  # fmt: skip
 
 
@@ -248,21 +247,6 @@ def make_choice(config: ClassificationConfig) -> Choice:
     if config.pool.choice == "random":
         return RandomChoice(config.seed)
     return GuidedChoice(config.seed)
-
-
-def make_label_prompts(
-    config: ClassificationConfig, dataset: TextDataset, folds: NDArray[np.int64], *, scored: bool
-) -> LabelPrompts:
-    """How labels of the pool are asked for.
-
-    The rows that every question shows come from as few folds as can be: the labels are hidden from
-    those folds in cross-validation.
-    """
-    rows_of: dict[str, list[LabelledText]] = {name: [] for name in dataset.taxonomy.names}
-    for i in np.argsort(folds, kind="stable"):
-        rows_of[dataset.train[i].label].append(dataset.train[i])
-    shown = [row for rows in rows_of.values() for row in rows[: config.pool.shown]]
-    return LabelPrompts(dataset.taxonomy, shown, scored=scored, seed=config.seed)
 
 
 def _spent(run: RunFolder, number: int) -> Spent:

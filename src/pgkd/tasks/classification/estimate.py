@@ -12,12 +12,12 @@ from pgkd.task import Origin
 from pgkd.tasks.classification.assembly import (
     PromptContext,
     make_folds,
-    make_label_prompts,
     make_self_verification,
     make_strategy,
 )
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.evaluation.metrics import evaluate
+from pgkd.tasks.classification.feedback.acquisition import LabelPrompts
 from pgkd.tasks.classification.feedback.examination import exam_calls
 from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, Mined
 from pgkd.tasks.classification.prompts.glossary import Glossary, glossary_requests
@@ -68,9 +68,7 @@ def list_requests(
             for text in _texts_of(prompt, dataset)
         ]
     if labelling:
-        asked = make_label_prompts(
-            config, dataset, make_folds(config, dataset), scored=teacher.scores_choices
-        )
+        asked = LabelPrompts(dataset.taxonomy, scored=teacher.scores_choices, seed=config.seed)
         questions = asked.prompts("r1", dataset.pool.texts[: config.pool.samples], "")
         requests += [(prompt.request, 0) for prompt in questions] * labelling
     return requests

@@ -155,8 +155,7 @@ class ClassificationSynthesizer(Synthesizer):
             rejected = [Rejected(NO_LABEL, f"{text.id}, asked once", example=unlabelled)]
             self._record(question, 0, rejected)
             return []
-        parents = tuple(row.id for row in question.shown)
-        origin = Origin(number, question.id, parents, labelled=True, confidence=given.confidence)
+        origin = Origin(number, question.id, labelled=True, confidence=given.confidence)
         self._curator.remember(text.text)
         self._record(question, 1, ())
         return [LabelledText(text.text, given.label, text.id, origin)]

@@ -93,5 +93,7 @@ def test_a_run_tries_the_label_names_unless_it_is_not_wanted(tmp_path: Path, wan
     )
     validation = ([f"{text} again" for text in texts], labels)
     run = Distiller(config, teacher=FakeTeacher()).fit(texts, labels, validation=validation).run_
-    tried = [line for line in run.read_lines("journal.jsonl") if line["event"].startswith("class")]
+    tried = [
+        line for line in run.read_lines("journal.jsonl") if line["event"] == "label names tried"
+    ]
     assert [line["used"] for line in tried] == ([True] if wanted else [])

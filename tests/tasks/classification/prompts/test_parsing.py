@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgkd.curation import Reason
-from pgkd.tasks.classification.prompts.parsing import OFF_LIST, ReplyLimits, masks_in, parse_samples
+from pgkd.tasks.classification.prompts.parsing import OFF_LIST, masks_in, parse_samples
+from pgkd.tasks.common.samples import ReplyLimits
 
 ALLOWED = ("refund", "delivery")
 

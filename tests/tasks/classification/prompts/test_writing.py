@@ -14,12 +14,8 @@ from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation, mine
 from pgkd.tasks.classification.prompts.glossary import Glossary
 from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts, nearest_classes
-from pgkd.tasks.classification.prompts.writing import (
-    GenerationSettings,
-    LengthTarget,
-    answer_tokens,
-    shorten,
-)
+from pgkd.tasks.classification.prompts.writing import GenerationSettings
+from pgkd.tasks.common.samples import LengthTarget, answer_tokens, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

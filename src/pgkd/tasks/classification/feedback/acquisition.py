@@ -287,19 +287,14 @@ class LabelPrompts:
 
     Args:
         taxonomy: the classes.
-        shown: labelled rows that every request shows. They are parents of the labels.
         scored: whether the teacher tells the scores of all classes.
         seed: of the requests.
 
     Attributes:
-        shown: those rows.
         taxonomy: the classes, as the questions describe them.
     """
 
-    def __init__(
-        self, taxonomy: Taxonomy, shown: Sequence[LabelledText], *, scored: bool, seed: int
-    ) -> None:
-        self.shown = tuple(shown)
+    def __init__(self, taxonomy: Taxonomy, *, scored: bool, seed: int) -> None:
         self.taxonomy = taxonomy
         self._scored = scored
         self._seed = seed
@@ -321,11 +316,9 @@ class LabelPrompts:
         )
 
     def _one(self, number: str, text: PoolText, reason: str, purpose: str) -> LabelPrompt:
-        request = label_request(
-            text.text, self.taxonomy, examples=self.shown, seed=self._seed, scored=self._scored
-        )
+        request = label_request(text.text, self.taxonomy, seed=self._seed, scored=self._scored)
         request = replace(request, purpose=purpose, wants_logprob=not self._scored)
-        return LabelPrompt(number, request, 1, self.shown, (reason,), text, self.taxonomy.names)
+        return LabelPrompt(number, request, 1, (), (reason,), text, self.taxonomy.names)
 
 
 class PoolLearner:

@@ -19,7 +19,8 @@ import numpy as np
 import yaml
 
 from pgkd.errors import ConfigError
-from pgkd.tasks.classification.prompts.writing import closed, render, shorten
+from pgkd.tasks.classification.prompts.writing import render
+from pgkd.tasks.common.samples import closed, shorten
 from pgkd.teachers.base import Message, Request, Sampling
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.tasks.classification.feedback.mining import MinedRow, rotate
-from pgkd.tasks.classification.prompts.writing import WritePrompt, render, shorten
+from pgkd.tasks.classification.prompts.writing import WritePrompt, render
+from pgkd.tasks.common.samples import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +49,8 @@ class PaperPrompts:
         *,
         instructions: str,
         samples: int,
-        few_shot: int,
-        mined: int,
+        few_shot: int = 16,
+        mined: int = 16,
     ) -> None:
         self._taxonomy = taxonomy
         self._real = real

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pgkd.curation import Reason
 from pgkd.task import Rejected
 from pgkd.tasks.classification.data.examples import LabelledText
+from pgkd.tasks.common.samples import ReplyLimits, normalise, quote
 from pgkd.teachers.replies import json_values, objects, without_thinking
 
 if TYPE_CHECKING:
@@ -22,25 +22,6 @@ _RAW = 500  # characters of a faulty item that are kept for reading
 _PLACEHOLDER = re.compile(
     r"\[[A-Za-z][^\]\d]{0,40}\]|\{\{?[A-Za-z_ ]{1,40}\}\}?|<[a-z_ ]{2,40}>", re.I
 )
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co"}
-_JOINERS = {"\u200c", "\u200d"}  # Persian words and joined emoji are spelt with them
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyLimits:
-    """Bounds of what is read.
-
-    Attributes:
-        reply_characters: longer replies are refused unread.
-        text_characters: longer texts are a fault.
-        description_characters: of a description of the task; the rest is cut off.
-        items: more items than these are ignored.
-    """
-
-    reply_characters: int = 1_000_000
-    text_characters: int = 20_000
-    description_characters: int = 400
-    items: int = 1_000
 
 
 @dataclass(frozen=True)
@@ -105,7 +86,7 @@ def parse_samples(
         faults.append(_at_the_bound(fault) if cut_off else fault)
     if count is not None and len(samples) > count:
         detail = f"the reply holds {len(samples)} samples, and {count} were asked for"
-        faults.append(Rejected(Reason.TOO_MANY, detail, _raw(samples[count].text)))
+        faults.append(Rejected(Reason.TOO_MANY, detail, quote(samples[count].text)))
         del samples[count:]
     return _Samples(tuple(samples), tuple(faults), doubtful)
 
@@ -129,15 +110,6 @@ def read_description(reply: str, limits: ReplyLimits | None = None) -> str:
     found = [data["description"] for data in objects(reply, "description")]
     texts = [text for text in found if isinstance(text, str)]
     return normalise(texts[-1][: limits.description_characters]) if texts else ""
-
-
-def normalise(text: str) -> str:
-    """One line in Unicode's composed form, without control or invisible characters."""
-    composed = unicodedata.normalize("NFC", text)
-    visible = "".join(
-        " " if unicodedata.category(c) in _INVISIBLE and c not in _JOINERS else c for c in composed
-    )
-    return " ".join(visible.split())
 
 
 def _items(reply: str) -> tuple[list[Any], tuple[int, ...], Rejected | None]:
@@ -218,7 +190,7 @@ def _sample(
     item: Any, position: int, allowed: Sequence[str], limits: ReplyLimits, masks: Collection[str]
 ) -> LabelledText | Rejected:
     def fault(reason: str, detail: str) -> Rejected:
-        return Rejected(reason, detail, _raw(item), position)
+        return Rejected(reason, detail, quote(item), position)
 
     if not isinstance(item, dict):
         return fault(Reason.WRONG_TYPE, "a sample has to be an object with label and text")
@@ -236,10 +208,3 @@ def _sample(
     if holes := [hole for hole in _PLACEHOLDER.findall(text) if hole not in masks]:
         return fault(Reason.PLACEHOLDER, f"the text holds the placeholder {holes[0]}")
     return LabelledText(text, label)
-
-
-def _raw(item: Any) -> str:
-    try:
-        return json.dumps(item, ensure_ascii=False)[:_RAW]
-    except (ValueError, RecursionError):
-        return repr(type(item))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +9,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import numpy as np
-
 from pgkd.task import Parsed, Prompt
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.prompts.parsing import parse_samples
+from pgkd.tasks.common.samples import LengthTarget, answer_tokens, closed
 from pgkd.teachers.base import Message, Reply, Request, Sampling
-from pgkd.text import mostly_characters, shortened
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-_SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
-_LONGEST_ASKED = 1_000  # characters of a text that a teacher is asked for
-_TOKENS_A_WORD = 2.0  # generous: an answer that is cut off costs a second call
 
 
 @dataclass(frozen=True)
@@ -78,32 +71,6 @@ class WritePrompt(Prompt):
         return {**super().to_json(), "labels": labels}
 
 
-@dataclass(frozen=True, slots=True)
-class LengthTarget:
-    """How long a text is: the 10th, 50th and 90th percentile of the real rows.
-
-    Attributes:
-        unit: ``"words"``, or ``"characters"`` where words are not the unit.
-    """
-
-    shortest: int
-    usual: int
-    longest: int
-    unit: str = "words"
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> LengthTarget:
-        """Measure real texts."""
-        in_characters = mostly_characters(texts)
-        lengths = [
-            min(len("".join(text.split())), _LONGEST_ASKED) if in_characters else len(text.split())
-            for text in texts
-        ]
-        low, middle, high = np.percentile(lengths, [10, 50, 90])
-        unit = "characters" if in_characters else "words"
-        return cls(max(1, int(low)), max(2, round(middle)), max(3, int(np.ceil(high))), unit)
-
-
 def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
     """JSON schema of an answer: so many texts of each class, numbered as the prompt numbers them.
 
@@ -125,16 +92,6 @@ def texts_schema(portions: Sequence[tuple[str, int]]) -> dict[str, Any]:
         for number, (label, count) in enumerate(portions, start=1)
     }
     return closed({**answers, "doubtful": {"type": "array", "items": {"type": "integer"}}})
-
-
-def closed(properties: dict[str, Any]) -> dict[str, Any]:
-    """JSON schema of an object that has all of these properties and no other."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def samples_schema(labels: Sequence[str], count: int) -> dict[str, Any]:
@@ -206,17 +163,6 @@ class GenerationSettings:
         )
         messages = (Message("system", system), Message("user", user))
         return Request(messages, schema or samples_schema(labels, count), sampling)
-
-
-def answer_tokens(count: int, length: LengthTarget) -> int:
-    """Tokens that an answer may take: each text, its label and punctuation, with room to spare."""
-    return 96 + count * (32 + math.ceil(_TOKENS_A_WORD * length.longest))
-
-
-def shorten(text: str, most: int = _SHOWN_WORDS) -> str:
-    """A text as a prompt shows it: one line, and its beginning where it is long."""
-    kept = shortened(text, most)
-    return kept + (" …" if len(kept) < len(" ".join(text.split())) else "")
 
 
 @cache

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgkd.tasks.classification.prompts.targeted import allocate, error_rate, portions, scheduled
+from pgkd.tasks.common.allocation import allocate, error_rate, portions, scheduled
 
 
 def test_a_class_without_rows_is_the_weakest_and_none_is_perfect() -> None:

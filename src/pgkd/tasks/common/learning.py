@@ -1,0 +1,135 @@
+"""A learner that cross-validates: for every kind of task that learns from rows and samples.
+
+A student fits its few rows almost perfectly, so its mistakes on them say little. Out-of-fold
+answers show the mistakes that it would make on new rows. Synthetic examples can echo the rows that
+their prompt showed: a row held out takes along what was written from a look at it.
+
+What a synthetic example weighs, against a row's 1, is chosen by the same folds: a strong teacher's
+are worth nearly as much as rows, of a weak one's many are wrong.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgkd.task import Answer, Evaluation, Example, Model, Prompt
+from pgkd.tasks.common.rows import Rows
+
+E = TypeVar("E", bound=Example)
+S = TypeVar("S", bound=Model)
+
+WEIGHTS = (1.0, 0.3, 0.1)
+"""What a synthetic example may weigh; the first one is the guess before anything is known."""
+
+
+@dataclass(frozen=True)
+class Judged(Generic[E]):
+    """Examples, a student's answers to them, and what it loses on each in nats, shape (n,)."""
+
+    examples: tuple[E, ...]
+    answers: tuple[Answer, ...]
+    losses: NDArray[np.float64]
+
+
+class RowLearner(ABC, Generic[E, S]):
+    """Trains students on the user's rows and on weighted synthetic examples.
+
+    Args:
+        dataset: the rows.
+        folds: shape (n_train,), the fold of each training row, the same in every round.
+        weights: of a synthetic example, to choose from.
+    """
+
+    def __init__(
+        self, dataset: Rows[E], folds: NDArray[np.int64], weights: Sequence[float] = WEIGHTS
+    ) -> None:
+        self.dataset = dataset
+        self._folds = folds
+        self._weights = tuple(weights)
+        self._weight = self._weights[0]
+        self._chosen_at = 0  # synthetic examples when the weight was chosen last
+        self._known: dict[tuple[float, tuple[E, ...]], Judged[E]] = {}  # out of fold
+
+    @abstractmethod
+    def fit(self, rows: Sequence[E], weights: NDArray[np.float64]) -> S:
+        """A fresh student; `weights` has the shape (n,)."""
+
+    def fit_fold(self, rows: Sequence[E], weights: NDArray[np.float64]) -> S:
+        """The student of a fold; one that trains faster may stand for it."""
+        return self.fit(rows, weights)
+
+    @abstractmethod
+    def judge(self, student: S, rows: Sequence[E]) -> Judged[E]:
+        """The answers and losses of a student on rows that it was not trained on."""
+
+    @abstractmethod
+    def evaluation(self, judged: Judged[E], mined: Judged[E], **known: Any) -> Evaluation:
+        """What is known of a round.
+
+        Args:
+            judged: what the figures are of: the validation rows, or the same as `mined`.
+            mined: the training rows, out of fold: only these may be shown to the teacher.
+            known: for `Evaluation`'s constructor: losses and weight.
+        """
+
+    @abstractmethod
+    def prompts(self, number: int, evaluation: Any, synthetic: Sequence[E]) -> Sequence[Prompt]:
+        """See `pgkd.task.Learner.prompts`."""
+
+    def train(self, synthetic: Sequence[E]) -> S:
+        """A student of all rows and samples. The weight is chosen anew when samples have doubled.
+
+        A lighter weight is taken where it lowers the out-of-fold loss at all: what is lost by
+        trusting a weak teacher is more than what is gained by trusting a strong one fully.
+        """
+        written = [row for row in synthetic if row.is_synthetic and not row.human_verified]
+        if len(self._weights) > 1 and len(written) >= max(1, 2 * self._chosen_at):
+            losses = [self._out_of_fold(synthetic, weight).losses for weight in self._weights]
+            best = min(range(len(losses)), key=lambda i: float(np.nanmean(losses[i])))
+            self._weight = self._weights[best]
+            self._chosen_at = len(written)
+        rows = [*self.dataset.train, *synthetic]
+        return self.fit(rows, weigh(rows, self._weight))
+
+    def evaluate(self, student: S, synthetic: Sequence[E]) -> Evaluation:
+        """See `pgkd.task.Learner.evaluate`."""
+        mined = self._out_of_fold(synthetic, self._weight)
+        judged, losses = mined, mined.losses
+        if self.dataset.validation:
+            judged = self.judge(student, self.dataset.validation)
+            losses = np.concatenate([judged.losses, mined.losses])
+        weight = self._weight if any(row.is_synthetic for row in synthetic) else None
+        return self.evaluation(judged, mined, losses=losses, synthetic_weight=weight)
+
+    def _out_of_fold(self, synthetic: Sequence[E], weight: float) -> Judged[E]:
+        """Answers to the training rows by students that saw neither them nor their echoes."""
+        key = (weight if synthetic else 1.0, tuple(synthetic))
+        if key in self._known:
+            return self._known[key]
+        rows = self.dataset.train
+        answers: list[Answer] = [{} for _ in rows]
+        losses = np.full(len(rows), np.nan)
+        for fold in np.unique(self._folds):
+            held = np.flatnonzero(self._folds == fold).tolist()
+            ids = {rows[i].id for i in held}
+            texts = [s for s in synthetic if not (s.origin and ids & set(s.origin.parents))]
+            training = [*(rows[i] for i in np.flatnonzero(self._folds != fold).tolist()), *texts]
+            student = self.fit_fold(training, weigh(training, weight))
+            judged = self.judge(student, [rows[i] for i in held])
+            losses[held] = judged.losses
+            for i, answer in zip(held, judged.answers, strict=True):
+                answers[i] = answer
+        self._known = {k: v for k, v in self._known.items() if k[1] == key[1]}
+        self._known[key] = Judged(rows, tuple(answers), losses)
+        return self._known[key]
+
+
+def weigh(rows: Sequence[Example], weight: float) -> NDArray[np.float64]:
+    """Sample weights, shape (n,): 1 for the user's rows and for what a person has verified."""
+    return np.array([1.0 if r.is_real or r.human_verified else weight for r in rows])
