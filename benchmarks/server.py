@@ -454,7 +454,7 @@ def minimal() -> FastAPI:
         str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
     )
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(manifest.max_length or 128)
+    tokenizer.enable_truncation(manifest.details["max_length"])
     tokenizer.enable_padding()
     head = load_file(folder / "head.safetensors")
     app = FastAPI()
@@ -474,7 +474,7 @@ def minimal() -> FastAPI:
         best = rows.argmax(axis=1)
         return Answer(
             predictions=[
-                Prediction(label=manifest.classes[i], probability=float(row[i]))
+                Prediction(label=manifest.details["classes"][i], probability=float(row[i]))
                 for i, row in zip(best, rows, strict=True)
             ]
         )

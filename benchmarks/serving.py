@@ -35,15 +35,15 @@ from pgkd.encoders.transformer import mean_pool
 from pgkd.export.export import compare, export
 from pgkd.runs.provenance import environment
 from pgkd.tasks.classification.data.dataset import read_rows
-from pgkd.tasks.classification.data.examples import Taxonomy
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.prompts.labelling import label_request
+from pgkd.tasks.classification.task import Classification
 from pgkd.usage.estimate import estimate
 from pgkd.usage.prices import ListedPrices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pgkd.export.predictor import Predictor
     from pgkd.tasks.classification.students.encoder import EncoderStudent
 
     Engine = Callable[[Sequence[str]], object]
@@ -350,19 +350,20 @@ def accuracy(
 ) -> dict[str, dict[str, Any]]:
     """Each export against the student it was made of, on test rows."""
     student = pgkd.RunFolder.open(places["run"]).student("best")
-    answers = student.predict_proba(texts)
+    answers = student.answers(texts)
+    rows = [LabelledText(*row) for row in zip(texts, labels, strict=True)]
     found = {}
     for name in ("onnx", "onnx-int8"):
         folder = places["exports"] / name
         if folder.is_dir():
-            exported: Predictor = pgkd.load(folder)
-            parity = compare(answers, exported.predict_proba(texts), labels, student.classes)
+            exported = pgkd.load(folder)
+            parity = compare(Classification(), answers, exported.answers(texts), rows)
             found[name] = parity.to_json()
     for kind in ("static", "linear"):
         if kind in places:
             other = pgkd.load(places[kind] / "plain").predict(texts)
             right = np.mean([a == b for a, b in zip(other, labels, strict=True)])
-            found[kind] = {"n": len(labels), "accuracy": round(float(right), 6)}
+            found[kind] = {"n": len(labels), "export": round(float(right), 6)}
     return found
 
 
@@ -432,8 +433,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for data, found in report["accuracy"].items():
         for name, p in found.items():
-            same = f"{p['student_accuracy']:.4f} | {p['same']:.2%}" if "same" in p else "– | –"
-            lines.append(f"| {data} | {name} | {p['n']} | {p['accuracy']:.4f} | {same} |")
+            same = f"{p['student']:.4f} | {p['same']:.2%}" if "same" in p else "– | –"
+            lines.append(f"| {data} | {name} | {p['n']} | {p['export']:.4f} | {same} |")
     lines += ["", *(f"- {name}: {size / 1e6:.1f} MB" for name, size in report["bytes"].items())]
     return "\n".join(lines)
 

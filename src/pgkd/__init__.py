@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from pgkd.distiller import Distiller
     from pgkd.errors import PgkdError
     from pgkd.events import Hooks
-    from pgkd.export.predictor import Predictor, load
+    from pgkd.export.predictor import load
     from pgkd.integrations.sklearn import PGKDClassifier
     from pgkd.runs.folder import RunFolder
     from pgkd.task import Task
     from pgkd.tasks.classification.data.dataset import TextDataset
     from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+    from pgkd.tasks.classification.exporting import Predictor
     from pgkd.tasks.classification.students import load_student
     from pgkd.tasks.classification.students.base import Student
     from pgkd.teachers.base import Reply, Request, Teacher
@@ -34,7 +35,7 @@ _HOMES = {
     "Hooks": "pgkd.events",
     "PGKDClassifier": "pgkd.integrations.sklearn",
     "PgkdError": "pgkd.errors",
-    "Predictor": "pgkd.export",
+    "Predictor": "pgkd.tasks.classification.exporting",
     "RecordedTeacher": "pgkd.teachers",
     "Reply": "pgkd.teachers",
     "Request": "pgkd.teachers",

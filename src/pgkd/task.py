@@ -123,6 +123,18 @@ Answer = dict[str, Any]
 is of the whole answer."""
 
 
+def rounded(answer: Answer) -> Answer:
+    """An answer with six digits of its numbers: more would be noise in files and replies."""
+    return {
+        name: round(value, 6)
+        if isinstance(value, float)
+        else rounded(value)
+        if isinstance(value, dict)
+        else value
+        for name, value in answer.items()
+    }
+
+
 class Answering(Protocol):
     """A student or its export, as far as the apps know it."""
 
@@ -274,11 +286,34 @@ class Evaluation(ABC):
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Plain data for the journal, with everything that the report shows."""
+        """Plain data for the journal; figures, cells and mistakes are recorded without it."""
 
     def label_issues(self) -> Iterable[dict[str, Any]]:
         """The user's examples whose output looks wrong, as plain data with their ``id``."""
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class CardText:
+    """What a model card says of a student and its kind of task; names in it are escaped there.
+
+    Attributes:
+        title: of the card.
+        pipeline_tag: the kind of task as the Hugging Face hub names it.
+        about: what it answers.
+        use: lines of Python.
+        student: what it is and how it was trained.
+        base_model: name of its pretrained weights on the hub, or empty.
+        limits: sentences.
+    """
+
+    title: str = "A model, distilled with pgkd"
+    pipeline_tag: str = "other"
+    about: str = ""
+    use: tuple[str, ...] = ("import pgkd", "", 'pgkd.load("FOLDER").answers(["a text", "another"])')
+    student: str = ""
+    base_model: str = ""
+    limits: tuple[str, ...] = ()
 
 
 class Learner(Protocol):
@@ -422,6 +457,20 @@ class Task(ABC):
         """
         found: Answering = self.load_student(folder)
         return found
+
+    def card(
+        self, student: Any, config: Any, format: str, record: Mapping[str, Any] | None
+    ) -> CardText:
+        """What a model card says of a student.
+
+        Args:
+            student: what was exported.
+            config: of the run.
+            format: of the export.
+            record: the figures of its round, as `Evaluation.to_json` has them under
+                ``validation``; None where the run did not end.
+        """
+        return CardText()
 
     def recognises(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bool:
         """Whether the first rows of a file look like this kind of task; `pgkd init` asks."""

@@ -77,24 +77,32 @@ def open_table(
         yield Table(table.columns, _guarded(table.records, path))
 
 
-def stream_texts(
+def stream_texts(path: Path, text_column: str, problems: Problems) -> Iterator[str]:
+    """The texts of a file, one by one and in order; see `stream_inputs`."""
+    return stream_inputs(path, (text_column,), problems)
+
+
+def stream_inputs(
     path: Path,
-    text_column: str,
+    columns: tuple[str, ...],
     problems: Problems,
     *,
     kind: str | None = None,
     stream: BinaryIO | None = None,
-) -> Iterator[str]:
-    """The texts of a file, one by one and in order; labels are not looked at.
+) -> Iterator[Any]:
+    """The inputs of a file, one by one and in order; labels are not looked at.
 
     Args:
         path: any readable format, or ``.txt`` (also ``.txt.gz``): one text a line, blank lines
             left out.
-        text_column: column of the text; ``.txt`` has none.
+        columns: of the texts of an input; ``.txt`` has none, and one text.
         problems: takes every row that cannot be read or has no text. Whoever uses the texts has to
             look there in the end.
         kind: suffix that tells the format; None takes the path's.
         stream: what to read in the file's stead.
+
+    Yields:
+        A text, or a tuple of texts where there are several columns.
 
     Raises:
         DataError: as `open_table`.
@@ -102,14 +110,14 @@ def stream_texts(
     found = False
     before = len(problems)
     with open_table(
-        path, (text_column,), problems, readers=TEXT_READERS, kind=kind, stream=stream
+        path, columns, problems, readers=TEXT_READERS, kind=kind, stream=stream
     ) as table:
-        if table.has((text_column,), path, problems):
-            for number, cell in table.cells(text_column):
+        if table.has(columns, path, problems):
+            for number, *cells in table.cells(*columns):
                 found = True
-                text = parse_text(cell, f"row {number}", problems)
-                if text is not None:
-                    yield text
+                texts = [parse_text(cell, f"row {number}", problems) for cell in cells]
+                if None not in texts:
+                    yield texts[0] if len(texts) == 1 else tuple(texts)
     if not found and len(problems) == before:
         problems.add("empty files", f"{path} has no rows")
 

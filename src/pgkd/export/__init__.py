@@ -4,6 +4,6 @@ To predict, an export needs numpy and, where it holds an encoder, onnxruntime an
 makes exports is imported by `pgkd.export.export` alone.
 """
 
-from pgkd.export.predictor import Predictor, load
+from pgkd.export.predictor import load
 
-__all__ = ["Predictor", "load"]
+__all__ = ["load"]

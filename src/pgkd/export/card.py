@@ -1,6 +1,6 @@
 """The model card: what somebody who was not there should know of an exported student.
 
-It holds no text of the user. Class and model names are the user's or a teacher's, so they are
+It holds no text of the user. Label and model names are the user's or a teacher's, so they are
 escaped: a card is rendered where it is published.
 """
 
@@ -13,21 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import RunError
-from pgkd.tasks.classification.evaluation.metrics import MEASURES
 from pgkd.usage.ledger import summed
-from pgkd.weights.pins import find
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pgkd.export.export import Parity
     from pgkd.export.predictor import Format
     from pgkd.runs.folder import RunFolder
-    from pgkd.tasks.classification.students.base import Student
+    from pgkd.task import CardText
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _MARKUP = str.maketrans({mark: f"\\{mark}" for mark in string.punctuation})
-_MEASURES = {name: title for name, title in MEASURES.items() if name != "weighted_f1"}
 _LIBRARIES = {"huggingface": "transformers", "onnx": "onnx", "onnx-int8": "onnx"}
 _FEW_ROWS = 10  # of validation: an F1 of fewer says little
 
@@ -38,24 +35,18 @@ class ModelCard:
 
     Attributes:
         format: of the export.
-        kind: of the student.
-        classes: class names in column order.
-        recipe: how the encoder was trained; None for another kind of student.
-        base: hub name of the pretrained weights; None where they are not pgkd's.
+        text: what the task says.
         parity: how the export compares with the student.
         config: of the run, as plain data.
         rows: how many rows of training and validation there were, and texts of the teacher.
         calls: of the run to the teacher, as `summed` tells them.
-        before: metrics of round 0 on the rows that judge rounds, or None where the run did not end.
-        after: metrics of the student, or None.
-        label_issues: rows whose label is doubtful.
+        before: figures of round 0 on the rows that judge rounds, or None where the run did not end.
+        after: figures of the student, or None.
+        label_issues: rows whose output is doubtful.
     """
 
     format: Format
-    kind: str
-    classes: tuple[str, ...]
-    recipe: str | None
-    base: str | None
+    text: CardText
     parity: Parity
     config: dict[str, Any]
     rows: dict[str, int]
@@ -66,27 +57,17 @@ class ModelCard:
 
     @classmethod
     def of(
-        cls, run: RunFolder, student: Student, name: Format, parity: Parity, which: str = "best"
+        cls, run: RunFolder, student: Any, name: Format, parity: Parity, which: str = "best"
     ) -> ModelCard:
         """The card of an export of a student of the run."""
-        from pgkd.tasks.classification.students.encoder import EncoderStudent
-
         config = run.config()
         task = run.read_json("task.json")
-        before, after = _metrics(run, which)
-        weights = {
-            "encoder": config.student.encoder,
-            "static": config.student.embeddings,
-        }.get(student.kind)
-        known = find(weights) if weights else None
+        before, after = _figures_of(run, which)
         with run.ledger_to_read() as ledger:
             calls = summed(ledger.calls())
         return cls(
             format=name,
-            kind=student.kind,
-            classes=student.classes,
-            recipe=student.recipe if isinstance(student, EncoderStudent) else None,
-            base=known.hub if known else None,
+            text=run.task.card(student, config, name, after),
             parity=parity,
             config=config.model_dump(mode="json"),
             rows={
@@ -104,10 +85,10 @@ class ModelCard:
         """The card as README.md of a Hugging Face repository."""
         parts = (
             self._head(),
-            "# A text classifier, distilled with pgkd",
-            f"{len(self.classes)} classes: {', '.join(map(plain, self.classes))}.",
+            f"# {self.text.title}",
+            plain(self.text.about),
             "## Use",
-            self._use(),
+            "\n".join(("```python", *self.text.use, "```")),
             "## Data and teacher",
             *self._sources(),
             "## Metrics",
@@ -117,27 +98,28 @@ class ModelCard:
             "## Limits",
             "\n".join(f"- {limit}" for limit in self._limits()),
         )
-        return "\n\n".join(parts) + "\n"
+        return "\n\n".join(part for part in parts if part) + "\n"
 
     def _head(self) -> str:
         """The YAML that the Hugging Face hub reads."""
         import yaml
 
+        tag = self.text.pipeline_tag
         data: dict[str, Any] = {
-            "pipeline_tag": "text-classification",
-            "tags": ["pgkd", "text-classification", "knowledge-distillation"],
+            "pipeline_tag": tag,
+            "tags": ["pgkd", tag, "knowledge-distillation"],
         }
         if self.format in _LIBRARIES:
             data["library_name"] = _LIBRARIES[self.format]
-        if self.base:
-            data["base_model"] = self.base
+        if self.text.base_model:
+            data["base_model"] = self.text.base_model
         if self.after:
             metrics = [
-                {"type": kind, "value": self.after[name], "name": _MEASURES[name]}
-                for name, kind in (("accuracy", "accuracy"), ("macro_f1", "f1"))
+                {"type": name, "value": value, "name": _titled(name)}
+                for name, value in _numbers(self.after).items()
             ]
             result = {
-                "task": {"type": "text-classification"},
+                "task": {"type": tag},
                 "dataset": {"name": f"{self._judging} rows of the run", "type": "private"},
                 "metrics": metrics,
             }
@@ -149,27 +131,12 @@ class ModelCard:
         """Which rows judged the rounds."""
         return "validation" if self.rows["validation"] else "cross-validated labelled"
 
-    def _use(self) -> str:
-        lines: tuple[str, ...]
-        if self.format == "huggingface":
-            lines = (
-                "from transformers import pipeline",
-                "",
-                'classify = pipeline("text-classification", "FOLDER")',
-                'classify(["a text", "another"], truncation=True)',
-            )
-        else:
-            lines = ("import pgkd", "", 'pgkd.load("FOLDER").predict(["a text", "another"])')
-        return "\n".join(("```python", *lines, "```"))
-
     def _sources(self) -> Iterable[str]:
-        teacher, student = self.config["teacher"], self.config["student"]
+        teacher = self.config["teacher"]
         yield (
-            f"Student: {self.kind}"
-            + (f", {_named(student['encoder'])}, {self.recipe}" if self.recipe else "")
-            + f". {self.rows['training']} labelled rows to train on"
+            f"{plain(self.text.student)} {self.rows['training']} labelled rows to train on".strip()
             + (f", {self.rows['validation']} to validate" if self.rows["validation"] else "")
-            + f"; {self.rows['synthetic']} texts of a teacher were kept."
+            + f"; {self.rows['synthetic']} texts of a teacher were accepted."
         )
         data = self.config["data"]["train"]
         if data:
@@ -177,7 +144,7 @@ class ModelCard:
         if not self.calls["calls"]:
             yield "No teacher was asked."
             return
-        model = _named(teacher["model"]) if teacher["model"] else "its default model"
+        model = plain(named(teacher["model"])) if teacher["model"] else "its default model"
         unpriced = self.calls["unpriced"]
         yield (
             f"Teacher: {plain(teacher['provider'])}, {model}. {self.calls['calls']} calls, "
@@ -194,28 +161,26 @@ class ModelCard:
         held_out = self.rows["validation"]
         on = f"On {n} validation rows" if held_out else f"Cross-validated on {n} labelled rows"
         yield f"{on}. Round 0 is the student before the teacher."
+        before = _numbers(self.before)
         overall = [
-            (title, f"{self.before[name]:.3f}", f"{self.after[name]:.3f}")
-            for name, title in _MEASURES.items()
+            (_titled(name), f"{before[name]:.3f}" if name in before else "–", f"{value:.3f}")
+            for name, value in _numbers(self.after).items()
         ]
-        yield _table(("", "round 0", "accepted"), overall)
-        each = [
-            (
-                plain(c["name"]),
-                *(f"{c[m]:.2f}" for m in ("precision", "recall", "f1")),
-                c["support"],
-            )
-            for c in self.after["per_class"]
-        ]
-        yield _table(("class", "precision", "recall", "F1", "rows"), each)
+        yield _table(("", "round 0", "best round"), overall)
+        if cells := self.after.get("cells"):
+            names = list(_numbers(cells[0]))
+            each = [
+                (plain(str(c["name"])), *(f"{c.get(m, 0.0):.2f}" for m in names), c["n"])
+                for c in cells
+            ]
+            yield _table(("", *map(_titled, names), "rows"), each)
 
     def _export(self) -> str:
         p = self.parity
         return (
-            f"Format {self.format}. On {p.n} validation texts {p.same:.2%} have the student's "
-            f"answer; accuracy {p.accuracy:.4f}, the student's "
-            f"{p.student_accuracy:.4f}; the largest difference of a probability is "
-            f"{p.difference:.1e}."
+            f"Format {self.format}. On {p.n} texts of the run {p.same:.2%} have the student's "
+            f"answer; {_titled(p.figure)} {p.export:.4f}, the student's {p.student:.4f}; numbers "
+            f"differ by {p.difference:.1e} at most."
         )
 
     def _limits(self) -> Iterable[str]:
@@ -223,25 +188,25 @@ class ModelCard:
             f"The {self._judging} rows chose the round that was kept, so their figures are a "
             "little hopeful. `pgkd evaluate` judges on other rows than the run's own."
         )
-        yield "It answers with one of its classes, whatever the text is."
-        if self.kind != "linear":
-            yield f"It reads {self.config['student']['max_length']} tokens of a text, and no more."
+        yield from map(plain, self.text.limits)
         if self.rows["synthetic"]:
             yield "Part of what it learned was written by a language model, with its biases."
         if self.label_issues:
             yield f"{self.label_issues} times a label of the rows was doubted (label_issues.jsonl)."
-        if self.after is None:
-            return
-        few = [c for c in self.after["per_class"] if c["support"] < _FEW_ROWS]
+        few = [c for c in (self.after or {}).get("cells", ()) if c["n"] < _FEW_ROWS]
         if few:
-            names = ", ".join(plain(c["name"]) for c in few)
+            names = ", ".join(plain(str(c["name"])) for c in few)
             yield f"Fewer than {_FEW_ROWS} {self._judging} rows, so hardly judged: {names}."
-        pairs = sorted(self.after["confused"], key=lambda c: -int(c["rows"]))[:5]
-        if pairs:
-            told = "; ".join(
-                f"{plain(c['gold'])} taken for {plain(c['predicted'])} ({c['rows']})" for c in pairs
-            )
-            yield f"Most confused: {told}."
+
+
+def _numbers(record: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of a record."""
+    return {name: value for name, value in record.items() if isinstance(value, float)}
+
+
+def _titled(name: str) -> str:
+    """A figure's name as people write it."""
+    return name.replace("_f1", " F1").replace("_", " ").replace("f1", "F1")
 
 
 def plain(text: str) -> str:
@@ -250,9 +215,9 @@ def plain(text: str) -> str:
     return escaped.replace("\\&", "&amp;").replace("\\<", "&lt;").replace("\\>", "&gt;")
 
 
-def _named(model: str) -> str:
+def named(model: str) -> str:
     """The name of a model; of a path its last part, for where it lay concerns nobody."""
-    return plain(Path(model).name if Path(model).exists() or Path(model).is_absolute() else model)
+    return Path(model).name if Path(model).exists() or Path(model).is_absolute() else model
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -260,8 +225,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def _metrics(run: RunFolder, which: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Validation metrics of round 0 and of the student; None where they are not known."""
+def _figures_of(run: RunFolder, which: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Figures of round 0 and of the student; None where they are not known."""
     try:
         result = run.read_json("result.json")
     except RunError:

@@ -11,21 +11,18 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from pgkd.errors import ExportError, StudentError
+from pgkd.errors import ConfigError, ExportError, StudentError
 from pgkd.extras import require
-from pgkd.tasks.classification.students.base import check_classes, check_texts, most_probable
 from pgkd.tasks.classification.students.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-
-    from pgkd.task import Answer
 
     Inputs = NDArray[np.int64]
 
@@ -43,14 +40,14 @@ class Manifest:
 
     Attributes:
         format: which of the formats it has.
-        classes: class names in column order.
-        max_length: tokens of a text that are read; None where the files themselves say it.
+        task: the kind of task.
+        details: what the task has to know beside the files, such as label names.
         parity: how near it came to its student, as `Parity.to_json` tells it.
     """
 
     format: Format
-    classes: tuple[str, ...]
-    max_length: int | None = None
+    task: str
+    details: dict[str, Any]
     parity: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
@@ -71,16 +68,13 @@ class Manifest:
         try:
             data = dict(json.loads(path.read_text(encoding="utf-8")))
             version = data.pop("version")
-            found = cls(**{**data, "classes": tuple(data["classes"])})
+            found = cls(**{**data, "details": dict(data["details"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ExportError(f"{path} is damaged: {error!r}. Export the run again.") from error
         if version != _VERSION:
             raise ExportError(f"{path} has version {version}; this pgkd reads {_VERSION}.")
         if found.format not in FORMATS:
             raise ExportError(f"{path} is damaged: there is no format {found.format!r}.")
-        length = found.max_length
-        if length is not None and (type(length) is not int or length < 1):
-            raise ExportError(f"{path} is damaged: a text cannot be cut to {length!r} tokens.")
         return found
 
 
@@ -120,10 +114,11 @@ class OnnxModel:
         self._session = session
         self._tokenizer = tokenizer
         self._head = head
+        self.n_outputs = len(head.bias)
 
     @classmethod
-    def load(cls, folder: Path, manifest: Manifest, threads: int | None) -> Self:
-        """Load the export that `manifest` describes.
+    def load(cls, folder: Path, max_length: int | None, threads: int | None) -> Self:
+        """Load what `save_model` wrote; `max_length` is of a text, in tokens.
 
         Raises:
             ExportError: a file is missing or damaged, or the files do not fit each other.
@@ -133,11 +128,10 @@ class OnnxModel:
         session = _session(folder / GRAPH, threads)
         given = [found.name for found in session.get_inputs()]
         [features, *others] = session.get_outputs()
-        expected = (len(manifest.classes), features.shape[-1])
-        fits = head.weights.shape == expected and head.bias.shape == expected[:1]
+        fits = head.weights.shape == (len(head.bias), features.shape[-1])
         if tuple(given) != INPUTS or features.name != OUTPUT or others or not fits:
             raise ExportError(f"{folder} is damaged: its files do not fit each other.")
-        return cls(session, _tokenizer(folder / TOKENIZER, manifest.max_length), head)
+        return cls(session, _tokenizer(folder / TOKENIZER, max_length), head)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Class probabilities of n texts, n at least 1, shape (n, n_classes)."""
@@ -244,82 +238,19 @@ def _tokenizer(path: Path, max_length: int | None) -> Any:
     return tokenizer
 
 
-class _Model(Protocol):
-    """What a predictor stands on."""
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Class probabilities, shape (n, n_classes)."""
-
-
-class Predictor:
-    """An exported student. Its answers to a text do not depend on the texts beside it.
-
-    Args:
-        classes: class names in column order.
-        model: what computes the probabilities.
-
-    Attributes:
-        classes: class names in column order.
-    """
-
-    def __init__(self, classes: Sequence[str], model: _Model) -> None:
-        self.classes = check_classes(classes)
-        self._model = model
-        self._loaded_from: tuple[Path, int | None] | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies, also in other processes, load the folder again: a session cannot be pickled."""
-        if self._loaded_from is None:
-            return type(self), (self.classes, self._model)
-        return _loaded, self._loaded_from
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Class probabilities, shape (n, n_classes); every row sums to one.
-
-        Raises:
-            StudentError: `texts` is no list of texts.
-        """
-        check_texts(texts)
-        if not len(texts):
-            return np.empty((0, len(self.classes)))
-        return self._model.predict_proba(texts)
-
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable class of each text.
-
-        Raises:
-            StudentError: `texts` is no list of texts.
-        """
-        return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
-
-    def answers(self, inputs: Sequence[str]) -> list[Answer]:
-        """See `pgkd.task.Answering`: ``label`` and ``probability``."""
-        return most_probable(self.predict_proba(inputs), self.classes)
-
-
-def ranked(row: NDArray[np.float64], classes: Sequence[str], top: int) -> list[tuple[str, float]]:
-    """The most probable classes of one text; the first is the one that `predict` says.
-
-    Args:
-        row: class probabilities of the text, shape (n_classes,).
-        classes: class names in column order.
-        top: how many are wanted; where there are fewer classes, all are told.
-
-    Returns:
-        Names with their probabilities, the highest first; of equal ones the earlier column.
-    """
-    return [(classes[i], float(row[i])) for i in np.argsort(-row, kind="stable")[:top]]
-
-
-def load(path: str | Path, *, threads: int | None = 1) -> Predictor:
+def load(path: str | Path, *, threads: int | None = 1) -> Any:
     """Load an export for prediction, without torch, transformers or scikit-learn.
 
-    A ``plain`` export of a linear student is the exception: it counts words with scikit-learn.
+    A ``plain`` export is the exception: it is the student as it was saved, and needs what that
+    needs.
 
     Args:
-        path: a folder that `pgkd export` wrote: ``onnx``, ``onnx-int8`` or ``plain``.
+        path: a folder that `pgkd export` wrote.
         threads: CPU threads of one prediction; None takes all cores. A server does best with one
             thread a process, and several processes.
+
+    Returns:
+        A `pgkd.task.Answering`; for a classifier a `Predictor`.
 
     Raises:
         ExportError: the folder is no export, is damaged, or is for other libraries.
@@ -329,26 +260,22 @@ def load(path: str | Path, *, threads: int | None = 1) -> Predictor:
     manifest = Manifest.read(folder)
     if manifest.format == "huggingface":
         raise ExportError(
-            f"{folder} is for transformers: pipeline('text-classification', '{folder}', "
-            "truncation=True). pgkd.load takes the formats onnx, onnx-int8 and plain."
+            f"{folder} is for transformers: its README.md says how to use it. pgkd.load takes the "
+            "formats onnx, onnx-int8 and plain."
         )
+    return load_any(folder, manifest, threads)
+
+
+def load_any(folder: Path, manifest: Manifest, threads: int | None) -> Any:
+    """As `load`, of every format: what is written for other libraries is loaded with them."""
+    from pgkd.tasks import make_task
+
     try:
-        predictor = Predictor(manifest.classes, _model(folder, manifest, threads))
-    except StudentError as error:
+        task = make_task(manifest.task)
+        return task.load_export(folder, manifest.format, manifest.details, threads)
+    except (StudentError, ConfigError) as error:
         raise ExportError(f"{folder} is damaged: {error}") from error
-    predictor._loaded_from = (folder.resolve(), threads)
-    return predictor
-
-
-def _loaded(folder: Path, threads: int | None) -> Predictor:
-    return load(folder, threads=threads)
-
-
-def _model(folder: Path, manifest: Manifest, threads: int | None) -> _Model:
-    if manifest.format == "plain":
-        from pgkd.tasks.classification.students import load_student
-
-        return load_student(folder)
-    from pgkd.export.predictor import OnnxModel
-
-    return OnnxModel.load(folder, manifest, threads)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(
+            f"{folder / FILE} is damaged: {error!r}. Export the run again."
+        ) from error

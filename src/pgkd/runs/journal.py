@@ -85,7 +85,9 @@ class Journal(Hooks):
 
 def round_record(finished: Round) -> dict[str, Any]:
     """A round as plain data."""
-    verdict = finished.verdict
+    verdict, evaluation = finished.verdict, finished.evaluation
+    record = evaluation.to_json()
+    known = {"n": evaluation.n, **evaluation.figures, "cells": list(evaluation.cells)}
     return {
         "round": finished.number,
         "asked": finished.asked,
@@ -94,7 +96,9 @@ def round_record(finished: Round) -> dict[str, Any]:
         "keep": verdict.keep,
         "loss_change": round(verdict.change, 6),
         "loss_change_standard_error": finite(verdict.standard_error),
-        **finished.evaluation.to_json(),
+        "mistakes": list(evaluation.mistakes),
+        **record,
+        "validation": {**known, **record.get("validation", {})},
     }
 
 

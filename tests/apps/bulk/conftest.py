@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pgkd.apps.bulk.classify import BulkJob, Source
+from pgkd.apps.bulk.predicting import BulkJob, Source
 from pgkd.tasks.classification.students import saving
 from tests.conftest import TOPICS
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pgkd.apps.bulk.classify import BulkJob, Source, Watcher, classify_file
+from pgkd.apps.bulk.predicting import BulkJob, Source, Watcher, predict_file
 from pgkd.errors import DataError, StudentError
 from tests.apps.bulk.conftest import make_texts, write_lines
 
@@ -51,22 +51,22 @@ def test_the_answers_are_those_of_one_process_in_the_same_order(
     long: BulkJob, tmp_path: Path, abstain_below: float | None
 ) -> None:
     long = replace(long, abstain_below=abstain_below)
-    assert classify_file(long, tmp_path / "here.csv") == ROWS
-    assert classify_file(long, tmp_path / "ray.csv", engine="ray") == ROWS
+    assert predict_file(long, tmp_path / "here.csv") == ROWS
+    assert predict_file(long, tmp_path / "ray.csv", engine="ray") == ROWS
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
 def test_what_was_cut_off_goes_on_where_it_stopped(long: BulkJob, tmp_path: Path) -> None:
-    classify_file(long, tmp_path / "here.csv")
+    predict_file(long, tmp_path / "here.csv")
     with pytest.raises(InterruptedError):
-        classify_file(long, tmp_path / "ray.csv", engine="ray", watcher=Cut())
+        predict_file(long, tmp_path / "ray.csv", engine="ray", watcher=Cut())
     started: list[int] = []
 
     class Heard(Watcher):
         def on_start(self, done: int, total: int | None) -> None:
             started.append(done)
 
-    classify_file(long, tmp_path / "ray.csv", engine="ray", watcher=Heard())
+    predict_file(long, tmp_path / "ray.csv", engine="ray", watcher=Heard())
     assert started == [4096]
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
@@ -77,7 +77,7 @@ def test_an_error_of_another_process_is_told_as_it_was(long: BulkJob, tmp_path: 
             long.source.path.write_bytes(b"fine\n\xff\n")
 
     with pytest.raises(DataError, match="line 2: byte 1 is not UTF-8"):
-        classify_file(long, tmp_path / "ray.csv", engine="ray", watcher=Vandal())
+        predict_file(long, tmp_path / "ray.csv", engine="ray", watcher=Vandal())
 
 
 def test_a_model_that_cannot_be_loaded_is_told_before_ray_starts(
@@ -87,4 +87,4 @@ def test_a_model_that_cannot_be_loaded_is_told_before_ray_starts(
     broken.mkdir()
     (broken / "student.json").write_text("{}", encoding="utf-8")
     with pytest.raises(StudentError, match="is not a saved student"):
-        classify_file(replace(job, model=broken), tmp_path / "ray.csv", engine="ray")
+        predict_file(replace(job, model=broken), tmp_path / "ray.csv", engine="ray")

@@ -75,7 +75,7 @@ def test_the_threshold_of_a_file_cannot_change_on_the_way(
     (tmp_path / "texts.txt").write_text(f"{TEXT}\n", encoding="utf-8")
     given = ("predict", run, "--data", tmp_path / "texts.txt", "--out", tmp_path / "out.csv")
     with monkeypatch.context() as patched:
-        patched.setattr("pgkd.apps.bulk.classify.load_model", killed)
+        patched.setattr("pgkd.apps.bulk.predicting.load_model", killed)
         with pytest.raises(InterruptedError):
             command(*given, "--abstain-below", 0.5)
     with pytest.raises(ResumeError, match=r"abstain below: 0\.5 then, None now"):

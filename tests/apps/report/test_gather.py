@@ -58,7 +58,7 @@ def test_validation_figures_are_those_of_the_journal_with_intervals(run: RunFold
     noted = {line["round"]: line["validation"] for line in read_records(run).rounds}
     after = basis.students["after"]
     assert content.about.best is not None
-    for name in ("accuracy", "macro_f1", "log_loss", "per_class", "confused"):
+    for name in ("accuracy", "macro_f1", "log_loss", "cells", "confused"):
         assert after[name] == noted[content.about.best][name]
     low, high = after["intervals"]["accuracy"]
     assert low <= after["accuracy"] <= high
@@ -228,9 +228,9 @@ def test_the_teacher_is_timed_by_its_classifications(run: RunFolder) -> None:
 
 
 def figures(name: str, f1: float, confused: list[tuple[str, str, int]]) -> dict[str, Any]:
-    per_class = [{"name": name, "precision": f1, "recall": f1, "f1": f1, "support": 3}]
+    classes = [{"name": name, "precision": f1, "recall": f1, "f1": f1, "n": 3}]
     cells = [{"gold": a, "predicted": b, "rows": n} for a, b, n in confused]
-    return {"per_class": per_class, "confused": cells}
+    return {"cells": classes, "confused": cells}
 
 
 def test_confusions_are_sorted_by_change() -> None:

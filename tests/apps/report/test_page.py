@@ -161,10 +161,10 @@ def large(content: Content, *, classes: int, rounds: int) -> Content:
         Point(i % 37 / 37, i % 41 / 41, names[i % classes], i % 2 == 0, text) for i in range(1200)
     ]
     per_class = [
-        {"name": name, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 5} for name in names
+        {"name": name, "precision": 0.5, "recall": 0.5, "f1": 0.5, "n": 5} for name in names
     ]
     basis = content.bases[0]
-    students = {role: {**each, "per_class": per_class} for role, each in basis.students.items()}
+    students = {role: {**each, "cells": per_class} for role, each in basis.students.items()}
     near = tuple(Neighbours(name, 9, 9, 5) for name in names)
     return replace(
         content,

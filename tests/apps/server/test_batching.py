@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-def lengths(rows: NDArray[np.float64]) -> list[int]:
+def lengths(rows: list[Any]) -> list[int]:
     return [int(row[0]) for row in rows]
 
 

@@ -49,6 +49,8 @@ def test_what_is_served_is_told(server: Server, export_folder: Path) -> None:
     assert server.get("/model") == (
         200,
         {
+            "task": "classification",
+            "inputs": ["text"],
             "classes": list(pgkd.load(export_folder).classes),
             "format": "onnx-int8",
             "max_texts": 8,
@@ -192,7 +194,7 @@ def test_hostile_class_names_and_texts_stay_data(export_folder: Path, tmp_path: 
     folder = tmp_path / "export"
     shutil.copytree(export_folder, folder)
     manifest = json.loads((folder / "export.json").read_text(encoding="utf-8"))
-    manifest["classes"] = hostile
+    manifest["details"]["classes"] = hostile
     (folder / "export.json").write_text(json.dumps(manifest), encoding="utf-8")
     with serving(folder, "--workers", "1") as server:
         body = {"texts": [hostile[0], *make_texts()], "top": 4}

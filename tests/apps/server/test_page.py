@@ -30,7 +30,7 @@ def hostile(export_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("page") / "export"
     shutil.copytree(export_folder, folder)
     manifest = json.loads((folder / "export.json").read_text(encoding="utf-8"))
-    manifest["classes"] = [HOSTILE, "<script>alert(2)</script>", "plain", "x" * 300]
+    manifest["details"]["classes"] = [HOSTILE, "<script>alert(2)</script>", "plain", "x" * 300]
     (folder / "export.json").write_text(json.dumps(manifest), encoding="utf-8")
     with serving(folder, "--workers", "1") as server:
         yield server
@@ -43,7 +43,7 @@ def open_page(page: Page, server: Server) -> None:
 
 def classify(page: Page, text: str) -> None:
     page.get_by_label("Texts").fill(text)
-    page.get_by_role("button", name="Classify").click()
+    page.get_by_role("button", name="Try").click()
 
 
 def test_texts_are_classified(page: Page, server: Server) -> None:

@@ -44,7 +44,7 @@ serve(Path(sys.argv[2]), port=0, workers=1, limits=Limits({}))
 """
 GATED = """
 import os, time
-from pgkd.export.predictor import Predictor
+from pgkd.tasks.classification.exporting import Predictor
 predict = Predictor.predict_proba
 def gated(self, texts):
     while os.path.exists({!r}):
@@ -281,7 +281,7 @@ def test_overload_is_told_at_once_and_passes(export_folder: Path, tmp_path: Path
 
 def test_a_failure_of_the_model_is_told_and_logged(export_folder: Path) -> None:
     before = """
-from pgkd.export.predictor import Predictor
+from pgkd.tasks.classification.exporting import Predictor
 predict = Predictor.predict_proba
 def failing(self, texts):
     if "secret" in texts:

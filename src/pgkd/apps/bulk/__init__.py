@@ -1,15 +1,15 @@
-"""Classifying files of any size: bounded memory, in order, resumable."""
+"""Answering files of any size: bounded memory, in order, resumable."""
 
 from pgkd.apps.bulk.answers import check_out
-from pgkd.apps.bulk.classify import (
+from pgkd.apps.bulk.predicting import (
     BulkJob,
     Engine,
     Source,
     Watcher,
-    classify_file,
-    classify_stream,
     find_model,
     load_model,
+    predict_file,
+    predict_stream,
 )
 
 __all__ = [
@@ -18,8 +18,8 @@ __all__ = [
     "Source",
     "Watcher",
     "check_out",
-    "classify_file",
-    "classify_stream",
     "find_model",
     "load_model",
+    "predict_file",
+    "predict_stream",
 ]

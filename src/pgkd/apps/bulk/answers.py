@@ -75,9 +75,11 @@ def _csv(rows: Iterable[Sequence[Any]]) -> bytes:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula; booleans as in JSON."""
+    """A cell that no spreadsheet runs as a formula; what is no text or number as in JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
     return disarmed(value) if isinstance(value, str) else value
 
 

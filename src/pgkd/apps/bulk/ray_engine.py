@@ -1,7 +1,7 @@
-"""Answers from a cluster: Ray Data moves the chunks, pgkd reads, classifies and writes them.
+"""Answers from a cluster: Ray Data moves the chunks, pgkd reads, answers and writes them.
 
 One task reads the file on the machine that started the work. Actors, one per CPU, hold the
-classifier. Chunks, answers and their order are those of the other engine.
+model. Chunks, answers and their order are those of the other engine.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from typing import Any
 import ray
 import ray.data
 
-from pgkd.apps.bulk.classify import BulkJob, load_model
+from pgkd.apps.bulk.predicting import BulkJob, load_model
 from pgkd.errors import EngineError, PgkdError
 
 
 class _Answerer:
-    """An actor that holds the classifier of a job."""
+    """An actor that holds the model of a job."""
 
-    def __init__(self, job: BulkJob) -> None:
+    def __init__(self, job: BulkJob, first: bool) -> None:
         self._job = job
+        self._first = first
         self._model = load_model(job.model, threads=1)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         texts = json.loads(row["texts"])
-        data = self._job.answer(self._model, texts)
+        data = self._job.answer(self._model, texts, first=row["number"] == 0 and self._first)
         return {"number": row["number"], "rows": len(texts), "data": data}
 
 
-def answer_on_cluster(job: BulkJob, skip: int = 0) -> Iterator[tuple[int, bytes]]:
+def answer_on_cluster(
+    job: BulkJob, skip: int = 0, *, first: bool = True
+) -> Iterator[tuple[int, bytes]]:
     """Rows and answers of all chunks in order, from the cluster of ``RAY_ADDRESS`` or this machine.
 
     The folder of the model has to be on every machine, the file on this one.
@@ -41,6 +44,7 @@ def answer_on_cluster(job: BulkJob, skip: int = 0) -> Iterator[tuple[int, bytes]
     Args:
         job: what to answer.
         skip: texts at the beginning that are answered already.
+        first: whether the file of answers is still empty.
 
     Raises:
         EngineError: the cluster cannot be reached, is too small, or fails.
@@ -49,7 +53,7 @@ def answer_on_cluster(job: BulkJob, skip: int = 0) -> Iterator[tuple[int, bytes]
     load_model(job.model, threads=1)  # a broken model fails here, outside Ray
     try:
         with connected():
-            for due, row in enumerate(_dataset(job, skip, _count_actors()).iter_rows()):
+            for due, row in enumerate(_dataset(job, skip, _count_actors(), first).iter_rows()):
                 if row["number"] != due:
                     raise EngineError(f"Ray gave chunk {row['number']}, but {due} was due.")
                 yield row["rows"], row["data"]
@@ -88,11 +92,11 @@ def _count_actors() -> int:
     """
     cpus = int(ray.cluster_resources().get("CPU", 0))
     if cpus < 2:
-        raise EngineError(f"Ray has {cpus} CPUs. It needs two: one reads, the others classify.")
+        raise EngineError(f"Ray has {cpus} CPUs. It needs two: one reads, the others answer.")
     return cpus - 1
 
 
-def _dataset(job: BulkJob, skip: int, actors: int) -> Any:
+def _dataset(job: BulkJob, skip: int, actors: int, first: bool) -> Any:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -109,7 +113,7 @@ def _dataset(job: BulkJob, skip: int, actors: int) -> Any:
         read, batch_size=None, num_cpus=0.5, label_selector={"ray.io/node-id": node}
     )
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
-    return chunks.map(_Answerer, fn_constructor_args=(job,), num_cpus=1, compute=pool)
+    return chunks.map(_Answerer, fn_constructor_args=(job, first), num_cpus=1, compute=pool)
 
 
 def _pgkd_error(error: Exception) -> PgkdError:

@@ -210,12 +210,12 @@ def _format_metric(figures: dict[str, Any], metric: str) -> str:
 
 
 def _print_classes(students: dict[str, dict[str, Any]]) -> None:
-    after = students["after"]["per_class"]
-    before = students.get("before", students["after"])["per_class"]
+    after = students["after"]["cells"]
+    before = students.get("before", students["after"])["cells"]
     rows = []
     for old, new in zip(before, after, strict=True):
         figures = (old["f1"], new["f1"], new["precision"], new["recall"])
-        rows.append((new["name"], *(f"{figure:.2f}" for figure in figures), str(new["support"])))
+        rows.append((new["name"], *(f"{figure:.2f}" for figure in figures), str(new["n"])))
     rows.sort(key=lambda row: float(row[1]) - float(row[2]))
     header = ("class", "F1 before", "F1 after", "precision", "recall", "rows")
     print_rows("Per class, largest gain first", header, rows)

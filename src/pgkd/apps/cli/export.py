@@ -49,8 +49,8 @@ def export(
                 p = made.parity
                 console().print(
                     f"{made.format}: {made.size / 1e6:.1f} MB in {made.folder}; {p.same:.2%} of "
-                    f"{p.n} texts answered as before, accuracy {p.accuracy:.4f} (student "
-                    f"{p.student_accuracy:.4f}), probabilities differ by at most {p.difference:.1e}"
+                    f"{p.n} texts answered as before, {p.figure} {p.export:.4f} (student "
+                    f"{p.student:.4f}), numbers differ by at most {p.difference:.1e}"
                 )
     if refused and (choice != "auto" or len(refused) == len(exports)):
         raise typer.Exit(1)

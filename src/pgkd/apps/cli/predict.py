@@ -1,7 +1,8 @@
-"""`pgkd predict`: classify one text, or a file of them."""
+"""`pgkd predict`: answer one text, or a file of them."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, get_args
@@ -13,14 +14,15 @@ from pgkd.apps.cli.console import console, print_json, print_rows
 from pgkd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pgkd.apps.bulk.classify import BulkJob, Classifier
+    from pgkd.apps.bulk.predicting import BulkJob
+    from pgkd.task import Answer, Input
 
 _STREAM = Path("-")
 
 
 def predict(
     run: Path = Argument(help="Run folder, export, or folder of a saved student."),
-    text: str | None = Argument(None, help="One text to classify."),
+    text: list[str] | None = Argument(None, help="One text, or the texts of one input."),
     data: Path | None = Option(
         None, help="File of texts, of any size; labels are not needed. - is standard input."
     ),
@@ -38,70 +40,87 @@ def predict(
     abstain_below: options.AbstainBelow = None,
     as_json: options.Json = False,
 ) -> None:
-    """Classify one text, or every text of a file into another file.
+    """Answer one text, or every text of a file into another file.
 
     After an interruption, the same command resumes.
     """
     from pgkd.apps.bulk import BulkJob, Source, check_out, find_model, load_model
+    from pgkd.apps.bulk.predicting import find_task
 
-    if (text is None) == (data is None):
+    if bool(text) == (data is not None):
         raise ConfigError("Give either one text or --data FILE.")
+    model = find_model(run, which)
+    inputs = find_task(model).inputs
     if data is None:
         assert text is not None
-        _one(load_model(find_model(run, which)), text, top, abstain_below, as_json=as_json)
+        if len(text) != len(inputs):
+            raise ConfigError(f"Give {' and '.join(inputs)}: {len(inputs)}, not {len(text)}.")
+        given = text[0] if len(text) == 1 else tuple(text)
+        _one(load_model(model), given, top, abstain_below, as_json=as_json)
         return
     if out is None:
         raise ConfigError("Give --out FILE (.csv or .jsonl) for the answers.")
     kind = f".{data_format.lower().lstrip('.')}" if data_format else None
     name = Path("standard input") if data == _STREAM else data
-    source = Source(name, text_column, kind or (".txt" if data == _STREAM else None))
+    columns = (text_column, *inputs[1:])
+    source = Source(name, columns, kind or (".txt" if data == _STREAM else None))
     suffix = ".jsonl" if out == _STREAM else check_out(out).suffix
-    job = BulkJob(source, find_model(run, which), suffix, abstain_below)
+    job = BulkJob(source, model, suffix, abstain_below, inputs)
     if _STREAM in (data, out):
         _stream(job, data, out, engine, restart=restart)
     else:
         _file(job, out, engine, restart=restart)
 
 
-def _one(
-    model: Classifier, text: str, top: int, abstain_below: float | None, *, as_json: bool
-) -> None:
-    from pgkd.export.predictor import ranked
+def _one(model: Any, given: Input, top: int, abstain_below: float | None, *, as_json: bool) -> None:
+    from pgkd.tasks.classification.exporting import ranked
 
-    best = ranked(model.predict_proba([text])[0], model.classes, top)
-    probability = best[0][1]
+    answers: list[Answer] = model.answers([given])
+    probability = answers[0].get("probability", 1.0)
+    if answers[0].keys() == {"label", "probability"}:  # a classifier knows the others, too
+        best = ranked(model.predict_proba([given])[0], model.classes, top)
+        answers = [{"label": n, "probability": round(p, 6)} for n, p in best]
     unsure = abstain_below is not None and probability < abstain_below
     if as_json:
-        answers: list[dict[str, Any]] = [{"label": n, "probability": round(p, 6)} for n, p in best]
         if abstain_below is not None:
             answers[0]["abstain"] = unsure  # the first is the answer
         print_json(answers)
         return
-    print_rows("", ("class", "probability"), [(name, f"{p:.3f}") for name, p in best])
+    if "label" in answers[0]:
+        rows = [(each["label"], f"{each.get('probability', 1):.3f}") for each in answers]
+        print_rows("", ("class", "probability"), rows)
+    else:
+        print_rows("", ("", ""), [(name, _shown(value)) for name, value in answers[0].items()])
     if unsure:
         console().print(f"Unsure: abstain, for {probability:.6g} is below {abstain_below:g}.")
 
 
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _file(job: BulkJob, out: Path, engine: str, *, restart: bool) -> None:
-    from pgkd.apps.bulk import Engine, classify_file
+    from pgkd.apps.bulk import Engine, predict_file
     from pgkd.apps.cli.progress import RowsProgress
 
     options.check_choice("engine", engine, get_args(Engine))
     shell = console(stderr=True)
     with RowsProgress(shell) as progress:
-        rows = classify_file(
+        rows = predict_file(
             job,
             out,
             engine=engine,  # type: ignore[arg-type]  # checked above
             restart=restart,
             watcher=progress,
         )
-    shell.print(f"{rows} texts classified into {out}")
+    shell.print(f"{rows} texts answered in {out}")
 
 
 def _stream(job: BulkJob, data: Path, out: Path, engine: str, *, restart: bool) -> None:
     """As a filter, which cannot resume."""
-    from pgkd.apps.bulk import classify_stream
+    from pgkd.apps.bulk import predict_stream
     from pgkd.apps.bulk.answers import partial_path
     from pgkd.apps.cli.progress import RowsProgress
 
@@ -110,11 +129,11 @@ def _stream(job: BulkJob, data: Path, out: Path, engine: str, *, restart: bool) 
     stream = _open_bytes(sys.stdin, "input") if data == _STREAM else None
     with RowsProgress(console(stderr=True)) as progress:
         if out == _STREAM:
-            classify_stream(job, stream, _open_bytes(sys.stdout, "output"), progress)
+            predict_stream(job, stream, _open_bytes(sys.stdout, "output"), progress)
             return
         partial = partial_path(out)
         with partial.open("wb") as target:
-            classify_stream(job, stream, target, progress)
+            predict_stream(job, stream, target, progress)
         partial.replace(out)
 
 

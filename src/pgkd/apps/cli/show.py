@@ -22,7 +22,7 @@ from pgkd.apps.cli.console import (
 if TYPE_CHECKING:
     from pgkd.runs.retraining import Retrained
 
-_NOT_SHOWN = ("n", "weighted_f1", "ece", "per_class", "confused")
+_NOT_SHOWN = ("n", "weighted_f1", "ece", "cells", "confused")
 """What a round's line leaves out of its figures."""
 
 

@@ -105,7 +105,7 @@ def _changes(judged: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, ...]:
     """Every class, the largest gain first."""
-    before = {line["name"]: line for line in rows.before["per_class"]}
+    before = {line["name"]: line for line in rows.before["cells"]}
     asked: Counter[str] = Counter()
     for request in records.requests():
         if isinstance(request.get("labels"), list) and len(request["labels"]) == 1:
@@ -115,14 +115,14 @@ def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, .
     lines = [
         ClassLine(
             name=(name := line["name"]),
-            support=line["support"],
+            support=line["n"],
             before=before.get(name, line)["f1"],
             after=line["f1"],
             asked=asked[name],
             accepted=kept[name],
             rows=train[name],
         )
-        for line in rows.after["per_class"]
+        for line in rows.after["cells"]
     ]
     return tuple(sorted(lines, key=lambda line: (-line.change, line.name)))
 

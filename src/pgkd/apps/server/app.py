@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from itertools import repeat
@@ -22,10 +22,14 @@ from pgkd.apps.server.batching import Batcher
 from pgkd.apps.server.http import Guard, OverloadedError, RefusedError, constant
 from pgkd.apps.server.metrics import Measured, ServerMetrics
 from pgkd.apps.server.process import Limits
-from pgkd.export.predictor import Predictor, ranked
+from pgkd.task import rounded
+from pgkd.tasks import make_task
+from pgkd.tasks.classification.exporting import Predictor, ranked
 
 if TYPE_CHECKING:  # a server without a cascade does not need what calls a teacher
     from pgkd.apps.server.cascade import ProxyClient
+    from pgkd.export.predictor import Manifest
+    from pgkd.task import Answering, Input
 
 _NAME_CHARS = 40  # of a client's field name in a message
 _REFUSALS = {
@@ -77,6 +81,23 @@ class Question(BaseModel):
         return self
 
 
+class InputsQuestion(BaseModel):
+    """One input of several texts, or many, for a task such as pairs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: list[str] | None = Field(None, description="The texts of one input. Or give `texts`.")
+    texts: Annotated[list[list[str]], Field(min_length=1, fail_fast=True)] | None = Field(
+        None, description="Many inputs."
+    )
+
+    @model_validator(mode="after")
+    def _check_texts(self) -> Self:
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either 'text' or 'texts'")
+        return self
+
+
 class ClassProbability(BaseModel):
     """A class and its probability."""
 
@@ -114,10 +135,20 @@ class Status(BaseModel):
     status: str
 
 
+class Answers(BaseModel):
+    """What a model that is no classifier says of each text, in the order of the texts."""
+
+    predictions: list[dict[str, Any]] = Field(
+        description="As `pgkd predict` has them; `abstain` where the answer is too unsure."
+    )
+
+
 class ModelInfo(BaseModel):
     """The served model and its limits."""
 
-    classes: list[str] = Field(description="Class names.")
+    task: str = Field(description="The kind of task.")
+    inputs: list[str] = Field(description="What a text consists of; of several, a list is sent.")
+    classes: list[str] = Field(description="Class names of a classifier.")
     format: str = Field(description="Of the export.")
     max_texts: int = Field(description="Per request.")
     max_characters: int = Field(description="Per text.")
@@ -147,20 +178,21 @@ class Service:
 
     def __init__(
         self,
-        predictor: Predictor,
+        model: Any,
         limits: Limits,
-        format: str,
+        manifest: Manifest,
         abstain_below: float | None,
         teacher: ProxyClient | None,
     ) -> None:
-        self._classes = predictor.classes
+        self._manifest = manifest
+        self._inputs = make_task(manifest.task).inputs
+        self._classes: tuple[str, ...] = getattr(model, "classes", ())
         self._limits = limits
-        self._format = format
         self._abstain_below = abstain_below
         self._teacher = teacher
         self.metrics = ServerMetrics()
         self.batcher = Batcher(
-            predictor.predict_proba,
+            model.predict_proba if isinstance(model, Predictor) else model.answers,
             waiting=limits.waiting,
             on_batch=self.metrics.batch_texts.observe,
         )
@@ -172,12 +204,7 @@ class Service:
         on the texts beside it.
         """
         texts = [question.text] if question.text is not None else question.texts or []
-        self._check(texts)
-        self.metrics.waiting.inc(len(texts))
-        try:
-            rows = await self.batcher.predict(texts)
-        finally:
-            self.metrics.waiting.dec(len(texts))
+        rows = await self._rows(texts)
         predictions = [self._prediction(row, question.top) for row in rows]
         if self._teacher is not None:
             opinions = map(self._second_opinion, texts, predictions, repeat(self._teacher))
@@ -186,11 +213,43 @@ class Service:
             self.metrics.predictions.labels(prediction.label).inc()
         return Answer(predictions=predictions)
 
+    async def answer(self, question: Question) -> Answers:
+        """Answer one text, or many; the answer to a text does not depend on those beside it."""
+        texts = [question.text] if question.text is not None else question.texts or []
+        return Answers(predictions=[self._flagged(row) for row in await self._rows(texts)])
+
+    async def answer_inputs(self, question: InputsQuestion) -> Answers:
+        """The same for inputs of several texts."""
+        given = [question.text] if question.text is not None else question.texts or []
+        for i, texts in enumerate(given, start=1):
+            if len(texts) != len(self._inputs):
+                message = f"Input {i} has {len(texts)} texts: give {', '.join(self._inputs)}."
+                raise RefusedError(422, "malformed", message)
+        rows = await self._rows([tuple(texts) for texts in given])
+        return Answers(predictions=[self._flagged(row) for row in rows])
+
+    async def _rows(self, texts: Sequence[Input]) -> list[Any]:
+        self._check(texts)
+        self.metrics.waiting.inc(len(texts))
+        try:
+            return await self.batcher.predict(texts)
+        finally:
+            self.metrics.waiting.dec(len(texts))
+
+    def _flagged(self, answer: dict[str, Any]) -> dict[str, Any]:
+        self.metrics.predictions.labels(str(answer.get("label", ""))).inc()
+        answer = rounded(answer)
+        if self._abstain_below is None:
+            return answer
+        return {**answer, "abstain": answer.get("probability", 1.0) < self._abstain_below}
+
     async def model(self) -> ModelInfo:
         """The classes, and how much a request may hold."""
         return ModelInfo(
+            task=self._manifest.task,
+            inputs=list(self._inputs),
             classes=list(self._classes),
-            format=self._format,
+            format=self._manifest.format,
             max_texts=self._limits.texts,
             max_characters=self._limits.characters,
             cascade_below=self._teacher.below if self._teacher else None,
@@ -211,12 +270,13 @@ class Service:
         """Counts and times for Prometheus."""
         return Response(self.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
-    def _check(self, texts: list[str]) -> None:
+    def _check(self, given: Sequence[Input]) -> None:
         limits = self._limits
-        if len(texts) > limits.texts:
-            message = f"{len(texts)} texts; one request may hold {limits.texts}."
+        if len(given) > limits.texts:
+            message = f"{len(given)} texts; one request may hold {limits.texts}."
             raise RefusedError(422, "too_many_texts", message)
-        for i, text in enumerate(texts, start=1):
+        texts = ((i, text) for i, each in enumerate(given, start=1) for text in _texts(each))
+        for i, text in texts:
             if len(text) > limits.characters:
                 message = (
                     f"Text {i} has {len(text):,} characters; {limits.characters:,} are allowed."
@@ -253,10 +313,14 @@ class Service:
         )
 
 
+def _texts(given: Input) -> Iterable[str]:
+    return (given,) if isinstance(given, str) else given
+
+
 def make_app(
-    predictor: Predictor,
+    model: Answering,
     limits: Limits,
-    format: str = "",
+    manifest: Manifest,
     *,
     abstain_below: float | None = None,
     teacher: ProxyClient | None = None,
@@ -264,16 +328,20 @@ def make_app(
     """The application around an export, for any ASGI server.
 
     Args:
-        predictor: a loaded export.
+        model: a loaded export.
         limits: of this process.
-        format: of the export, for `/model`.
+        manifest: of the export.
         abstain_below: probability below which an answer of the student is flagged.
         teacher: answers uncertain texts in a cascade; None leaves all of them to the student.
 
     Returns:
         The application. Its lifespan closes the batcher.
     """
-    service = Service(predictor, limits, format, abstain_below, teacher)
+    service = Service(model, limits, manifest, abstain_below, teacher)
+    predict: Any = service.predict
+    if not isinstance(model, Predictor):
+        several = len(make_task(manifest.task).inputs) > 1
+        predict = service.answer_inputs if several else service.answer
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -283,7 +351,7 @@ def make_app(
     app = FastAPI(
         title="pgkd",
         version=__version__,
-        description="A text classifier, distilled with pgkd.",
+        description="A small model, distilled with pgkd.",
         lifespan=lifespan,
         docs_url=None,  # both load scripts from other sites
         redoc_url=None,
@@ -292,7 +360,7 @@ def make_app(
         status: {"model": Problem, "description": text} for status, text in _REFUSALS.items()
     }
     app.add_api_route(
-        "/predict", service.predict, methods=["POST"], responses=refusals,
+        "/predict", predict, methods=["POST"], responses=refusals,
         dependencies=[Depends(_check_content_type)],
     )  # fmt: skip
     app.add_api_route("/model", service.model)

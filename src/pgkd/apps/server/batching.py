@@ -10,43 +10,46 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from pgkd.apps.server.http import OverloadedError
+
+if TYPE_CHECKING:
+    from pgkd.task import Input
 
 _BUDGET = 1536  # tokens: four batches of the model (`onnx_model`)
 _MAX_TOKENS = 256  # per text: students seldom read more
 
 
-def estimate_tokens(text: str) -> int:
-    """Tokens of a text, roughly: four bytes make one, and long texts are cut."""
+def estimate_tokens(text: Input) -> int:
+    """Tokens of an input, roughly: four bytes make one, and long texts are cut."""
+    if isinstance(text, tuple):
+        return sum(map(estimate_tokens, text))
     return min(2 + len(text.encode("utf-8", "replace")) // 4, _MAX_TOKENS)
 
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """The texts of one request, how many are taken, and the rows computed so far."""
+    """The inputs of one request, how many are taken, and the rows computed so far."""
 
-    texts: Sequence[str]
-    answer: asyncio.Future[NDArray[np.float64]]
+    texts: Sequence[Input]
+    answer: asyncio.Future[list[Any]]
     taken: int = 0
-    rows: list[NDArray[np.float64]] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
 
 
-_Batch = list[tuple[_Job, str]]
+_Batch = list[tuple[_Job, "Input"]]
 
 
 class Batcher:
     """Predicts in a thread of its own, one batch after the other.
 
     Args:
-        predict: texts to probabilities of shape (n, n_classes), a text's row the same beside
-            whatever others; called from one thread only.
+        predict: n inputs to n rows, an input's row the same beside whatever others; called from
+            one thread only.
         waiting: maximum number of texts that are accepted and not yet answered.
         budget: tokens of a batch; one text is taken however long it is.
         on_batch: called with the number of texts of each batch.
@@ -54,7 +57,7 @@ class Batcher:
 
     def __init__(
         self,
-        predict: Callable[[list[str]], NDArray[np.float64]],
+        predict: Callable[[list[Any]], Iterable[Any]],
         *,
         waiting: int,
         budget: int = _BUDGET,
@@ -75,8 +78,8 @@ class Batcher:
         """Whether not even one more text is accepted."""
         return self.waiting >= self._max_waiting
 
-    async def predict(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Probabilities of the texts of one request, shape (n, n_classes), n at least 1.
+    async def predict(self, texts: Sequence[Input]) -> list[Any]:
+        """The rows of the inputs of one request, at least one.
 
         Raises:
             OverloadedError: too many texts are waiting already; nothing was done.
@@ -134,7 +137,7 @@ class Batcher:
         for (job, _), row in zip(batch, rows, strict=True):
             job.rows.append(row)
             if len(job.rows) == len(job.texts) and not job.answer.done():
-                job.answer.set_result(np.stack(job.rows))
+                job.answer.set_result(job.rows)
 
     async def _answer_one_by_one(self, batch: _Batch, error: Exception) -> None:
         """After a failure: each job alone, so that only one request fails."""

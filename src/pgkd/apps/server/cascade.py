@@ -119,7 +119,7 @@ def make_cascade(
     elif config.data.classes:
         taxonomy = read_taxonomy(config.data.classes)
     else:
-        taxonomy = Taxonomy.from_names(Manifest.read(find_export(path)).classes)
+        taxonomy = Taxonomy.from_names(Manifest.read(find_export(path)).details["classes"])
     return Cascade(below, config, ledger, taxonomy, **how)
 
 

@@ -110,7 +110,9 @@ def serve(
     manifest = Manifest.read(folder)
     limits = limits or Limits()
     if cascade is not None:
-        cascade.check_classes(manifest.classes)
+        if "classes" not in manifest.details:
+            raise ConfigError(f"A cascade is for classifiers, and {folder} is none.")
+        cascade.check_classes(manifest.details["classes"])
         if cascade.seconds >= limits.shutdown_seconds:
             raise ConfigError(
                 "A text must wait for the teacher for less time than the server takes to stop "
@@ -121,7 +123,7 @@ def serve(
     with contextlib.closing(bind(host, port)) as listener:
         name, number = listener.getsockname()[:2]
         print(
-            f"pgkd serves {folder} ({manifest.format}, {len(manifest.classes)} classes) at "
+            f"pgkd serves {folder} ({manifest.task}, {manifest.format}) at "
             f"{url(name, number)} with {count} worker{'s' if count > 1 else ''}",
             file=sys.stderr,
         )
@@ -157,12 +159,15 @@ def make_worker_app(job: Job) -> FastAPI:
     from pgkd.apps.server.app import make_app
     from pgkd.apps.server.http import Connection
     from pgkd.export.predictor import load
+    from pgkd.tasks import make_task
 
     Connection.head_seconds = job.limits.head_seconds
-    predictor = load(job.folder, threads=1)
-    predictor.predict_proba(["The first prediction takes longer."])
+    manifest = Manifest.read(job.folder)
+    model, inputs = load(job.folder, threads=1), make_task(manifest.task).inputs
+    first = "The first prediction takes longer."
+    model.answers([first if len(inputs) == 1 else (first,) * len(inputs)])
     return make_app(
-        predictor, job.limits, Manifest.read(job.folder).format,
+        model, job.limits, manifest,
         abstain_below=job.abstain_below, teacher=job.teacher,
     )  # fmt: skip
 

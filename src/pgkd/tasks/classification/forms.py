@@ -51,7 +51,7 @@ class _ClassFigures(Form):
     precision: Number = 0.0
     recall: Number = 0.0
     f1: Number
-    support: Count
+    n: Count
 
 
 class _Confused(Form):
@@ -65,7 +65,7 @@ class _Figures(Form):
     accuracy: Number
     macro_f1: Number
     log_loss: Number
-    per_class: list[_ClassFigures] = Field(default_factory=list)
+    cells: list[_ClassFigures] = Field(default_factory=list)
     confused: list[_Confused] = Field(default_factory=list)
 
 

@@ -24,7 +24,8 @@ function article(text, prediction) {
   made.append(element("p", text));
   if (prediction.by === "teacher") made.append(element("p", `The teacher: ${prediction.label}`));
   if (prediction.abstain) made.append(element("p", "Unsure: below the threshold."));
-  made.append(...prediction.top.map(candidate));
+  if (prediction.top) made.append(...prediction.top.map(candidate));
+  else made.append(element("pre", JSON.stringify(prediction, null, 2)));
   return made;
 }
 
@@ -40,7 +41,10 @@ async function ask(path, options) {
 async function classify() {
   const texts = at("texts").value.split("\n").filter((line) => line.trim());
   if (!texts.length) return;
-  const body = JSON.stringify({ texts, top: Math.max(1, Math.trunc(at("top").value) || 1) });
+  const top = Math.max(1, Math.trunc(at("top").value) || 1);
+  // Of an input of several texts, a line holds all, with a tab between them.
+  const given = inputs > 1 ? texts.map((line) => line.split("\t")) : texts;
+  const body = JSON.stringify(at("show").hidden ? { texts: given } : { texts, top });
   const headers = { "Content-Type": "application/json" };
   const { predictions } = await ask("predict", { method: "POST", headers, body });
   at("answers").replaceChildren(...texts.map((text, i) => article(text, predictions[i])));
@@ -55,6 +59,7 @@ async function told(action) {
   }
 }
 
+let inputs = 1; // texts of an input
 let busy = false; // and no disabled button: it would lose the focus of who uses the keyboard
 
 at("form").addEventListener("submit", async (event) => {
@@ -72,7 +77,10 @@ at("texts").addEventListener("keydown", (event) => {
 });
 
 told(async () => {
-  const { classes, format } = await ask("model");
-  at("about").textContent = `${classes.length} classes, ${format}`;
-  at("classes").textContent = classes.join(", ");
+  const model = await ask("model");
+  inputs = model.inputs.length;
+  at("show").hidden = !model.classes.length || model.task !== "classification";
+  at("about").textContent = model.classes.length
+    ? `${model.classes.length} classes, ${model.format}` : `${model.task}, ${model.format}`;
+  at("classes").textContent = model.classes.join(", ") || `Texts: ${model.inputs.join(", ")}`;
 });

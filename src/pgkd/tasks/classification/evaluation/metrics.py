@@ -83,12 +83,16 @@ class Metrics:
         """Plain data; the confusion matrix as its cells off the diagonal that are not zero."""
         names = [c.name for c in self.per_class]
         wrong = self.confusion - np.diag(np.diag(self.confusion))
-        figures = ("precision", "recall", "f1", "support")
+        figures = ("precision", "recall", "f1")
         return {
             "n": self.n,
             **{name: round(getattr(self, name), 6) for name in MEASURES},
-            "per_class": [
-                {"name": c.name, **{name: round(getattr(c, name), 6) for name in figures}}
+            "cells": [
+                {
+                    "name": c.name,
+                    **{name: round(getattr(c, name), 6) for name in figures},
+                    "n": c.support,
+                }
                 for c in self.per_class
             ],
             "confused": [

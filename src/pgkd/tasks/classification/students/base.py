@@ -146,7 +146,7 @@ def most_probable(probabilities: NDArray[np.float64], classes: Sequence[str]) ->
     """The most probable class of each text, from probabilities of shape (n, n_classes)."""
     best = probabilities.argmax(axis=1)
     return [
-        {"label": classes[i], "probability": round(float(row[i]), 6)}
+        {"label": classes[i], "probability": float(row[i])}
         for i, row in zip(best, probabilities, strict=True)
     ]
 

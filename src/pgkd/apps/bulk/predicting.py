@@ -1,4 +1,4 @@
-"""Classifying a file of any size into another one, or a stream of texts."""
+"""Answers to a file of any size in another one, or to a stream of inputs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,20 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal
 
 import pgkd
 from pgkd import export
 from pgkd.apps.bulk.answers import ResumableFile, format_header, format_rows
 from pgkd.data.cells import Problems
-from pgkd.data.reading import raise_unusable, stream_texts
+from pgkd.data.reading import raise_unusable, stream_inputs
 from pgkd.errors import ConfigError, DataError
 from pgkd.export import predictor
 from pgkd.extras import require
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.students import load_student
-from pgkd.tasks.classification.students.base import Student
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from pgkd.runs.own_rows import run_around
+from pgkd.task import Answer, Answering, Input, Task, rounded
+from pgkd.tasks import DEFAULT, make_task
 
 Engine = Literal["here", "ray"]
 """Where the model runs: in this process, or on the machines of a cluster."""
@@ -39,40 +36,31 @@ class Watcher:
     """Follows the progress; this one ignores it."""
 
     def on_read(self, rows: int) -> None:
-        """So many rows were checked, before the first one is classified."""
+        """So many rows were checked, before the first one is answered."""
 
     def on_start(self, done: int, total: int | None) -> None:
-        """Classification starts; `done` rows were classified before an interruption."""
+        """It starts; `done` rows were answered before an interruption."""
 
     def on_rows(self, done: int) -> None:
-        """So many rows are classified and written."""
-
-
-class Classifier(Protocol):
-    """What students and exports have in common."""
-
-    classes: tuple[str, ...]
-
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Class probabilities, shape (n, n_classes)."""
+        """So many rows are answered and written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where texts come from. Where a chunk ends depends on the texts alone.
+    """Where inputs come from. Where a chunk ends depends on the texts alone.
 
     Attributes:
         path: a file, or the name of a stream in messages.
-        text_column: column of the text.
+        columns: of the texts of an input.
         kind: suffix that names the format; None takes the path's.
     """
 
     path: Path
-    text_column: str = "text"
+    columns: tuple[str, ...] = ("text",)
     kind: str | None = None
 
-    def chunks(self, skip: int = 0, stream: BinaryIO | None = None) -> Iterator[list[str]]:
-        """The texts after the first `skip`, in lists of thousands.
+    def chunks(self, skip: int = 0, stream: BinaryIO | None = None) -> Iterator[list[Input]]:
+        """The inputs after the first `skip`, in lists of thousands.
 
         Args:
             skip: texts to pass over: as many as some first chunks had.
@@ -103,22 +91,29 @@ class Source:
         problems, digest, rows = Problems(), hashlib.sha256(), 0
         for chunk in _in_chunks(self._texts(problems)):
             # UTF-8 never has the byte 255, so no text is mistaken for two.
-            digest.update(b"".join(text.encode() + b"\xff" for text in chunk))
+            digest.update(
+                b"".join(t.encode() + b"\xff" for given in chunk for t in texts_of(given))
+            )
             rows += len(chunk)
             on_rows(rows)
         raise_unusable(self.path, problems)
         return rows, digest.hexdigest()
 
-    def _texts(self, problems: Problems, stream: BinaryIO | None = None) -> Iterator[str]:
-        return stream_texts(self.path, self.text_column, problems, kind=self.kind, stream=stream)
+    def _texts(self, problems: Problems, stream: BinaryIO | None = None) -> Iterator[Input]:
+        return stream_inputs(self.path, self.columns, problems, kind=self.kind, stream=stream)
 
 
-def _in_chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
+def texts_of(given: Input) -> tuple[str, ...]:
+    """The texts of an input."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _in_chunks(inputs: Iterable[Input]) -> Iterator[list[Input]]:
+    chunk: list[Input] = []
     characters = 0
-    for text in texts:
-        chunk.append(text)
-        characters += len(text)
+    for given in inputs:
+        chunk.append(given)
+        characters += sum(map(len, texts_of(given)))
         if len(chunk) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
@@ -131,11 +126,12 @@ class BulkJob:
     """Everything that the answers depend on; it can be sent to another machine.
 
     Attributes:
-        source: of the texts.
-        model: folder of the classifier.
+        source: of the inputs.
+        model: folder of the model.
         suffix: format of the answers: ``.csv`` or ``.jsonl``.
         abstain_below: probability below which an answer is flagged, in a column of its own; None
             writes no such column.
+        inputs: what the texts of an input are called in the answers.
 
     Raises:
         ConfigError: `abstain_below` is no probability.
@@ -145,6 +141,7 @@ class BulkJob:
     model: Path
     suffix: str
     abstain_below: float | None = None
+    inputs: tuple[str, ...] = ("text",)
 
     def __post_init__(self) -> None:
         if self.abstain_below is not None and not 0 <= self.abstain_below <= 1:
@@ -152,30 +149,31 @@ class BulkJob:
                 f"abstain_below is {self.abstain_below}: give a probability from 0 to 1."
             )
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns of the answers."""
-        flag = () if self.abstain_below is None else ("abstain",)
-        return ("text", "label", "probability", *flag)
+    def answer(self, model: Answering, given: Sequence[Input], *, first: bool) -> bytes:
+        """The answers to a chunk, as the file has them, under a header if it is the first one."""
+        answers = model.answers([t if isinstance(t, str) else tuple(t) for t in given])
+        rows = [
+            {
+                **dict(zip(self.inputs, texts_of(texts), strict=True)),
+                **rounded(answer),
+                **self._flag(answer),
+            }
+            for texts, answer in zip(given, answers, strict=True)
+        ]
+        if forget := getattr(model, "forget", None):
+            forget()  # else a student's cache would grow with the file
+        columns = tuple(rows[0])
+        data = format_rows(self.suffix, columns, [tuple(row.values()) for row in rows])
+        return (format_header(self.suffix, columns) if first else b"") + data
 
-    def header(self) -> bytes:
-        """The beginning of the file of answers."""
-        return format_header(self.suffix, self.columns)
-
-    def answer(self, model: Classifier, texts: Sequence[str]) -> bytes:
-        """The answers to a chunk, as the file has them: class, probability, maybe a flag."""
-        rows = []
-        for text, probabilities in zip(texts, model.predict_proba(texts), strict=True):
-            p = float(probabilities.max())
-            flag = () if self.abstain_below is None else (p < self.abstain_below,)
-            rows.append((text, model.classes[int(probabilities.argmax())], round(p, 6), *flag))
-        if isinstance(model, Student):
-            model.forget()  # else its cache would grow with the file
-        return format_rows(self.suffix, self.columns, rows)
+    def _flag(self, answer: Answer) -> dict[str, bool]:
+        if self.abstain_below is None:
+            return {}
+        return {"abstain": answer.get("probability", 1.0) < self.abstain_below}
 
 
 def find_model(path: Path, which: str = "best") -> Path:
-    """The folder of the classifier at a path.
+    """The folder of the model at a path.
 
     Args:
         path: an export, the folder of a saved student, or a run.
@@ -189,7 +187,7 @@ def find_model(path: Path, which: str = "best") -> Path:
     return RunFolder.open(path).student_folder(which)
 
 
-def load_model(folder: Path, *, threads: int | None = None) -> Classifier:
+def load_model(folder: Path, *, threads: int | None = None) -> Answering:
     """Load what `find_model` found.
 
     Args:
@@ -202,11 +200,21 @@ def load_model(folder: Path, *, threads: int | None = None) -> Classifier:
         MissingExtraError: it needs an extra.
     """
     if (folder / predictor.FILE).is_file():
-        return export.load(folder, threads=threads)
-    return load_student(folder)
+        model: Answering = export.load(folder, threads=threads)
+        return model
+    student: Answering = find_task(folder).load_student(folder)
+    return student
 
 
-def classify_file(
+def find_task(folder: Path) -> Task:
+    """The kind of task of what `find_model` found."""
+    if (folder / predictor.FILE).is_file():
+        return make_task(predictor.Manifest.read(folder).task)
+    run = run_around(folder)
+    return RunFolder.open(run).task if run else make_task(DEFAULT)
+
+
+def predict_file(
     job: BulkJob,
     out: Path,
     *,
@@ -216,7 +224,7 @@ def classify_file(
 ) -> int:
     """Write an answer for every text of a file, in order; resume where it was interrupted.
 
-    All texts are read once before the first is classified, to report all data problems at once and
+    All texts are read once before the first is answered, to report all data problems at once and
     to see whether they are the same as before an interruption.
 
     Args:
@@ -244,7 +252,7 @@ def classify_file(
     content = {
         "rows": rows,
         "digest": digest,
-        "text column": job.source.text_column,
+        "columns": list(job.source.columns),
         "abstain below": job.abstain_below,
         "model": _digest(job.model),
         "engine": engine,
@@ -253,10 +261,8 @@ def classify_file(
     }
     with ResumableFile.open(out, content, rows, restart=restart) as file:
         watcher.on_start(file.rows, rows)
-        if not file.size:
-            file.append(job.header(), 0)
         if file.rows < rows:
-            with closing(_answer(job, file.rows, engine)) as chunks:
+            with closing(_answer(job, file.rows, engine, first=not file.size)) as chunks:
                 for n, data in chunks:
                     file.append(data, n)
                     watcher.on_rows(file.rows)
@@ -269,7 +275,7 @@ def classify_file(
     return rows
 
 
-def classify_stream(
+def predict_stream(
     job: BulkJob, source: BinaryIO | None, target: BinaryIO, watcher: Watcher | None = None
 ) -> int:
     """Write an answer for every text as they arrive; an interrupted stream has to start over.
@@ -288,31 +294,33 @@ def classify_stream(
     """
     watcher = watcher or Watcher()
     watcher.on_start(0, None)
-    target.write(job.header())
     rows, model = 0, load_model(job.model)
     for texts in job.source.chunks(stream=source):
-        target.write(job.answer(model, texts))
+        target.write(job.answer(model, texts, first=not rows))
         target.flush()
         rows += len(texts)
         watcher.on_rows(rows)
     return rows
 
 
-def _answer(job: BulkJob, skip: int, engine: Engine) -> Generator[tuple[int, bytes], None, None]:
+def _answer(
+    job: BulkJob, skip: int, engine: Engine, *, first: bool
+) -> Generator[tuple[int, bytes], None, None]:
     """Rows and answers of all chunks after the first `skip` texts, in order."""
     if engine == "ray":
         require("ray", extra="ray", job="--engine ray")
         from pgkd.apps.bulk.ray_engine import answer_on_cluster
 
-        yield from answer_on_cluster(job, skip)
+        yield from answer_on_cluster(job, skip, first=first)
     else:
         model = load_model(job.model)
         for texts in job.source.chunks(skip):
-            yield len(texts), job.answer(model, texts)
+            yield len(texts), job.answer(model, texts, first=first)
+            first = False
 
 
 def _digest(folder: Path) -> str:
-    """SHA-256 of all files of a classifier and their names."""
+    """SHA-256 of all files of a model and their names."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:

@@ -8,20 +8,20 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from pgkd.apps.bulk import classify
+from pgkd.apps.bulk import predicting
 from pgkd.apps.bulk.answers import ResumableFile, partial_path
-from pgkd.apps.bulk.classify import (
+from pgkd.apps.bulk.predicting import (
     BulkJob,
     Source,
     Watcher,
-    classify_file,
     find_model,
     load_model,
+    predict_file,
 )
 from pgkd.errors import ConfigError, DataError, MissingExtraError, ResumeError, RunError
 from tests.apps.bulk.conftest import make_texts, write_lines
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classify, "CHUNK_ROWS", 40)
+    monkeypatch.setattr(predicting, "CHUNK_ROWS", 40)
 
 
 class Cut(Exception):  # noqa: N818  # no error: what a killed process is in these tests
@@ -67,6 +67,10 @@ class Heard(Watcher):
         self.done.append(done)
 
 
+def classifier(folder: Path) -> Any:
+    return load_model(folder)
+
+
 def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != "texts.txt")
 
@@ -76,11 +80,11 @@ def test_every_text_is_answered_in_its_order_as_by_the_model(
     job: BulkJob, tmp_path: Path, suffix: str
 ) -> None:
     out = tmp_path / f"out{suffix}"
-    assert classify_file(replace(job, suffix=suffix), out) == 300
+    assert predict_file(replace(job, suffix=suffix), out) == 300
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file)) if suffix == ".csv" else [json.loads(x) for x in file]
     texts = make_texts(300)
-    model = load_model(job.model)
+    model = classifier(job.model)
     expected = model.predict_proba(texts)
     assert [row["text"] for row in rows] == texts
     assert [row["label"] for row in rows] == [model.classes[i] for i in expected.argmax(axis=1)]
@@ -92,7 +96,7 @@ def test_every_text_is_answered_in_its_order_as_by_the_model(
 def test_a_chunk_ends_by_rows_or_by_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classify, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(predicting, "CHUNK_CHARACTERS", 100)
     texts = ["a"] * 90 + ["b" * 60] * 3 + ["c"]
     chunks = list(Source(write_lines(tmp_path / "texts.txt", texts)).chunks())
     assert [len(chunk) for chunk in chunks] == [40, 40, 12, 2]
@@ -100,14 +104,14 @@ def test_a_chunk_ends_by_rows_or_by_characters(
 
 
 def test_what_was_cut_off_goes_on_where_it_stopped(job: BulkJob, tmp_path: Path) -> None:
-    classify_file(job, tmp_path / "whole.csv")
+    predict_file(job, tmp_path / "whole.csv")
     out, heard = tmp_path / "out.csv", Heard()
     with pytest.raises(Cut):
-        classify_file(job, out, watcher=Scissors(120))
+        predict_file(job, out, watcher=Scissors(120))
     assert left_in(tmp_path) == ["out.csv.partial", "out.csv.partial.journal", "whole.csv"]
     with partial_path(out).open("ab") as file:
         file.write(b"half of a st")
-    assert classify_file(job, out, watcher=heard) == 300
+    assert predict_file(job, out, watcher=heard) == 300
     assert heard.started == [(120, 300)]
     assert heard.done == [160, 200, 240, 280, 300]
     assert heard.read[-1] == 300
@@ -117,21 +121,21 @@ def test_what_was_cut_off_goes_on_where_it_stopped(job: BulkJob, tmp_path: Path)
 
 def test_rows_that_never_reached_the_disk_are_done_again(job: BulkJob, tmp_path: Path) -> None:
     """As after a power cut: the journal knows of more than the file holds."""
-    classify_file(job, tmp_path / "whole.csv")
+    predict_file(job, tmp_path / "whole.csv")
     out, heard = tmp_path / "out.csv", Heard()
     with pytest.raises(Cut):
-        classify_file(job, out, watcher=Scissors(120))
+        predict_file(job, out, watcher=Scissors(120))
     size = partial_path(out).stat().st_size
     with partial_path(out).open("r+b") as file:
         file.truncate(size - 1)
-    classify_file(job, out, watcher=heard)
+    predict_file(job, out, watcher=heard)
     assert heard.started == [(80, 300)]
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def cut_off(job: BulkJob, out: Path) -> None:
     with pytest.raises(Cut):
-        classify_file(job, out, watcher=Scissors(80))
+        predict_file(job, out, watcher=Scissors(80))
 
 
 def test_other_texts_are_refused_with_the_difference(job: BulkJob, tmp_path: Path) -> None:
@@ -140,10 +144,10 @@ def test_other_texts_are_refused_with_the_difference(job: BulkJob, tmp_path: Pat
     held = partial_path(out).read_bytes()
     write_lines(job.source.path, [*make_texts(299), "another"])
     with pytest.raises(ResumeError, match=r"80 rows are done:\n  - digest: '\w{64}' then") as told:
-        classify_file(job, out)
+        predict_file(job, out)
     assert "rows:" not in str(told.value)  # as many as before
     assert partial_path(out).read_bytes() == held
-    assert classify_file(job, out, restart=True) == 300
+    assert predict_file(job, out, restart=True) == 300
     assert out.read_text(encoding="utf-8").splitlines()[-1].startswith("another,")
 
 
@@ -159,12 +163,12 @@ def test_another_model_or_version_is_refused_and_where_files_lie_is_not(
     with monkeypatch.context() as patched:
         patched.setattr("pgkd.__version__", "9")
         with pytest.raises(ResumeError, match="pgkd: '.*' then, '9' now"):
-            classify_file(moved, out)
+            predict_file(moved, out)
     with (tmp_path / "model" / "student.json").open("a", encoding="utf-8") as file:
         file.write("\n")
     with pytest.raises(ResumeError, match="  - model: "):
-        classify_file(moved, out)
-    assert classify_file(job, out) == 300
+        predict_file(moved, out)
+    assert predict_file(job, out) == 300
 
 
 def test_a_damaged_journal_is_refused(job: BulkJob, tmp_path: Path) -> None:
@@ -172,7 +176,7 @@ def test_a_damaged_journal_is_refused(job: BulkJob, tmp_path: Path) -> None:
     cut_off(job, out)
     (tmp_path / "out.csv.partial.journal").write_text("{oops\n", encoding="utf-8")
     with pytest.raises(ResumeError, match=r"is damaged.*--restart"):
-        classify_file(job, out)
+        predict_file(job, out)
 
 
 def test_a_file_that_another_process_writes_is_refused(job: BulkJob, tmp_path: Path) -> None:
@@ -181,7 +185,7 @@ def test_a_file_that_another_process_writes_is_refused(job: BulkJob, tmp_path: P
         ResumableFile.open(out, {}, 1, restart=False),
         pytest.raises(ResumeError, match="Another process is writing"),
     ):
-        classify_file(job, out)
+        predict_file(job, out)
 
 
 def test_texts_that_change_meanwhile_are_refused(job: BulkJob, tmp_path: Path) -> None:
@@ -191,7 +195,7 @@ def test_texts_that_change_meanwhile_are_refused(job: BulkJob, tmp_path: Path) -
                 file.write("one more\n")
 
     with pytest.raises(DataError, match="has changed while it was read"):
-        classify_file(job, tmp_path / "out.csv", watcher=Writer())
+        predict_file(job, tmp_path / "out.csv", watcher=Writer())
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -203,7 +207,7 @@ def test_all_that_is_wrong_with_the_rows_is_told_before_the_first_is_classified(
     lines[50], lines[90] = "{oops", '{"text": 3}'
     write_lines(path, lines)
     with pytest.raises(DataError, match="row 51 is no JSON") as told:
-        classify_file(replace(job, source=Source(path)), tmp_path / "out.csv")
+        predict_file(replace(job, source=Source(path)), tmp_path / "out.csv")
     assert "row 91 has no text but a value of type int" in str(told.value)
     assert left_in(tmp_path) == ["rows.jsonl"]
 
@@ -224,18 +228,18 @@ def test_files_without_texts_are_refused(
 ) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=told):
-        classify_file(replace(job, source=Source(tmp_path / name)), tmp_path / "out.csv")
+        predict_file(replace(job, source=Source(tmp_path / name)), tmp_path / "out.csv")
 
 
 def test_the_texts_are_not_overwritten(job: BulkJob, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds the texts"):
-        classify_file(job, job.source.path)
+        predict_file(job, job.source.path)
 
 
 def test_a_full_disk_is_told_and_loses_nothing(
     job: BulkJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classify_file(job, tmp_path / "whole.csv")
+    predict_file(job, tmp_path / "whole.csv")
     out = tmp_path / "out.csv"
 
     class FullDisk(Watcher):
@@ -247,17 +251,17 @@ def test_a_full_disk_is_told_and_loses_nothing(
         raise OSError(28, "No space left on device")
 
     with pytest.raises(ResumeError, match=r"No space left.*resumes after row 80"):
-        classify_file(job, out, watcher=FullDisk())
+        predict_file(job, out, watcher=FullDisk())
     monkeypatch.undo()
-    monkeypatch.setattr(classify, "CHUNK_ROWS", 40)
-    classify_file(job, out)
+    monkeypatch.setattr(predicting, "CHUNK_ROWS", 40)
+    predict_file(job, out)
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_ray_is_an_extra(job: BulkJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pgkd\[ray\]'"):
-        classify_file(job, tmp_path / "out.csv", engine="ray")
+        predict_file(job, tmp_path / "out.csv", engine="ray")
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
@@ -269,11 +273,11 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 LIVES = """
 import os, random, signal, sys, time
 from pathlib import Path
-from pgkd.apps.bulk import BulkJob, Source, classify, classify_file
-classify.CHUNK_ROWS = 40
+from pgkd.apps.bulk import BulkJob, Source, predicting, predict_file
+predicting.CHUNK_ROWS = 40
 model, data, folder = map(Path, sys.argv[1:])
 job = BulkJob(Source(data), model, ".csv")
-classify_file(job, folder / "whole.csv")
+predict_file(job, folder / "whole.csv")
 whole = (folder / "whole.csv").read_bytes()
 
 def live(out, moment=None, seconds=None):
@@ -288,7 +292,7 @@ def live(out, moment=None, seconds=None):
             if seen == moment:
                 os.kill(os.getpid(), signal.SIGKILL)
         sys.addaudithook(visit)
-        classify_file(job, out)
+        predict_file(job, out)
         os._exit(0)
     if seconds is not None:
         time.sleep(seconds)
@@ -326,25 +330,23 @@ def test_a_process_killed_at_any_visit_to_the_file_system_goes_on(
 MEMORY = """
 import sys
 from pathlib import Path
-import numpy as np
-from pgkd.apps.bulk import BulkJob, Source, classify, classify_file
+from pgkd.apps.bulk import BulkJob, Source, predicting, predict_file
 from pgkd.errors import DataError
 
 class Model:
-    classes = ("a", "b")
-    def predict_proba(self, texts):
-        return np.full((len(texts), 2), 0.5)
+    def answers(self, texts):
+        return [{"label": "a", "probability": 0.5} for _ in texts]
 
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
-classify.load_model = lambda folder: Model()
+predicting.load_model = lambda folder: Model()
 model, data, out = map(Path, sys.argv[1:])
-classify_file(BulkJob(Source(data.with_name("one" + "".join(data.suffixes))), model, ".jsonl"), out)
+predict_file(BulkJob(Source(data.with_name("one" + "".join(data.suffixes))), model, ".jsonl"), out)
 before = peak()
 try:
-    classify_file(BulkJob(Source(data), model, ".jsonl"), out)
+    predict_file(BulkJob(Source(data), model, ".jsonl"), out)
     told = ""
 except DataError as error:
     told = str(error).splitlines()[1]
