@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +88,121 @@ def paired_change(losses: NDArray[np.float64], reference: NDArray[np.float64]) -
         return Change(0.0, math.inf)
     change = losses[both] - reference[both]
     return Change(float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum())))
+
+
+_RESAMPLES = 200  # where a figure is computed in Python, example by example
+_LEVEL = 0.95
+
+
+def judge_models(
+    figures: Callable[[Sequence[Any], Sequence[Any]], Mapping[str, float]],
+    answers: Mapping[str, Sequence[Any]],
+    examples: Sequence[Any],
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Figures of each model with 95% intervals, and the change between two, as plain data.
+
+    Args:
+        figures: of answers to examples; `pgkd.task.Task.figures`.
+        answers: of each model to all n examples, by its role; the change is that from ``before``
+            to ``after``.
+        examples: n of them, at least 1.
+        seed: of the bootstrap.
+    """
+    drawn = [rows.tolist() for rows in resamples(len(examples), _RESAMPLES, seed)]
+
+    def resampled(of: Sequence[Any], rows: Sequence[int]) -> Mapping[str, float]:
+        return figures([of[i] for i in rows], [examples[i] for i in rows])
+
+    found: dict[str, Any] = {"students": {}}
+    every = {role: [resampled(of, rows) for rows in drawn] for role, of in answers.items()}
+    for role, of in answers.items():
+        known = dict(figures(of, examples))
+        found["students"][role] = {
+            "n": len(examples),
+            **{name: round(float(value), 6) for name, value in known.items()},
+            "intervals": {
+                name: list(percentiles(np.array([each[name] for each in every[role]]), _LEVEL))
+                for name in known
+            },
+        }
+    if {"before", "after"} <= answers.keys():
+        first, second = found["students"]["before"], found["students"]["after"]
+        found["after_minus_before"] = {
+            name: {
+                "difference": second[name] - first[name],
+                "interval": list(
+                    percentiles(
+                        np.array(
+                            [
+                                b[name] - a[name]
+                                for a, b in zip(every["before"], every["after"], strict=True)
+                            ]
+                        ),
+                        _LEVEL,
+                    )
+                ),
+            }
+            for name in second["intervals"]
+        }
+    return found
+
+
+def titled(name: str) -> str:
+    """A figure's name as people write it: ``macro_f1`` is "macro F1"."""
+    if name == "ece":
+        return "calibration error"
+    return name.replace("_f1", " F1").replace("_", " ").replace("f1", "F1")
+
+
+_TIMED_TEXTS = 50  # enough for a median, done in a second
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Texts predicted one after the other, in this process.
+
+    Attributes:
+        n: number of texts.
+        median: seconds per text.
+        p95: seconds that 95% of the texts stay under.
+        machine: processor, cores and system.
+    """
+
+    n: int
+    median: float
+    p95: float
+    machine: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def time_student(student: Any, inputs: Sequence[Any]) -> Timing:
+    """Time single answers to the first inputs; each has to be new to the student.
+
+    A student caches features of texts, so time it before it answers anything else.
+
+    Args:
+        student: a `pgkd.task.Answering`.
+        inputs: at least one.
+    """
+    first = "A first text, which pays for everything that is loaded late."
+    student.answers([first if isinstance(inputs[0], str) else (first,) * len(inputs[0])])
+    seconds = []
+    for given in list(dict.fromkeys(inputs))[:_TIMED_TEXTS]:
+        start = time.perf_counter()
+        student.answers([given])
+        seconds.append(time.perf_counter() - start)
+    p95 = float(np.percentile(seconds, 95))
+    return Timing(len(seconds), float(np.median(seconds)), p95, _describe_machine())
+
+
+def _describe_machine() -> str:
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    processor = found[1].strip() if found else platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {platform.system()}"

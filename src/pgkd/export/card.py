@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import RunError
+from pgkd.evaluation import titled
 from pgkd.usage.ledger import summed
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class ModelCard:
             data["base_model"] = self.text.base_model
         if self.after:
             metrics = [
-                {"type": name, "value": value, "name": _titled(name)}
+                {"type": name, "value": value, "name": titled(name)}
                 for name, value in _numbers(self.after).items()
             ]
             result = {
@@ -163,7 +164,7 @@ class ModelCard:
         yield f"{on}. Round 0 is the student before the teacher."
         before = _numbers(self.before)
         overall = [
-            (_titled(name), f"{before[name]:.3f}" if name in before else "–", f"{value:.3f}")
+            (titled(name), f"{before[name]:.3f}" if name in before else "–", f"{value:.3f}")
             for name, value in _numbers(self.after).items()
         ]
         yield _table(("", "round 0", "best round"), overall)
@@ -173,13 +174,13 @@ class ModelCard:
                 (plain(str(c["name"])), *(f"{c.get(m, 0.0):.2f}" for m in names), c["n"])
                 for c in cells
             ]
-            yield _table(("", *map(_titled, names), "rows"), each)
+            yield _table(("", *map(titled, names), "rows"), each)
 
     def _export(self) -> str:
         p = self.parity
         return (
             f"Format {self.format}. On {p.n} texts of the run {p.same:.2%} have the student's "
-            f"answer; {_titled(p.figure)} {p.export:.4f}, the student's {p.student:.4f}; numbers "
+            f"answer; {titled(p.figure)} {p.export:.4f}, the student's {p.student:.4f}; numbers "
             f"differ by {p.difference:.1e} at most."
         )
 
@@ -202,11 +203,6 @@ class ModelCard:
 def _numbers(record: Mapping[str, Any]) -> dict[str, float]:
     """The figures of a record."""
     return {name: value for name, value in record.items() if isinstance(value, float)}
-
-
-def _titled(name: str) -> str:
-    """A figure's name as people write it."""
-    return name.replace("_f1", " F1").replace("_", " ").replace("f1", "F1")
 
 
 def plain(text: str) -> str:

@@ -11,9 +11,12 @@ from pgkd.events import Event, Hooks, Outcome, Round
 if TYPE_CHECKING:
     from pgkd.runs.folder import RunFolder
     from pgkd.runs.resume import Resumed
-    from pgkd.task import Prompt
+    from pgkd.task import Evaluation, Prompt
     from pgkd.teachers.base import Reply
     from pgkd.usage.estimate import Estimate
+
+
+_MISTAKES = 50  # of a round
 
 
 class Journal(Hooks):
@@ -86,8 +89,6 @@ class Journal(Hooks):
 def round_record(finished: Round) -> dict[str, Any]:
     """A round as plain data."""
     verdict, evaluation = finished.verdict, finished.evaluation
-    record = evaluation.to_json()
-    known = {"n": evaluation.n, **evaluation.figures, "cells": list(evaluation.cells)}
     return {
         "round": finished.number,
         "asked": finished.asked,
@@ -96,9 +97,19 @@ def round_record(finished: Round) -> dict[str, Any]:
         "keep": verdict.keep,
         "loss_change": round(verdict.change, 6),
         "loss_change_standard_error": finite(verdict.standard_error),
-        "mistakes": list(evaluation.mistakes),
-        **record,
-        "validation": {**known, **record.get("validation", {})},
+        "mistakes": list(evaluation.mistakes[:_MISTAKES]),
+        **evaluation.to_json(),
+        "validation": figures_record(evaluation),
+    }
+
+
+def figures_record(evaluation: Evaluation) -> dict[str, Any]:
+    """The figures of an evaluation and its cells, as plain data."""
+    return {
+        "n": evaluation.n,
+        **{name: round(value, 6) for name, value in evaluation.figures.items()},
+        "cells": list(evaluation.cells),
+        **evaluation.to_json().get("validation", {}),
     }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from pgkd.errors import RunError
 from pgkd.runs.folder import RunFolder
+from pgkd.runs.journal import figures_record
 from pgkd.runs.review import DECISIONS, Reviews, applied, dropped_texts
 from pgkd.stopping import StopRule, Verdict
 from pgkd.task import Evaluation, Example
@@ -53,8 +54,8 @@ class Retrained:
             "loss_change": round(self.verdict.change, 6),
             "loss_change_standard_error": None if error == float("inf") else round(error, 6),
             "synthetic_weight": self.after.to_json().get("synthetic_weight"),
-            "before": self.before.to_json()["validation"],
-            "after": self.after.to_json()["validation"],
+            "before": figures_record(self.before),
+            "after": figures_record(self.after),
         }
 
 

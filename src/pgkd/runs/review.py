@@ -56,7 +56,7 @@ class Decision:
         kind: what was done; ``"undo"`` takes back whatever was decided before.
         by: who.
         time: when, UTC.
-        label: its class from now on; None where it stays.
+        label: its output from now on, such as its class; None where it stays.
         text: its words from now on; None where they stay.
     """
 
@@ -98,16 +98,16 @@ class Reviews:
 
     Args:
         folder: of the run.
-        classes: class names that a text can be given.
+        choices: outputs that a text can be given, such as class names; empty where any can be.
         clock: tells the time, as an ISO string.
     """
 
     def __init__(
-        self, folder: Path, classes: Collection[str] = (), *, clock: Callable[[], str] = now
+        self, folder: Path, choices: Collection[str] = (), *, clock: Callable[[], str] = now
     ) -> None:
         self._path = folder / FILE
         self._lock_path = folder / _LOCK
-        self._classes = frozenset(classes)
+        self._choices = frozenset(choices)
         self._clock = clock
         self._mutex = threading.RLock()
         self._read_to = 0
@@ -211,7 +211,7 @@ class Reviews:
             raise DataError(f'Unknown decision "{kind}". Choose from: {", ".join(DECISIONS)}.')
         if kind == "relabel" and label is None:
             raise DataError("Give a class to relabel the text with.")
-        if label is not None and label not in self._classes:
+        if label is not None and self._choices and label not in self._choices:
             raise DataError(f'Unknown class "{label}" in this run.')
         if kind == "edit" and not (text or "").strip():
             raise DataError("The text is empty. Reject it instead.")

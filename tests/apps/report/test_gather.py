@@ -15,7 +15,7 @@ from pgkd.apps.report import gather, write_report
 from pgkd.apps.report.content import EvaluationSet, Snippet
 from pgkd.apps.report.gather import read_records, spread
 from pgkd.apps.report.map import make_map
-from pgkd.apps.report.students import compare_classes, compare_confusions, make_verdict
+from pgkd.apps.report.students import compare_cells, compare_confusions, make_verdict
 from pgkd.errors import RunError
 from pgkd.teachers.base import Reply, Request
 from pgkd.usage.ledger import Ledger
@@ -153,7 +153,7 @@ def test_a_run_that_has_only_begun(run: RunFolder) -> None:
             path.unlink()
     content = gather(run)
     assert content.verdict.tone == "none"
-    assert (content.bases, content.classes, content.rounds) == ((), (), ())
+    assert (content.bases, content.cells, content.rounds) == ((), (), ())
     assert not content.money.recorded
     assert not run.ledger_path.exists()
 
@@ -247,7 +247,7 @@ def test_confusions_are_sorted_by_change() -> None:
 
 def test_classes_come_with_rows_and_texts(run: RunFolder) -> None:
     records = read_records(run)
-    lines = compare_classes(gather(run).bases[0], records)
+    lines = compare_cells(gather(run).bases, records)
     assert sorted(line.name for line in lines) == sorted(classes())
     assert sum(line.accepted for line in lines) == len(records.accepted) > 0
     assert sum(line.rows for line in lines) == len(records.task["train"])

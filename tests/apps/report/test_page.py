@@ -16,7 +16,7 @@ import pytest
 
 from pgkd.apps.report import gather, write_report
 from pgkd.apps.report.content import (
-    ClassLine,
+    Cell,
     Content,
     Map,
     Neighbours,
@@ -170,8 +170,8 @@ def large(content: Content, *, classes: int, rounds: int) -> Content:
         content,
         bases=(replace(basis, students=students),),
         rounds=tuple(replace(line, number=i) for i in range(rounds + 1)),
-        classes=tuple(
-            ClassLine(name, 5, 0.5, (i + 1) / classes, 3, 4, 5) for i, name in enumerate(names)
+        cells=tuple(
+            Cell(name, "f1", 5, 0.5, (i + 1) / classes, 3, 4, 5) for i, name in enumerate(names)
         ),
         texts=Texts(640, 160, (("too long", 160),), tuple(shown)),
         map=Map("t-SNE", tuple(points), 800, 640, near),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -40,11 +40,11 @@ def test_what_is_likelier_wrong_comes_first_and_says_why() -> None:
     texts = [written(i) for i in range(4)]
     doubted = Candidate(LabelledText("mine", "billing", "train:1"), 0, (Why.LABEL_ISSUE,))
     opinions = {
-        "text 0": Opinion("billing", 0.95),
-        "text 1": Opinion("delivery", 0.9),
-        "text 2": Opinion("billing", 0.3),
-        "text 3": Opinion("delivery", 0.6),
-        "mine": Opinion("account", 0.7),
+        "r1-0001-0": Opinion("billing", 0.95),
+        "r1-0001-1": Opinion("delivery", 0.9),
+        "r1-0001-2": Opinion("billing", 0.3),
+        "r1-0001-3": Opinion("delivery", 0.6),
+        "train:1": Opinion("account", 0.7),
     }
     queue = sort_queue([*texts, doubted], opinions)
     assert [(item.id, item.reasons) for item in queue] == [
@@ -63,7 +63,7 @@ def test_until_the_student_has_read_the_queue_is_in_the_order_of_the_run() -> No
 
 def test_filters_by_class_round_reason_words_and_decision() -> None:
     texts = [written(0), written(1, "delivery"), written(2, number=2)]
-    queue = sort_queue(texts, {"text 0": Opinion("delivery", 0.9)})
+    queue = sort_queue(texts, {"r1-0001-0": Opinion("delivery", 0.9)})
     decisions = {"r1-0001-1": decided("r1-0001-1", "relabel", label="product")}
 
     def shown(**wanted: object) -> set[str]:
@@ -73,8 +73,8 @@ def test_filters_by_class_round_reason_words_and_decision() -> None:
     assert shown() == {"0", "1", "2"}
     assert shown(decided="open") == {"0", "2"}
     assert shown(decided="decided") == {"1"}
-    assert shown(label="billing") == {"0", "2"}
-    assert shown(label="product") == shown(label="delivery") == {"1"}  # as given, and as decided
+    assert shown(output="billing") == {"0", "2"}
+    assert shown(output="product") == shown(output="delivery") == {"1"}  # as given, and as decided
     assert shown(round=2) == {"2"}
     assert shown(why="student disagrees") == {"0"}
     assert shown(words="TEXT 1") == {"1"}
@@ -131,9 +131,9 @@ def run(folder: Path) -> RunFolder:
     return RunFolder.open(folder / "plain")
 
 
-def read(reader: Reader, texts: list[str]) -> dict[str, Opinion]:
+def read(reader: Reader, rows: list[Any]) -> dict[str, Opinion]:
     for _ in range(200):
-        opinions, progress = reader.opinions(texts)
+        opinions, progress = reader.opinions(rows)
         if progress.is_done:
             assert not progress.error
             return opinions
@@ -142,26 +142,27 @@ def read(reader: Reader, texts: list[str]) -> dict[str, Opinion]:
 
 
 def test_the_student_reads_in_the_background_and_anew_when_it_is_another(run: RunFolder) -> None:
-    texts = [row.text for row in run.synthetic()]
+    rows = list(run.synthetic())
+    texts = [row.text for row in rows]
     reader = Reader(run)
-    opinions = read(reader, texts)
+    opinions = read(reader, rows)
     student = run.student("best")
     probabilities = student.predict_proba(texts)
-    for text, row in zip(texts, probabilities, strict=True):
-        assert opinions[text].label == student.classes[int(row.argmax())]
-        assert opinions[text].confidence == pytest.approx(row.max())
+    for row, found in zip(probabilities, (opinions[each.id] for each in rows), strict=True):
+        assert found.output == student.classes[int(row.argmax())]
+        assert found.confidence == pytest.approx(row.max())
     before, first = reader.student, run.student("first")
     run.save_student(first, 9, best=True)
-    again = read(reader, texts)
+    again = read(reader, rows)
     assert reader.student != before
-    assert again[texts[0]].confidence == pytest.approx(first.predict_proba(texts[:1]).max())
+    assert again[rows[0].id].confidence == pytest.approx(first.predict_proba(texts[:1]).max())
 
 
 def test_a_run_without_a_student_says_so(run: RunFolder) -> None:
     import shutil
 
     shutil.rmtree(run.path / "students")
-    _, progress = Reader(run).opinions(["a"])
+    _, progress = Reader(run).opinions([LabelledText("a", "billing", "r1-0001-1")])
     assert progress.is_done
     assert progress.error == "There is no student yet."
 
@@ -169,7 +170,7 @@ def test_a_run_without_a_student_says_so(run: RunFolder) -> None:
 def test_a_damaged_student_is_told_once(run: RunFolder) -> None:
     (run.path / "students" / "best" / "student.json").write_text("{}")
     reader = Reader(run)
-    reader.opinions(["a"])
+    reader.opinions([LabelledText("a", "billing", "r1-0001-1")])
     reader.wait(20)
-    _, progress = reader.opinions(["a"])
+    _, progress = reader.opinions([LabelledText("a", "billing", "r1-0001-1")])
     assert "The student cannot read the texts" in progress.error

@@ -59,6 +59,27 @@ guidance:
 # seed: 0
 """
 
+_OTHER_TEMPLATE = """\
+# Settings of `pgkd distill`. Paths are relative to this file. All others: the reference.
+
+task: {task}
+
+data:
+  train: {train}
+  # validation: validation.csv     # used as it is; default: a fifth of 1,000 rows or more
+  # limit: 1000                    # use so many rows, drawn at random
+
+teacher:
+  provider: local                  # or openai, anthropic, bedrock: keys come from the environment
+  # model: null                    # local: path of a GGUF file; the others: name of the model
+
+# guidance:
+#   instructions: ""               # who writes these texts, to whom
+
+# rounds: 3                        # at most; the stop rule may end the run earlier
+# seed: 0
+"""
+
 _CLASSES_HEAD = """\
 # The classes. A description helps the teacher most where names mislead or classes are alike.
 # A class without rows may be listed, too: the teacher writes texts for it.
@@ -67,6 +88,7 @@ _CLASSES_HEAD = """\
 
 def init(
     data: Path = Argument(help="Labelled rows: CSV, TSV, JSONL, Parquet, .gz."),
+    task: str | None = Option(None, help="Kind of task; default: what the columns look like."),
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = "label",
     out: Path = Option(Path("pgkd.yaml"), help="File to write."),
@@ -80,17 +102,21 @@ def init(
     if out.is_dir():
         raise ConfigError(f"{out} is a folder: give a file, such as {out / 'pgkd.yaml'}.")
     classes = out.with_name("classes.yaml")
-    for path in (out, classes):
+    kind = task or find_kind(data)
+    for path in (out, classes) if kind == "classification" else (out,):
         if path.exists() and not force:
             raise ConfigError(f"{path} already exists. Use --force to replace it, or --out.")
     options.check_writable(out)
-    task = load_dataset(
+    if kind != "classification":
+        _init_other(kind, data, out)
+        return
+    dataset = load_dataset(
         train=data, text_column=text_column, label_column=label_column, on_conflict="drop"
     )
-    rows = Counter(row.label for row in (*task.train, *task.validation))
+    rows = Counter(row.label for row in (*dataset.train, *dataset.validation))
     entries = (
         f"- name: {quoted(name)}  # {rows[name]} rows\n  description: ''\n"
-        for name in task.taxonomy.names
+        for name in dataset.taxonomy.names
     )
     settings = _TEMPLATE.format(
         train=quoted(os.path.relpath(data, out.parent)),
@@ -102,18 +128,51 @@ def init(
     write_whole(classes, _CLASSES_HEAD + "".join(entries))
     write_whole(out, settings)
     shell = console()
-    for warning in task.warnings:
+    for warning in dataset.warnings:
         shell.print(f"warning: {warning}")
-    shell.print(f"{rows.total()} rows, {len(task.taxonomy)} classes.")
+    shell.print(f"{rows.total()} rows, {len(dataset.taxonomy)} classes.")
     shell.print(
         f"Wrote {out} and {classes}. Describe the classes, then: pgkd distill --config {out}"
     )
+
+
+def find_kind(data: Path) -> str:
+    """The kind of task that a file looks like, by its first rows; classification where unsure."""
+    from itertools import islice
+
+    from pgkd.data.cells import Problems
+    from pgkd.data.reading import open_table
+    from pgkd.tasks import DEFAULT, make_task, tasks
+
+    with open_table(data, (), Problems()) as table:
+        rows = [record for _, record in islice(table.records, 50)]
+        columns = table.columns
+    others = [name for name in tasks() if name != DEFAULT]
+    return next((n for n in others if make_task(n).recognises(columns, rows)), DEFAULT)
+
+
+def _init_other(kind: str, data: Path, out: Path) -> None:
+    """Check the rows of another kind of task than classification, and write its settings."""
+    from pgkd.config import quoted
+    from pgkd.files import write_whole
+
+    config = pgkd.Config.parse({"task": kind, "data": {"train": data, "on_conflict": "drop"}})
+    dataset = pgkd.Distiller(config).load()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    train = quoted(os.path.relpath(data, out.parent))
+    write_whole(out, _OTHER_TEMPLATE.format(task=kind, train=train))
+    shell = console()
+    for warning in dataset.warnings:
+        shell.print(f"warning: {warning}")
+    shell.print(f"{_describe_rows(dataset)}. They look like the task '{kind}': else give --task.")
+    shell.print(f"Wrote {out}. Next: pgkd distill --config {out}")
 
 
 def distill(
     train: Path | None = Option(None, help="Labelled rows."),
     config: Path | None = Option(None, help="Settings, as `pgkd init` writes them."),
     out: Path | None = Option(None, help="Run folder; an existing run is resumed."),
+    task: str | None = Option(None, help="Kind of task; default: classification."),
     teacher: options.Teacher = None,
     teacher_model: options.TeacherModel = None,
     student: str | None = Option(None, help="encoder, static or linear."),
@@ -178,9 +237,11 @@ def _distill(settings: pgkd.Config, *, dry_run: bool, as_json: bool, report: boo
     task = distiller.load()
     for warning in task.warnings:
         shell.print(f"warning: {warning}")
+    choices = distiller.task.choices(task)
     shell.print(
-        f"{_describe_rows(task)}, {len(task.taxonomy)} classes; teacher "
-        f"{settings.teacher.provider}, student {settings.student.kind}"
+        _describe_rows(task)
+        + (f", {len(choices)} classes" if choices else "")
+        + f"; {settings.task}, teacher {settings.teacher.provider}"
     )
     if dry_run:
         estimate = distiller.estimate(task)

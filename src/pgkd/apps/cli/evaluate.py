@@ -13,6 +13,7 @@ import pgkd
 from pgkd.apps.cli import options
 from pgkd.apps.cli.console import console, format_interval, print_json, print_rows, progress_bar
 from pgkd.errors import DataError
+from pgkd.evaluation import titled
 
 _STUDENTS = {
     "before": "before the teacher (round 0)",
@@ -41,14 +42,25 @@ def evaluate(
 
     The run's own training and validation rows are left out.
     """
+    from pgkd.apps.bulk.predicting import find_task
+    from pgkd.evaluation import time_student
     from pgkd.runs.files import fitting_together
-    from pgkd.tasks.classification.evaluation.judging import judge_students, time_student
+    from pgkd.tasks.classification.evaluation.judging import judge_students
 
-    students = _load_students(run)
+    task = find_task(run)
+    if task.name != "classification":
+        report = _evaluate_any(task, run, data, seed)
+        _save(run, report)
+        if as_json:
+            print_json(report)
+        else:
+            _print_report(report, per_class=False)
+        return
+    students: dict[str, Any] = _load_students(task, run)
     classes = next(iter(students.values())).classes
     rows = _read_unseen(run, data, text_column, label_column, classes)
     texts, labels = rows.texts, rows.labels
-    report: dict[str, Any] = {"run": str(run), "data": str(data), "rows": len(texts)}
+    report = {"run": str(run), "data": str(data), "rows": len(texts)}
     if rows.left_out is not None:
         report["left_out"] = rows.left_out
     with console(stderr=True).status("evaluating"), fitting_together(pgkd.RunFolder(run)):
@@ -64,6 +76,29 @@ def evaluate(
         print_json(report)
     else:
         _print_report(report, per_class=per_class)
+
+
+def _evaluate_any(task: pgkd.Task, path: Path, data: Path, seed: int) -> dict[str, Any]:
+    """Figures of students of any kind of task."""
+    from pgkd.evaluation import judge_models, time_student
+    from pgkd.runs.own_rows import run_around
+
+    students, folder = _load_students(task, path), run_around(path)
+    config = (
+        pgkd.RunFolder.open(folder).config() if folder else pgkd.Config.parse({"task": task.name})
+    )
+    examples = task.read(data, config)
+    places, left_out = _places_unseen(path, data, [example.text for example in examples])
+    examples = [examples[i] for i in places]
+    inputs = [task.input(example) for example in examples]
+    report: dict[str, Any] = {"run": str(path), "data": str(data), "rows": len(examples)}
+    if left_out is not None:
+        report["left_out"] = left_out
+    with console(stderr=True).status("evaluating"):
+        report["timing"] = time_student(students["after"], inputs).to_json()
+        answers = {name: student.answers(inputs) for name, student in students.items()}
+        report |= {"repeats": 0, **judge_models(task.figures, answers, examples, seed=seed)}
+    return report
 
 
 class _Unseen(NamedTuple):
@@ -84,13 +119,22 @@ def _read_unseen(
     Raises:
         DataError: all are the run's own.
     """
-    from pgkd.runs.own_rows import counted, own_rows, run_around
     from pgkd.tasks.classification.data.dataset import read_rows
 
     texts, labels = read_rows(data, text_column, label_column, classes=classes)
+    places, left_out = _places_unseen(path, data, texts)
+    return _Unseen([texts[i] for i in places], [labels[i] for i in places], places, texts, left_out)
+
+
+def _places_unseen(
+    path: Path, data: Path, texts: Sequence[str]
+) -> tuple[list[int], dict[str, int] | None]:
+    """Which texts of a file are none of a run's own, and how many are what in the run."""
+    from pgkd.runs.own_rows import counted, own_rows, run_around
+
     folder = run_around(path)
     if folder is None:
-        return _Unseen(texts, labels, list(range(len(texts))), texts, None)
+        return list(range(len(texts))), None
     found = own_rows(pgkd.RunFolder.open(folder), texts)
     if left_out := counted(found):
         kinds = " and ".join(f"{count} {kind}" for kind, count in left_out.items())
@@ -100,8 +144,7 @@ def _read_unseen(
         if all(found):
             raise DataError(f"{what}, and none is left: give rows that the run has not seen.")
         console(stderr=True).print(f"warning: {what} and are left out")
-    places = [i for i, kind in enumerate(found) if kind is None]
-    return _Unseen([texts[i] for i in places], [labels[i] for i in places], places, texts, left_out)
+    return [i for i, kind in enumerate(found) if kind is None], left_out
 
 
 def _print_table(
@@ -113,10 +156,10 @@ def _print_table(
         console().print(f"{n} rows of the file are the run's own and are left out.")
 
 
-def _load_students(path: Path) -> dict[str, pgkd.Student]:
+def _load_students(task: pgkd.Task, path: Path) -> dict[str, Any]:
     """The students of a run by their roles; a saved student is the one after."""
-    if (path / "student.json").is_file():
-        return {"after": pgkd.load_student(path)}
+    if not (path / "config.yaml").is_file() and (path / "student.json").is_file():
+        return {"after": task.load_student(path)}
     run = pgkd.RunFolder.open(path)
     return {role: run.student(name) for role, name in run.compared().items()}
 
@@ -176,16 +219,16 @@ def _score_teacher(
 
 
 def _print_report(report: dict[str, Any], *, per_class: bool) -> None:
-    from pgkd.tasks.classification.evaluation.metrics import MEASURES
-
+    after = report["students"]["after"]
+    measures = {name: titled(name) for name, v in after.items() if isinstance(v, float)}
     figures = {_STUDENTS[role]: student for role, student in report["students"].items()}
     if teacher := report.get("teacher"):
         figures[f"teacher alone ({teacher['n']} rows)"] = teacher
     _print_table(
         f"{report['rows']} rows of {report['data']}",
-        ("", *MEASURES.values()),
+        ("", *measures.values()),
         [
-            (name, *(_format_metric(f, metric) for metric in MEASURES))
+            (name, *(_format_metric(f, metric) for metric in measures))
             for name, f in figures.items()
         ],
         report.get("left_out"),
@@ -195,7 +238,7 @@ def _print_report(report: dict[str, Any], *, per_class: bool) -> None:
     for name, change in report.get("after_minus_before", {}).items():
         difference = format_interval(change["difference"], change["interval"], "+")
         console().print(
-            f"{MEASURES[name]}, after minus before: {difference} (paired bootstrap{over})"
+            f"{measures[name]}, after minus before: {difference} (paired bootstrap{over})"
         )
     if per_class:
         _print_classes(report["students"])

@@ -55,8 +55,8 @@ BudgetCalls = Annotated[int | None, _teacher(help="Make at most so many calls.")
 SETTINGS = {
     name: f"{section}{name}"
     for section, names in {
-        "": "label_names synthetic_weight exam texts_per_class rounds samples patience seed track "
-        "out",
+        "": "task label_names synthetic_weight exam texts_per_class rounds samples patience seed "
+        "track out",
         "data.": "train validation unlabelled text_column label_column classes limit on_conflict",
         "student.": "encoder recipe",
         "teacher.": "base_url cache concurrency batch",

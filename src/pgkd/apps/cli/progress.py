@@ -14,6 +14,7 @@ from rich.console import Console
 
 from pgkd.apps.bulk import Watcher
 from pgkd.apps.cli.console import clean, format_change, print_rows
+from pgkd.evaluation import titled
 from pgkd.events import Hooks
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def describe_rows(evaluation: Evaluation) -> str:
 def figure_names(evaluation: Evaluation) -> list[str]:
     """Names of the figures that are shown, as people write them: ``macro_f1`` is "macro F1"."""
     shown = list(evaluation.figures)[:_FIGURES]
-    return [name.replace("_", " ").replace("f1", "F1") for name in shown]
+    return [titled(name) for name in shown]
 
 
 def format_figures(evaluation: Evaluation) -> list[str]:

@@ -18,11 +18,12 @@ from pgkd.apps.cli.console import (
     print_json,
     print_rows,
 )
+from pgkd.evaluation import titled
 
 if TYPE_CHECKING:
     from pgkd.runs.retraining import Retrained
 
-_NOT_SHOWN = ("n", "weighted_f1", "ece", "cells", "confused")
+_NOT_SHOWN = ("weighted_f1", "ece")
 """What a round's line leaves out of its figures."""
 
 
@@ -46,7 +47,7 @@ def show(
         print_json(content)
         return
     _print_overview(content, basis)
-    _print_texts(content, examples)
+    _print_texts(content, examples, folder.task)
     if prompts:
         _print_prompts(folder, round_)
 
@@ -104,9 +105,9 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
             "The teacher's summary of the data (guidance.instructions replaces it): ",
             clean(description), sep="",
         )  # fmt: skip
-    figures = list(content["rounds"][0]["validation"]) if content["rounds"] else []
-    shown = [name for name in figures if name not in _NOT_SHOWN]
-    titles = [name.replace("_", " ").replace("f1", "F1") for name in shown]
+    figures = content["rounds"][0]["validation"] if content["rounds"] else {}
+    shown = [n for n, v in figures.items() if isinstance(v, float) and n not in _NOT_SHOWN]
+    titles = [titled(name) for name in shown]
     header = ("round", "accepted", "weight", *titles, "loss change", "")
     rounds = [
         (
@@ -130,19 +131,13 @@ def _print_overview(content: dict[str, Any], basis: str) -> None:
         for ask in content["prompts"]
     ]
     if requests:
-        print_rows("Requests to the teacher", ("request", "class", "texts", "why"), requests)
+        print_rows("Requests to the teacher", ("request", "for", "texts", "why"), requests)
 
 
 def _label_of(ask: dict[str, Any]) -> str | None:
-    """The label that a request asks for; None where the teacher chooses."""
+    """The label or other cell that a request is for; None where the teacher chooses."""
     labels = ask.get("labels", "all")
-    return None if labels == "all" else str(labels[0])
-
-
-def _output_of(example: dict[str, Any]) -> str:
-    """The label of an example, or what else its task has in place of one."""
-    rest = {k: v for k, v in example.items() if k not in ("text", "id", "origin")}
-    return str(example.get("label") or ", ".join(f"{k} {v}" for k, v in rest.items()))
+    return ask.get("cell") if labels == "all" else str(labels[0])
 
 
 def _format_loss(line: dict[str, Any]) -> str:
@@ -157,14 +152,16 @@ def _format_weights(line: dict[str, Any]) -> str:
     return "; ".join(parts + ([f"labelled {labelled:.2g}"] if labelled else []))
 
 
-def _print_texts(content: dict[str, Any], n: int) -> None:
+def _print_texts(content: dict[str, Any], n: int, task: pgkd.Task) -> None:
     shell = console()
     kept, dropped, label_issues = (
         content[name] for name in ("accepted", "rejected", "label_issues")
     )
     shell.print(f"\nAccepted: {len(kept)} texts" + (", the last ones:" if n and kept else ""))
     for line in kept[-n:] if n else ():
-        shell.print("  ", clean(_output_of(line)), " │ ", clean(line["text"], 160), sep="")
+        shell.print(
+            "  ", clean(task.example(line).output, 80), " │ ", clean(line["text"], 160), sep=""
+        )
     shell.print(f"\nRejected: {len(dropped)}")
     for reason, count in Counter(line["reason"] for line in dropped).most_common():
         shell.print(f"  {count:4d}  {reason}")

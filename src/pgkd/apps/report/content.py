@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pgkd.evaluation import titled
+
 Tone = Literal["better", "worse", "unclear", "none"]
 BEFORE, AFTER = "before", "after"
 """Roles of the students in `EvaluationSet`: that of round 0, and the best one."""
@@ -79,6 +81,11 @@ class EvaluationSet:
     trainings: int = 1  # of each student, whose variance is in the intervals of changes
 
     @property
+    def measures(self) -> dict[str, str]:
+        """Names and titles of the figures."""
+        return {name: titled(name) for name, v in self.after.items() if isinstance(v, float)}
+
+    @property
     def before(self) -> dict[str, Any]:
         """Metrics of the student of round 0; of the best one where that was not evaluated."""
         return self.students.get(BEFORE, self.students[AFTER])
@@ -109,12 +116,13 @@ class RoundLine:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassLine:
-    """A class before and after."""
+class Cell:
+    """A part of what is judged, such as a label, before and after."""
 
     name: str
-    support: int  # rows evaluated
-    before: float  # F1
+    figure: str  # which is compared
+    n: int  # rows evaluated
+    before: float
     after: float
     asked: int  # texts requested for this class alone
     accepted: int
@@ -122,7 +130,7 @@ class ClassLine:
 
     @property
     def change(self) -> float:
-        """F1 after minus F1 before."""
+        """After minus before."""
         return self.after - self.before
 
 
@@ -163,7 +171,7 @@ class Text:
     """A text or a reply of the teacher."""
 
     round: int
-    label: str
+    label: str  # or another output
     outcome: str  # `KEPT`, or why it was dropped
     text: Snippet
     detail: Snippet
@@ -202,6 +210,15 @@ class LabelIssue:
     by: str
     round: int
     text: Snippet
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A row that the best student gets wrong."""
+
+    text: Snippet
+    expected: Snippet
+    answer: Snippet
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +275,8 @@ class Content:
         exam: how well the teacher did in its exam, as pairs of a title and a result.
         bases: rows that students were evaluated on; the verdict is about the first.
         rounds: every round that has ended.
-        classes: every class, the largest gain first.
+        cells: every label, slot or the like, the largest gain first.
+        mistakes: rows that the best student gets wrong, where the task tells them.
         confusions: pairs of classes whose confusion changed.
         money: what the calls cost.
         texts: what the teacher wrote.
@@ -274,7 +292,8 @@ class Content:
     exam: tuple[tuple[str, str], ...]
     bases: tuple[EvaluationSet, ...]
     rounds: tuple[RoundLine, ...]
-    classes: tuple[ClassLine, ...]
+    cells: tuple[Cell, ...]
+    mistakes: tuple[Mistake, ...]
     confusions: Confusions
     money: Money
     texts: Texts

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pgkd.apps.report.content import (
-    ClassLine,
+    Cell,
     Confusions,
     Content,
     EvaluationSet,
@@ -30,8 +30,9 @@ from pgkd.apps.report.svg import (
     report_style,
     tall,
 )
+from pgkd.evaluation import titled
 
-_CLASSES = 40  # drawn one under the other; the table has them all
+_CELLS = 40  # drawn one under the other; the table has them all
 _NOT_QUALITY = ("weighted_f1", "log_loss", "ece")
 _NAME = 26  # characters of a class name beside a chart
 _PURPOSES = {
@@ -62,8 +63,8 @@ def _charts(content: Content) -> Iterator[Figure]:
         yield _quality(content.rounds)
         yield _texts(content.rounds[1:])  # round 0 asks for none
         yield _costs(content.rounds, free=content.money.free)
-    if content.classes:
-        yield _classes(content.classes)
+    if content.cells:
+        yield _cells(content.cells)
     if content.confusions.shrank or content.confusions.grew:
         yield _confusions(content.confusions)
     if content.bases and "reliability" in content.bases[0].after:
@@ -130,7 +131,7 @@ def _quality(rounds: Sequence[RoundLine]) -> Figure:
     canvas = Canvas()
     numbers = _rounds_axis(canvas.axes, rounds, "")
     names = [name for name in rounds[0].figures if name not in _NOT_QUALITY][:2]
-    titles = [name.replace("_", " ").replace("f1", "F1") for name in names]
+    titles = [titled(name) for name in names]
     lines = [[r.figures[name] for r in rounds] for name in names]
     for title, values, style, color in zip(
         titles, lines, ("s--", "o-"), (OTHER, AFTER), strict=False
@@ -201,29 +202,30 @@ def _cost_of_text(line: RoundLine) -> str:
     return f"{line.tokens / line.accepted:,.0f} tokens, {usd}"
 
 
-def _classes(lines: Sequence[ClassLine]) -> Figure:
+def _cells(lines: Sequence[Cell]) -> Figure:
     shown = list(lines)
-    if len(shown) > _CLASSES:  # the largest gains and the largest losses
-        shown = [*shown[: _CLASSES // 2], *shown[-_CLASSES // 2 :]]
+    if len(shown) > _CELLS:  # the largest gains and the largest losses
+        shown = [*shown[: _CELLS // 2], *shown[-_CELLS // 2 :]]
     canvas = Canvas(tall(len(shown)))
     ends = [(c.before, c.after) for c in shown]
     _dumbbells(canvas, [one_line(c.name, _NAME) for c in shown], ends, good=1)
-    canvas.axes.set_xlim(-0.03, 1.03)
-    canvas.axes.set_xlabel("F1")
+    figure, most = titled(lines[0].figure), max(1.0, *(max(end) for end in ends))
+    canvas.axes.set_xlim(-0.03 * most, 1.03 * most)
+    canvas.axes.set_xlabel(figure)
     up, down = sum(c.change > 0 for c in lines), sum(c.change < 0 for c in lines)
-    text = f"{up} classes improved, {down} got worse, {len(lines) - up - down} are unchanged."
+    text = f"{up} improved, {down} got worse, {len(lines) - up - down} are unchanged."
     if len(shown) < len(lines):
-        text += f" Drawn: the ends of the list, {len(shown)} of {len(lines)} classes."
-    header = ("class", "rows evaluated", "F1 before", "F1 after", "change", "training rows",
-              "texts requested", "texts accepted")  # fmt: skip
+        text += f" Drawn: the ends of the list, {len(shown)} of {len(lines)}."
+    header = ("", "rows evaluated", f"{figure} before", f"{figure} after", "change",
+              "training rows", "texts requested", "texts accepted")  # fmt: skip
     rows = [
         (
-            c.name, c.support, f"{c.before:.3f}", f"{c.after:.3f}", f"{c.change:+.3f}",
-            c.rows, c.asked or "", c.accepted,
+            c.name, c.n, f"{c.before:.3f}", f"{c.after:.3f}", f"{c.change:+.3f}",
+            c.rows or "", c.asked or "", c.accepted or "",
         )
         for c in lines
     ]  # fmt: skip
-    return canvas.figure("classes", "F1 by class, before and after", text, header, rows)
+    return canvas.figure("cells", f"{figure}, before and after", text, header, rows)
 
 
 def _dumbbells(

@@ -5,6 +5,7 @@ What an old or interrupted run lacks is empty in the report, and never guessed.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pgkd.apps.report.content import (
     Confusions,
     Content,
     LabelIssue,
+    Mistake,
     Money,
     RoundLine,
     ShownPrompt,
@@ -28,8 +30,9 @@ from pgkd.apps.report.content import (
     Texts,
 )
 from pgkd.apps.report.map import make_map
+from pgkd.apps.report.page import one_line
 from pgkd.apps.report.students import (
-    compare_classes,
+    compare_cells,
     compare_confusions,
     evaluation_sets,
     make_verdict,
@@ -42,6 +45,7 @@ from pgkd.usage.prices import OwnMachine
 
 _ISSUES = 100
 _KEPT, _DROPPED = 500, 300  # texts that are shown
+_OUTPUT = 60  # characters of an output beside its text
 _TEXT, _PROMPT = 400, 6000  # characters of a text, of a message
 _WRITE_PROMPTS = 4
 _LABELLING = "label"  # in a round: texts of the pool; outside: rows of `pgkd evaluate`
@@ -126,14 +130,15 @@ def gather(run: RunFolder) -> Content:
     records = read_records(run)
     with fitting_together(run):
         bases = evaluation_sets(run, records)
-        money, texts = sum_costs(records), list_texts(records)
+        money, texts = sum_costs(records), list_texts(run, records)
         return Content(
             about=describe_run(run, records),
             verdict=make_verdict(records, bases, money, texts),
             exam=_exam(records),
             bases=bases,
             rounds=list_rounds(records),
-            classes=compare_classes(bases[0], records) if bases else (),
+            cells=compare_cells(bases, records),
+            mistakes=_mistakes(records),
             confusions=compare_confusions(bases[0]) if bases else Confusions(),
             money=money,
             texts=texts,
@@ -295,7 +300,24 @@ def spread(items: Sequence[_Item], n: int) -> list[_Item]:
     return [items[i * len(items) // n] for i in range(n)]
 
 
-def list_texts(records: Records) -> Texts:
+def _mistakes(records: Records) -> tuple[Mistake, ...]:
+    """What the best student gets wrong, as its round tells it."""
+    lines = next((r.get("mistakes", ()) for r in records.rounds if r["round"] == records.best), ())
+    return tuple(
+        Mistake(
+            Snippet.of(line.get("text"), _TEXT),
+            Snippet.of(_as_text(line.get("expected")), _TEXT),
+            Snippet.of(_as_text(line.get("answer")), _TEXT),
+        )
+        for line in lines[:_ISSUES]
+    )
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def list_texts(run: RunFolder, records: Records) -> Texts:
     """Counts of all texts, and some of them, spread over the run and over the reasons."""
     by_reason: dict[str, list[dict[str, Any]]] = {}
     for line in records.rejected:
@@ -304,7 +326,7 @@ def list_texts(records: Records) -> Texts:
     shown = [
         Text(
             round=int((line.get("origin") or {}).get("round", 0)),
-            label=str(line.get("label", "")),
+            label=one_line(run.task.example(line).output, _OUTPUT),
             outcome=KEPT,
             text=Snippet.of(line["text"], _TEXT),
             detail=Snippet("", 0),

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from pgkd import __version__
 from pgkd.apps.report.content import KEPT, Content, Snippet
 from pgkd.apps.report.svg import Figure
+from pgkd.evaluation import titled
 
 UNKNOWN = "unknown"
 # Control characters and lone surrogates, which neither HTML nor XML holds; tabs and lines may stay.
@@ -64,6 +65,7 @@ def environment(loader: BaseLoader | None = None) -> Environment:
         "duration": duration,
         "moment": moment,
         "plain": printable,
+        "titled": titled,
     }
     return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pgkd.apps.report.content import (
     AFTER,
     BEFORE,
-    ClassLine,
+    Cell,
     Conclusion,
     Confusions,
     EvaluationSet,
@@ -21,6 +21,7 @@ from pgkd.apps.report.content import (
     Tone,
 )
 from pgkd.errors import PgkdError
+from pgkd.evaluation import judge_models, titled
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.evaluation.judging import judge_students
 
@@ -41,9 +42,7 @@ _EARLY = {
 
 
 def evaluation_sets(run: RunFolder, records: Records) -> tuple[EvaluationSet, ...]:
-    """The rows that classifiers were evaluated on; test rows come first."""
-    if run.task.name != "classification":
-        return ()
+    """The rows that students were evaluated on; test rows come first."""
     found = (_test_rows(records), _rows_of_run(run, records))
     return tuple(rows for rows in found if rows is not None)
 
@@ -84,6 +83,8 @@ def _rows_of_run(run: RunFolder, records: Records) -> EvaluationSet | None:
     )
     if not rows:
         return found
+    if run.task.name != "classification":
+        return _judged(run, found)
     texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
     try:
         students = {
@@ -98,28 +99,56 @@ def _rows_of_run(run: RunFolder, records: Records) -> EvaluationSet | None:
     return replace(found, students=judged["students"], changes=_changes(judged))
 
 
+def _judged(run: RunFolder, found: EvaluationSet) -> EvaluationSet:
+    """The same with intervals, by the answers of the run's students to its validation rows."""
+    task, rows = run.task, run.dataset().validation
+    inputs = [task.input(row) for row in rows]
+    try:
+        answers = {
+            role: run.student(name).answers(inputs)
+            for role, name in run.compared().items()
+            if run.has_student(name)
+        }
+    except PgkdError as error:
+        return replace(found, missing=f"The students of this run cannot be loaded: {error}")
+    judged = judge_models(task.figures, answers, rows)
+    students = {
+        role: {**found.students.get(role, {}), **figures}
+        for role, figures in judged["students"].items()
+    }
+    return replace(found, students=students, changes=_changes(judged))
+
+
 def _changes(judged: dict[str, Any]) -> dict[str, dict[str, Any]]:
     start = "after_minus_"
     return {key.removeprefix(start): judged[key] for key in judged if key.startswith(start)}
 
 
-def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, ...]:
-    """Every class, the largest gain first."""
-    before = {line["name"]: line for line in rows.before["cells"]}
+def compare_cells(bases: Sequence[EvaluationSet], records: Records) -> tuple[Cell, ...]:
+    """Every label, slot or the like of the first rows that have them, the largest gain first."""
+    rows = next((rows for rows in bases if rows.after.get("cells")), None)
+    if rows is None:
+        return ()
+    before = {line["name"]: line for line in rows.before.get("cells", ())}
+    first = rows.after["cells"][0]
+    figure = "f1" if "f1" in first else next(n for n, v in first.items() if isinstance(v, float))
     asked: Counter[str] = Counter()
     for request in records.requests():
-        if isinstance(request.get("labels"), list) and len(request["labels"]) == 1:
-            asked[request["labels"][0]] += request["count"]
-    kept = Counter(row["label"] for row in records.accepted)
-    train = Counter(row["label"] for row in records.task["train"])
+        labels = request.get("labels")
+        one = labels[0] if isinstance(labels, list) and len(labels) == 1 else request.get("cell")
+        if one:
+            asked[one] += request["count"]
+    accepted = Counter(str(row.get("label")) for row in records.accepted)
+    train = Counter(str(row.get("label")) for row in records.task["train"])
     lines = [
-        ClassLine(
+        Cell(
             name=(name := line["name"]),
-            support=line["n"],
-            before=before.get(name, line)["f1"],
-            after=line["f1"],
+            figure=figure,
+            n=line["n"],
+            before=before.get(name, line).get(figure, 0.0),
+            after=line.get(figure, 0.0),
             asked=asked[name],
-            accepted=kept[name],
+            accepted=accepted[name],
             rows=train[name],
         )
         for line in rows.after["cells"]
@@ -130,7 +159,7 @@ def compare_classes(rows: EvaluationSet, records: Records) -> tuple[ClassLine, .
 def compare_confusions(rows: EvaluationSet) -> Confusions:
     """Pairs of classes whose confusion shrank or grew."""
     before, after = (
-        {(cell["gold"], cell["predicted"]): cell["rows"] for cell in metrics["confused"]}
+        {(cell["gold"], cell["predicted"]): cell["rows"] for cell in metrics.get("confused", ())}
         for metrics in (rows.before, rows.after)
     )
     pairs = [Pair(*key, before.get(key, 0), after.get(key, 0)) for key in before.keys() | after]
@@ -172,23 +201,28 @@ def _judge(records: Records, rows: EvaluationSet) -> tuple[Tone, str]:
         "validation": "validation rows",
         "cross-validation": "cross-validated labelled rows",
     }[rows.rows]
-    now = f"the best student classifies {rows.after['accuracy']:.0%} of {rows.n:,} {kind} correctly"
+    name, title = next(iter(rows.measures.items()))
+    before, after = (f"{each[name]:.3f}" for each in (rows.before, rows.after))
+    now = f"{title} of the best student is {after} on {rows.n:,} {kind}"
+    if name == "accuracy":
+        before, after = (f"{each[name]:.0%}" for each in (rows.before, rows.after))
+        now = f"the best student gets {after} of {rows.n:,} {kind} right"
     if len(records.rounds) == 1:
         why = "no round has ended yet" if records.config.get("rounds") else "no rounds were planned"
         return "none", f"This is the student without synthetic texts ({why}): {now}."
-    then = f"{now}, compared with {rows.before['accuracy']:.0%} in round 0"
+    then = f"{now}, compared with {before} in round 0"
     if records.best == 0:
         why = "The teacher's texts did not reduce the loss, so the student without them is the best"
         return "unclear", f"{why}: {now}."
     changes = rows.changes.get(BEFORE)
     if not changes:  # nothing shows how much of the change is chance
         return "unclear", f"The student of round {records.best} is the best: {then}."
-    tone = _tone([change["interval"] for change in changes.values()])
+    tone = _tone([changes[name]["interval"] for name in list(changes)[:2]])
     return tone, f"{_OPENINGS[tone]}: {then}."
 
 
 def _tone(intervals: list[tuple[float, float]]) -> Tone:
-    """Which way accuracy and macro F1 went, where an interval excludes zero."""
+    """Which way the first two figures went, where an interval excludes zero."""
     gained = any(low > 0 for low, _ in intervals)
     lost = any(high < 0 for _, high in intervals)
     return "unclear" if gained == lost else "better" if gained else "worse"
@@ -204,10 +238,9 @@ def _changes_in_words(rows: EvaluationSet) -> Iterator[str]:
         return f"{changes[name]['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
     over = f" over the rows and {rows.trainings} trainings" if rows.trainings > 1 else ""
-    yield (
-        f"Accuracy {change('accuracy')}; macro F1 {change('macro_f1')}: after minus before, with "
-        f"95% intervals{over}."
-    )
+    told = "; ".join(f"{titled(name)} {change(name)}" for name in list(changes)[:2])
+    told = told[:1].upper() + told[1:]
+    yield f"{told}: after minus before, with 95% intervals{over}."
 
 
 def _costs(money: Money, texts: Texts) -> Iterator[str]:

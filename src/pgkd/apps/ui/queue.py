@@ -10,7 +10,7 @@ from typing import Literal
 from pgkd.apps.report.gather import Records
 from pgkd.runs.folder import RunFolder
 from pgkd.runs.review import Decision, dropped_texts
-from pgkd.tasks.classification.data.examples import LabelledText
+from pgkd.task import Example
 from pgkd.usage.ledger import round_of
 
 Decided = Literal["open", "decided", "all"]
@@ -30,9 +30,9 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The student's most probable class for a text, and its probability."""
+    """What the student answers to a text, and how sure it is; 1 where it does not say."""
 
-    label: str
+    output: str
     confidence: float
 
 
@@ -40,7 +40,7 @@ class Opinion:
 class Candidate:
     """A text that can be reviewed: its round, and the reasons that the run's files give."""
 
-    row: LabelledText
+    row: Example
     round: int
     reasons: tuple[Why, ...] = ()
     detail: str = ""
@@ -66,14 +66,14 @@ class Filter:
     """Which texts to show; None or an empty string shows all.
 
     Attributes:
-        label: a class, before or after the decision.
+        output: a label or other output, before or after the decision.
         round: a round.
         why: a reason.
         decided: texts without a decision, with one, or all.
         words: part of the text, in any case.
     """
 
-    label: str | None = None
+    output: str | None = None
     round: int | None = None
     why: str | None = None
     decided: Decided = "open"
@@ -82,11 +82,11 @@ class Filter:
     def matches(self, item: Item, decision: Decision | None) -> bool:
         """Whether an item is shown."""
         row = item.candidate.row
-        labels = {row.label, decision.label if decision and decision.label else row.label}
+        outputs = {row.output, decision.label if decision and decision.label else row.output}
         text = (decision.text if decision and decision.text else row.text) if self.words else ""
         return (
             (self.decided == "all" or (self.decided == "open") == (decision is None))
-            and (self.label is None or self.label in labels)
+            and (self.output is None or self.output in outputs)
             and (self.round is None or self.round == item.candidate.round)
             and (self.why is None or self.why in item.reasons)
             and (not self.words or self.words.casefold() in text.casefold())
@@ -121,21 +121,19 @@ def find_candidates(run: RunFolder, records: Records) -> list[Candidate]:
     details = {
         f"rejected:{n}": str(line.get("detail", "")) for n, line in enumerate(records.rejected, 1)
     }
-    accepted = [
-        Candidate(row, _round(row)) for row in map(LabelledText.from_json, records.accepted)
-    ]
+    accepted = [Candidate(row, _round(row)) for row in map(run.task.example, records.accepted)]
     dropped = [
         Candidate(row, _round(row), (Why.NEAR_DUPLICATE,), details[row.id])
         for row in dropped_texts(run)
     ]
-    return [*accepted, *dropped, *_label_issues(records)]
+    return [*accepted, *dropped, *_label_issues(run, records)]
 
 
-def _round(row: LabelledText) -> int:
+def _round(row: Example) -> int:
     return row.origin.round if row.origin else 0
 
 
-def _label_issues(records: Records) -> list[Candidate]:
+def _label_issues(run: RunFolder, records: Records) -> list[Candidate]:
     """Labelled rows in doubt, each once with all reasons."""
     rows = {row["id"]: row for row in records.task["train"]}
     found: dict[str, Candidate] = {}
@@ -149,7 +147,7 @@ def _label_issues(records: Records) -> list[Candidate]:
             detail += f", {float(line['confidence']):.2f}"
         number = int(line.get("round") or round_of(str(line.get("request", ""))))
         known = found.setdefault(
-            line["id"], Candidate(LabelledText.from_json(row), number, (why,), detail)
+            line["id"], Candidate(run.task.example(row), number, (why,), detail)
         )
         if why not in known.reasons:
             found[line["id"]] = replace(
@@ -165,11 +163,11 @@ def sort_queue(
 
     Args:
         candidates: all texts.
-        opinions: the student's, by text. Those on labelled rows are ignored: it was trained on them
+        opinions: the student's, by id. Those on labelled rows are ignored: it was trained on them
             with full weight and is too sure.
     """
     items = [
-        _make_item(each, None if each.row.is_real else opinions.get(each.row.text))
+        _make_item(each, None if each.row.is_real else opinions.get(each.row.id))
         for each in candidates
     ]
     return tuple(sorted(items, key=lambda item: -item.urgency))
@@ -177,7 +175,7 @@ def sort_queue(
 
 def _make_item(candidate: Candidate, opinion: Opinion | None) -> Item:
     reasons = list(candidate.reasons)
-    if opinion is not None and opinion.label != candidate.row.label:
+    if opinion is not None and opinion.output != candidate.row.output:
         reasons.insert(0, Why.DISAGREES)
     elif opinion is not None and opinion.confidence < _UNSURE:
         reasons.append(Why.UNSURE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +24,7 @@ from pgkd.errors import DataError, PgkdError, RunError
 from pgkd.runs.files import fitting_together
 from pgkd.runs.folder import RunFolder
 from pgkd.runs.review import DECISIONS, Decision, Kind, Reviews, as_decided
-from pgkd.tasks.classification.data.examples import LabelledText
+from pgkd.task import Example
 from pgkd.text import letters, nearest
 
 _WAIT_SECONDS = 2.0  # that a page waits for the student, which is enough for most runs
@@ -46,7 +47,7 @@ class Progress:
 
 
 class Reader:
-    """Has the best student of a run read texts in the background, and again if it is replaced."""
+    """Has the best student of a run answer texts in the background, and again if it is replaced."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -57,14 +58,13 @@ class Reader:
         self.student: object = None
         """Identifies the student whose opinions these are."""
 
-    def opinions(self, texts: Sequence[str]) -> tuple[dict[str, Opinion], Progress]:
-        """The opinions so far, by text; starts to read the other texts."""
+    def opinions(self, rows: Sequence[Example]) -> tuple[dict[str, Opinion], Progress]:
+        """The opinions so far, by the rows' ids; starts to read the other rows."""
         student = self._identify_student()
         with self._mutex:
             if student != self.student:
                 self.student, self._opinions, self._error = student, {}, ""
-            unique = dict.fromkeys(texts)
-            missing = [text for text in unique if text not in self._opinions]
+            missing = [row for row in rows if row.id not in self._opinions]
             idle = self._thread is None or not self._thread.is_alive()
             if missing and idle and student is not None and not self._error:
                 self._thread = threading.Thread(
@@ -72,7 +72,7 @@ class Reader:
                 )
                 self._thread.start()
             error = self._error or ("" if student else "There is no student yet.")
-            return dict(self._opinions), Progress(len(unique) - len(missing), len(unique), error)
+            return dict(self._opinions), Progress(len(rows) - len(missing), len(rows), error)
 
     def wait(self, seconds: float) -> None:
         """Wait until all is read, or for so many seconds."""
@@ -82,25 +82,28 @@ class Reader:
     def _identify_student(self) -> object:
         """A value that changes with the best student; None if there is none."""
         try:
-            about = (self._run.path / "students" / "best" / "student.json").stat()
+            about = (self._run.path / "students" / "best").stat()
         except OSError:
             return None
         return about.st_mtime_ns, about.st_ino
 
-    def _read(self, which: object, texts: Sequence[str]) -> None:
+    def _read(self, which: object, rows: Sequence[Example]) -> None:
+        task = self._run.task
         try:
             student = self._run.student("best")
-            for start in range(0, len(texts), _BATCH):
-                batch = texts[start : start + _BATCH]
+            for start in range(0, len(rows), _BATCH):
+                batch = rows[start : start + _BATCH]
+                answers = student.answers([task.input(row) for row in batch])
                 found = {
-                    text: Opinion(student.classes[int(row.argmax())], float(row.max()))
-                    for text, row in zip(batch, student.predict_proba(batch), strict=True)
+                    row.id: Opinion(task.output(answer), float(answer.get("probability", 1.0)))
+                    for row, answer in zip(batch, answers, strict=True)
                 }
                 with self._mutex:
                     if which != self.student:
                         return  # it was replaced, so its opinions are of no use
                     self._opinions |= found
-            student.forget()
+            if forget := getattr(student, "forget", None):
+                forget()
         except (PgkdError, OSError) as error:
             with self._mutex:
                 if which == self.student:
@@ -123,19 +126,19 @@ class Card:
     item: Item
     rank: int
     key: str
-    row: LabelledText
+    row: Example
     decision: Decision | None
     seen: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A page of cards, and the numbers of texts by class, round and reason to filter by."""
+    """A page of cards, and the numbers of texts by output, round and reason to filter by."""
 
     cards: tuple[Card, ...]
     page: Page
     progress: Progress
-    classes: Counter[str]
+    outputs: Counter[str]
     rounds: Counter[int]
     reasons: Counter[str]
 
@@ -155,10 +158,11 @@ class ReviewSession:
     def __init__(self, snapshot: Snapshot) -> None:
         run = snapshot.run
         self._reader = Reader(run)
-        task = run.dataset()
-        self.classes = task.taxonomy.names
-        self.reviews = Reviews(run.path, self.classes)
-        self._validation = [letters(row.text) for row in task.validation]
+        dataset = run.dataset()
+        self.choices = run.task.choices(dataset)
+        self.kind = run.task.review
+        self.reviews = Reviews(run.path, self.choices if self.kind == "one" else ())
+        self._validation = [letters(row.text) for row in dataset.validation]
         self._snapshot = snapshot
         self._candidates: tuple[Snapshot | None, list[Candidate]] = (None, [])
         self._queue: tuple[object, tuple[Item, ...]] = (None, ())
@@ -174,11 +178,11 @@ class ReviewSession:
             with fitting_together(snapshot.run):
                 self._candidates = (snapshot, find_candidates(snapshot.run, snapshot.records))
         candidates = self._candidates[1]
-        texts = [each.row.text for each in candidates if not each.row.is_real]
-        opinions, progress = self._reader.opinions(texts)
+        rows = [each.row for each in candidates if not each.row.is_real]
+        opinions, progress = self._reader.opinions(rows)
         if wait and not progress.is_done:
             self._reader.wait(_WAIT_SECONDS)
-            opinions, progress = self._reader.opinions(texts)
+            opinions, progress = self._reader.opinions(rows)
         known = opinions if progress.is_done else {}
         version = (id(candidates), self._reader.student, len(known))
         if self._queue[0] != version:
@@ -193,7 +197,7 @@ class ReviewSession:
             cards=tuple(self._cards(page.items)),
             page=page,
             progress=progress,
-            classes=Counter(item.candidate.row.label for item in queue),
+            outputs=Counter(item.candidate.row.output for item in queue),
             rounds=Counter(item.candidate.round for item in queue),
             reasons=Counter(str(why) for item in queue for why in item.reasons),
         )
@@ -231,7 +235,7 @@ class ReviewSession:
             id_: of the text.
             kind: one of `DECISIONS`.
             by: who decides.
-            label: the class, to relabel it.
+            label: the output, such as the class, to relabel it.
             text: the new text, to edit it.
             known: number of decisions on it that `by` had seen.
 
@@ -246,6 +250,8 @@ class ReviewSession:
         if text is not None:
             text = text.replace("\r\n", "\n").strip()
             self._check_edit(text, before.row.text)
+        if label is not None and kind != "undo":
+            before.item.candidate.row.revised(text, label)  # refuses what cannot be read
         made: Kind = kind
         self.reviews.decide(id_, made, by, label=label, text=text, seen=known)
         return self.card(snapshot, id_)
@@ -284,3 +290,12 @@ class ReviewSession:
 def _page_key(id_: str) -> str:
     """A name for a text that is safe in a page: ids come from files of unknown origin."""
     return hashlib.blake2s(id_.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def ticked_labels(output: str) -> set[str]:
+    """The labels of an output of several: a JSON list, or names with commas between them."""
+    try:
+        found = json.loads(output)
+    except ValueError:
+        found = output.split(", ")
+    return set(map(str, found)) if isinstance(found, list) else {output}

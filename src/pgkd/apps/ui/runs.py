@@ -59,6 +59,11 @@ class Snapshot:
         return next((line for line in self.rounds if line.number == self.records.best), None)
 
     @property
+    def main_figures(self) -> list[str]:
+        """Names of the most important figures."""
+        return list(self.rounds[0].figures)[:2] if self.rounds else []
+
+    @property
     def state(self) -> State:
         """What the run does now, or how it ended."""
         if self.run.is_repeating():
@@ -181,7 +186,7 @@ class LiveStatus:
         tokens: of all calls.
         budgets: the limits, in words.
         estimate: expected US dollars of the whole run, if it was estimated.
-        texts: round, class and text of the last accepted texts, the latest first.
+        texts: round, output and text of the last accepted texts, the latest first.
         resumable: whether it was cut off or ended early.
     """
 
@@ -221,9 +226,8 @@ def live_status(snapshot: Snapshot) -> LiveStatus:
         budgets=_describe_budgets(records.config.get("budget") or {}),
         estimate=records.event("estimated").get("usd"),
         texts=tuple(
-            (int((line.get("origin") or {}).get("round", 0)), str(line["label"]),
-             Snippet.of(line["text"], _TEXT_CHARS))
-            for line in reversed(records.accepted[-_N_TEXTS:])
+            (row.origin.round if row.origin else 0, row.output, Snippet.of(row.text, _TEXT_CHARS))
+            for row in map(snapshot.run.task.example, reversed(records.accepted[-_N_TEXTS:]))
         ),
         resumable=state == "cut off" or (state == "ended" and early),
     )  # fmt: skip

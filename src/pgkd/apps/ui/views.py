@@ -21,7 +21,7 @@ from pgkd import __version__
 from pgkd.apps.report.content import Snippet
 from pgkd.apps.report.page import environment
 from pgkd.apps.ui.queue import Decided, Filter, Why
-from pgkd.apps.ui.review import ReviewSession
+from pgkd.apps.ui.review import ReviewSession, ticked_labels
 from pgkd.apps.ui.runs import Runs, Snapshot, live_status
 from pgkd.apps.ui.starting import Draft, Jobs, count_classes, free_name
 from pgkd.config import Config
@@ -41,15 +41,19 @@ _KEYS = {
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """A form as browsers send it; of repeated fields the last."""
+    """A form as browsers send it; of repeated fields the last, but for ticked ``labels``."""
     body = await request.body()
     if len(body) > _FORM_BYTES:
         raise HTTPException(413, "The form is too large")
     text = body.decode("utf-8", "replace")
     try:
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_FORM_FIELDS))
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_FORM_FIELDS)
     except ValueError as error:
         raise HTTPException(413, "The form has too many fields") from error
+    ticked = [value for name, value in fields if name == "labels"]
+    if ticked:  # the first is an empty one: none may be ticked
+        fields.append(("label", json.dumps(ticked[1:], ensure_ascii=False)))
+    return dict(fields)
 
 
 Form = Annotated[dict[str, str], Depends(_read_form)]
@@ -151,8 +155,8 @@ class Views:
 
         return self._page(
             "review.html.j2", name=name, sheet=sheet, progress=sheet.progress, wanted=wanted,
-            reasons=[why for why in Why if sheet.reasons[why]], all_classes=session.classes,
-            tally=session.tally(snapshot), link=link,
+            reasons=[why for why in Why if sheet.reasons[why]], choices=session.choices,
+            kind_of_review=session.kind, tally=session.tally(snapshot), link=link,
             retraining=self._describe_retraining(name, snapshot),
         )  # fmt: skip
 
@@ -168,14 +172,17 @@ class Views:
         cards = session.changed(snapshot, since)[-_MAX_CHANGES:]
         return self._page(
             "_changes.html.j2", name=name, cards=cards, tally=tally, progress=progress,
-            was_reading=was_reading,
+            was_reading=was_reading, kind_of_review=session.kind,
         )  # fmt: skip
 
     def editor(self, name: str, request: Request) -> Response:
         """The form to edit a text, with all of it."""
         snapshot, session = self._open_review(name)
         card = session.card(snapshot, request.query_params.get("id", ""))
-        return self._page("_editor.html.j2", name=name, card=card)
+        return self._page(
+            "_editor.html.j2", name=name, card=card, choices=session.choices,
+            kind_of_review=session.kind, chosen=ticked_labels(card.row.output),
+        )  # fmt: skip
 
     def decide(self, name: str, form: Form) -> Response:
         """Record a decision."""
@@ -184,7 +191,10 @@ class Views:
             snapshot, form.get("id", ""), form.get("decision", ""), self._who,
             label=form.get("label"), text=form.get("text"), known=_parse_number(form.get("seen")),
         )  # fmt: skip
-        return self._page("_decided.html.j2", name=name, card=card, tally=session.tally(snapshot))
+        return self._page(
+            "_decided.html.j2", name=name, card=card, tally=session.tally(snapshot),
+            kind_of_review=session.kind,
+        )  # fmt: skip
 
     def _open_review(self, name: str) -> tuple[Snapshot, ReviewSession]:
         snapshot = self._runs.snapshot(name)
@@ -298,7 +308,7 @@ def _parse_filter(query: Mapping[str, str]) -> Filter:
     if query.get("decided") in ("decided", "all"):
         decided = "decided" if query["decided"] == "decided" else "all"
     return Filter(
-        label=query.get("class") or None,
+        output=query.get("class") or None,
         round=_parse_number(query.get("round")),
         why=query.get("why") or None,
         decided=decided,
@@ -309,7 +319,7 @@ def _parse_filter(query: Mapping[str, str]) -> Filter:
 def _format_filter(wanted: Filter) -> dict[str, str]:
     """The filter as the query of a URL."""
     given = {
-        "class": wanted.label, "round": wanted.round, "why": wanted.why,
+        "class": wanted.output, "round": wanted.round, "why": wanted.why,
         "decided": wanted.decided, "words": wanted.words,
     }  # fmt: skip
     return {name: str(value) for name, value in given.items() if value not in (None, "")}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from pgkd.evaluation import time_student
 from pgkd.tasks.classification.evaluation.judging import (
     bootstrap_intervals,
     compare,
     judge_students,
-    time_student,
 )
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.students.linear import LinearStudent

@@ -1,6 +1,6 @@
 """How good a student is: metrics, calibration, uncertainty, and the teacher to compare with."""
 
-from pgkd.tasks.classification.evaluation.judging import Timing, judge_students, time_student
+from pgkd.tasks.classification.evaluation.judging import judge_students
 from pgkd.tasks.classification.evaluation.metrics import (
     ClassMetrics,
     Metrics,
@@ -25,7 +25,6 @@ __all__ = [
     "Metrics",
     "ReliabilityBin",
     "TeacherScore",
-    "Timing",
     "calibration_error",
     "cascade_curve",
     "draw_rows",
@@ -35,5 +34,4 @@ __all__ = [
     "row_log_losses",
     "score_labels",
     "score_teacher",
-    "time_student",
 ]

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -24,12 +19,9 @@ from pgkd.tasks.classification.evaluation.metrics import (
     measure,
     reliability,
 )
-from pgkd.tasks.classification.students.base import Student
 
 BEFORE, AFTER = "before", "after"
 """Roles of the students that are compared: at round 0, and the best one."""
-
-_TIMED_TEXTS = 50  # enough for a median, done in a second
 
 
 def judge_students(
@@ -151,51 +143,3 @@ def compare(
         name: Difference(found[i], *percentiles(drawn[:, i], level))
         for i, name in enumerate(("accuracy", "macro_f1"))
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Texts predicted one after the other, in this process.
-
-    Attributes:
-        n: number of texts.
-        median: seconds per text.
-        p95: seconds that 95% of the texts stay under.
-        machine: processor, cores and system.
-    """
-
-    n: int
-    median: float
-    p95: float
-    machine: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-
-def time_student(student: Student, texts: Sequence[str]) -> Timing:
-    """Time single predictions on the first texts; each text has to be new to the student.
-
-    A student caches features of texts, so time it before it predicts anything else.
-
-    Args:
-        student: a fitted student.
-        texts: at least one.
-    """
-    student.predict_proba(["A first text, which pays for everything that is loaded late."])
-    seconds = []
-    for text in list(dict.fromkeys(texts))[:_TIMED_TEXTS]:
-        start = time.perf_counter()
-        student.predict_proba([text])
-        seconds.append(time.perf_counter() - start)
-    p95 = float(np.percentile(seconds, 95))
-    return Timing(len(seconds), float(np.median(seconds)), p95, _describe_machine())
-
-
-def _describe_machine() -> str:
-    info = Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8", errors="replace") if info.is_file() else ""
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    processor = found[1].strip() if found else platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}"
