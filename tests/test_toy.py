@@ -1,4 +1,4 @@
-"""A kind of task that pgkd does not know: run, stopped, killed, resumed, reviewed, estimated."""
+"""A kind of task that pgkd does not know, from a run that is killed to a server."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
-from pgkd import Config, Distiller, FakeTeacher, RunFolder, tasks
+from pgkd import Config, Distiller, FakeTeacher, RunFolder, load, tasks
+from pgkd.apps.bulk import BulkJob, Source, predict_file
+from pgkd.apps.cli.evaluate import evaluate
 from pgkd.apps.cli.show import show
 from pgkd.apps.report import write_report
+from pgkd.apps.server.app import make_app as make_server
+from pgkd.apps.server.process import Limits
+from pgkd.apps.ui.app import make_app as make_ui
+from pgkd.export.export import export
+from pgkd.export.predictor import Manifest
 from pgkd.runs.control import send_signal
 from pgkd.runs.retraining import retrain
 from pgkd.runs.review import Reviews
@@ -126,8 +134,60 @@ def test_it_is_shown_and_reported(config: Config, capsys: pytest.CaptureFixture[
     show(run.path, None, None, 5, False, False)
     shown = capsys.readouterr().out
     assert "error" in shown
-    assert "words 6" in shown
+    assert "6 │" in shown
     page = write_report(run).read_text(encoding="utf-8")
-    assert "The student of round" in page
+    assert "error of the best student is" in page
     assert "Error by round" in page
     assert "no number" in page
+
+
+def test_it_answers_is_exported_and_served(config: Config, tmp_path: Path) -> None:
+    run = distil(config)
+    [exported] = export(run, "auto", run.path / "export")
+    assert (exported.format, exported.faults) == ("plain", ())
+    assert (run.path / "export/plain/README.md").read_text(encoding="utf-8").count("error") > 1
+    model, student = load(run.path / "export/plain"), run.student("best")
+    assert model.answers(TEXTS) == student.answers(TEXTS)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    job = BulkJob(Source(tmp_path / "texts.txt"), run.path / "export/plain", ".csv")
+    predict_file(job, tmp_path / "out.csv")
+    first, *rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert first == "text,words"
+    assert len(rows) == len(TEXTS)
+    manifest = Manifest.read(run.path / "export/plain")
+    with TestClient(make_server(model, Limits(), manifest)) as client:
+        assert client.get("/model").json()["task"] == "toy"
+        reply = client.post("/predict", json={"texts": TEXTS[:2]}).json()
+    assert reply == {"predictions": model.answers(TEXTS[:2])}
+
+
+def test_it_is_evaluated_on_other_rows(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = distil(config)
+    lines = [{"text": f"fox number {n} runs", "words": 4} for n in range(20)]
+    lines.append({"text": TEXTS[0], "words": COUNTS[0]})  # the run's own
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    evaluate(run.path, tmp_path / "test.jsonl", seed=0, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == 20
+    low, high = found["students"]["after"]["intervals"]["error"]
+    assert low <= found["students"]["after"]["error"] <= high
+    assert "error" in found["after_minus_before"]
+    assert "error of the best student" in write_report(run).read_text(encoding="utf-8").lower()
+
+
+def test_it_is_reviewed_in_the_browser(config: Config) -> None:
+    run = distil(config)
+    first = run.synthetic()[0]
+    hosts = ("testserver",)
+    app = make_ui(run.path.parent, "token", hosts, "ann", Limits())
+    with TestClient(app, cookies={"pgkd-ui-testserver": "token"}) as client:
+        page = client.get("/runs/run/review").text
+        assert first.text in page
+        assert "Relabel" not in page  # an output is free: it is edited
+        form = {"id": first.id, "seen": "0", "decision": "edit", "text": first.text, "label": "9"}
+        own = {"origin": "http://testserver"}
+        assert client.post("/runs/run/decisions", data=form, headers=own).status_code == 200
+    assert Reviews(run.path).latest()[first.id].label == "9"
+    retrain(run)

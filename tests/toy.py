@@ -156,3 +156,17 @@ class Toy(Task):
 
     def load_student(self, folder: Path) -> Means:
         return Means(json.loads((folder / "student.json").read_text()))
+
+    def output(self, answer: dict[str, Any]) -> str:
+        return str(answer["words"])
+
+    def read(self, path: Path, config: Config) -> list[Counted]:
+        lines = path.read_text().splitlines()
+        rows = map(json.loads, lines)
+        return [Counted(row["text"], row["words"], f":{i}") for i, row in enumerate(rows, start=1)]
+
+    def figures(
+        self, answers: Sequence[dict[str, Any]], examples: Sequence[Counted]
+    ) -> dict[str, float]:
+        wrong = [abs(a["words"] - row.words) for a, row in zip(answers, examples, strict=True)]
+        return {"error": float(np.mean(wrong))}

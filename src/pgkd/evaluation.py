@@ -90,6 +90,9 @@ def paired_change(losses: NDArray[np.float64], reference: NDArray[np.float64]) -
     return Change(float(change.mean()), float(change.std(ddof=1) / math.sqrt(both.sum())))
 
 
+ERRORS = frozenset({"log_loss", "ece", "error", "loss", "mae", "rmse"})
+"""Names of figures of which less is better; of all others more is."""
+
 _RESAMPLES = 200  # where a figure is computed in Python, example by example
 _LEVEL = 0.95
 

@@ -160,7 +160,7 @@ def test_each_bound_is_told_with_its_figures() -> None:
     ]
     assert parity.faults(ROUNDED) == [
         "98.5% of 200 texts have the same answer, needed are 99%",
-        "accuracy on 200 texts is 0.890, the student's 0.900, and may be lower by 0.005",
+        "accuracy on 200 texts is 0.890, the student's 0.900, and may be worse by 0.005",
     ]
     assert not Parity(200, 0.2, 0.99, "accuracy", student=0.9, export=0.895).faults(ROUNDED)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pgkd.errors import ConfigError, ExportError
+from pgkd.evaluation import ERRORS
 from pgkd.export import predictor
 from pgkd.export.card import ModelCard
 from pgkd.export.predictor import FORMATS, Format, Manifest, load_any
@@ -91,10 +92,11 @@ class Parity:
                 f"{self.same:.1%} of {self.n} texts have the same answer, needed are "
                 f"{tolerance.same:.0%}"
             )
-        if self._examples(self.student - self.export) > self._allowed(tolerance.loss):
+        lost = self.student - self.export
+        if self._examples(-lost if self.figure in ERRORS else lost) > self._allowed(tolerance.loss):
             found.append(
                 f"{self.figure} on {self.n} texts is {self.export:.3f}, the student's "
-                f"{self.student:.3f}, and may be lower by {tolerance.loss:.3f}"
+                f"{self.student:.3f}, and may be worse by {tolerance.loss:.3f}"
             )
         return found
 

@@ -30,7 +30,7 @@ from pgkd.apps.report.svg import (
     report_style,
     tall,
 )
-from pgkd.evaluation import titled
+from pgkd.evaluation import ERRORS, titled
 
 _CELLS = 40  # drawn one under the other; the table has them all
 _NOT_QUALITY = ("weighted_f1", "log_loss", "ece")
@@ -208,7 +208,12 @@ def _cells(lines: Sequence[Cell]) -> Figure:
         shown = [*shown[: _CELLS // 2], *shown[-_CELLS // 2 :]]
     canvas = Canvas(tall(len(shown)))
     ends = [(c.before, c.after) for c in shown]
-    _dumbbells(canvas, [one_line(c.name, _NAME) for c in shown], ends, good=1)
+    _dumbbells(
+        canvas,
+        [one_line(c.name, _NAME) for c in shown],
+        ends,
+        good=-1 if lines[0].figure in ERRORS else 1,
+    )
     figure, most = titled(lines[0].figure), max(1.0, *(max(end) for end in ends))
     canvas.axes.set_xlim(-0.03 * most, 1.03 * most)
     canvas.axes.set_xlabel(figure)

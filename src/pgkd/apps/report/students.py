@@ -21,7 +21,7 @@ from pgkd.apps.report.content import (
     Tone,
 )
 from pgkd.errors import PgkdError
-from pgkd.evaluation import judge_models, titled
+from pgkd.evaluation import ERRORS, judge_models, titled
 from pgkd.runs.folder import RunFolder
 from pgkd.tasks.classification.evaluation.judging import judge_students
 
@@ -217,11 +217,16 @@ def _judge(records: Records, rows: EvaluationSet) -> tuple[Tone, str]:
     changes = rows.changes.get(BEFORE)
     if not changes:  # nothing shows how much of the change is chance
         return "unclear", f"The student of round {records.best} is the best: {then}."
-    tone = _tone([changes[name]["interval"] for name in list(changes)[:2]])
+    tone = _tone(
+        [
+            [-end for end in reversed(change["interval"])] if name in ERRORS else change["interval"]
+            for name, change in list(changes.items())[:2]
+        ]
+    )
     return tone, f"{_OPENINGS[tone]}: {then}."
 
 
-def _tone(intervals: list[tuple[float, float]]) -> Tone:
+def _tone(intervals: list[list[float]]) -> Tone:
     """Which way the first two figures went, where an interval excludes zero."""
     gained = any(low > 0 for low, _ in intervals)
     lost = any(high < 0 for _, high in intervals)
