@@ -18,6 +18,7 @@ from pgkd.task import Example, Rejected
 from pgkd.text import letters, mostly_characters, nearest, units
 
 E = TypeVar("E", bound=Example)
+Key = tuple[str, ...]
 
 _LONGEST = 2.0  # times the 99th percentile of real texts' lengths, where no bound is given
 _LEAST_BOUND = 24  # words that are always allowed, however short the real texts
@@ -67,12 +68,12 @@ class Curator:
         max_words: int | None = None,
     ) -> None:
         self._near_duplicate = near_duplicate
-        texts = [row.text for row in real]
+        texts = [text for row in real for text in row.texts]
         self._max_words = max_words or _bound([len(text.split()) for text in texts], _LEAST_BOUND)
         self._max_characters = _character_bound(texts, self._max_words)
-        self._validation = [letters(row.text) for row in validation]
-        self._real = [letters(row.text) for row in real]
-        self._accepted: list[str] = []
+        self._validation = [_key(row) for row in validation]
+        self._real = [_key(row) for row in real]
+        self._accepted: list[Key] = []
 
     def curate(
         self, examples: Sequence[E], shown: Sequence[str] = ()
@@ -81,16 +82,16 @@ class Curator:
 
         Args:
             examples: of one reply.
-            shown: texts that the prompt showed.
+            shown: texts that the prompt showed, where an input is one text.
         """
-        prompt = [letters(text) for text in shown]
+        prompt = [(letters(text),) for text in shown]
         accepted: list[E] = []
         rejected: list[Rejected] = []
         for example in examples:
             fault = self._fault(example, prompt)
             if fault is None:
                 accepted.append(example)
-                self._accepted.append(letters(example.text))
+                self._accepted.append(_key(example))
             else:
                 reason, detail = fault
                 rejected.append(Rejected(reason, detail, example=example))
@@ -98,30 +99,44 @@ class Curator:
 
     def remember(self, text: str) -> None:
         """Treat a text that came another way as accepted: nothing near it is accepted later."""
-        self._accepted.append(letters(text))
+        self._accepted.append((letters(text),))
 
-    def _fault(self, example: Example, shown: Sequence[str]) -> tuple[Reason, str] | None:
+    def _fault(self, example: Example, shown: Sequence[Key]) -> tuple[Reason, str] | None:
         """The first reason to reject an example, cheap and grave ones first."""
-        words, characters = example.text.split(), len("".join(example.text.split()))
-        if share := runaway_share(units(example.text)):
-            return Reason.RUNAWAY, f"{share:.0%} of its word triples are repeated"
-        if len(words) > self._max_words:
-            return Reason.TOO_LONG, f"{len(words)} words, at most {self._max_words} are kept"
-        if characters > self._max_characters:
-            detail = f"{characters} characters, at most {self._max_characters} are kept"
-            return Reason.TOO_LONG, detail
-        given = letters(example.text)
+        for text in example.texts:
+            words, characters = text.split(), len("".join(text.split()))
+            if share := runaway_share(units(text)):
+                return Reason.RUNAWAY, f"{share:.0%} of its word triples are repeated"
+            if len(words) > self._max_words:
+                return Reason.TOO_LONG, f"{len(words)} words, at most {self._max_words} are kept"
+            if characters > self._max_characters:
+                detail = f"{characters} characters, at most {self._max_characters} are kept"
+                return Reason.TOO_LONG, detail
+        given = _key(example)
         against = (
             (Reason.CONTAMINATION, self._validation),
             (Reason.COPY, shown),
             (Reason.REAL_DUPLICATE, self._real),
             (Reason.DUPLICATE, self._accepted),
         )
-        for reason, texts in against:
-            if (like := nearest(given, texts, self._near_duplicate)) is not None:
+        for reason, keys in against:
+            if (like := _nearest(given, keys, self._near_duplicate)) is not None:
                 twin, similarity = like
                 return reason, f"{similarity:.0f}% like: {twin[:200]}"
         return None
+
+
+def _key(example: Example) -> Key:
+    return tuple(letters(text) for text in example.texts)
+
+
+def _nearest(given: Key, keys: Sequence[Key], near_duplicate: float) -> tuple[str, float] | None:
+    """`pgkd.text.nearest` for inputs of several texts: each of them has to be near."""
+    first, *others = given
+    alike = [key for key in keys if len(key) == len(given)]
+    for i, text in enumerate(others, start=1):  # of these few are near: they are looked at first
+        alike = [key for key in alike if nearest(text, (key[i],), near_duplicate)]
+    return nearest(first, [key[0] for key in alike], near_duplicate)
 
 
 def runaway_share(words: Sequence[str]) -> float:

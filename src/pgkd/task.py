@@ -65,6 +65,11 @@ class Example(ABC):
     human_verified: bool
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts of the input; examples are near-duplicates where each of their texts is."""
+        return (self.text,)
+
+    @property
     def is_real(self) -> bool:
         """Whether the user gave it, input and output."""
         return self.origin is None

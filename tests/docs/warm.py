@@ -47,8 +47,8 @@ def stand_in(encoder: Path, put: Callable[[Any, str, Any], object] = setattr) ->
     default, ensure, cached = weights.DEFAULT_STUDENT, weights.ensure, weights.cached
     put(teachers, "_OWN", {**teachers._OWN, "local": FakeTeacher})
     put(origin, "ensure", lambda name: encoder if name == default else ensure(name))
-    short = partial(student.fine_tune, recipe=training.FineTuning(epochs=1))
-    put(student, "fine_tune", short)
+    short = partial(student.fine_tune_classes, recipe=training.FineTuning(epochs=1))
+    put(student, "fine_tune_classes", short)
     here = (default, weights.DEFAULT_TEACHER)
     put(weights, "cached", lambda name: encoder if name in here else cached(name))
 

@@ -23,7 +23,7 @@ from pgkd.encoders.transformer import forget_encoders, load_encoder
 from pgkd.errors import ConfigError, StudentError
 from pgkd.tasks.classification.assembly import make_student_from
 from pgkd.tasks.classification.students import load_student
-from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune
+from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune_classes
 from pgkd.tasks.classification.students.head import HeadSettings, fit_head
 from tests.behaviour.test_light import python
 from tests.conftest import make_rows
@@ -153,7 +153,7 @@ def test_bf16_trains_nearly_as_fp32_and_gives_fp32_weights(tiny_encoder: Path) -
         encoder = load_encoder(str(tiny_encoder), 32, Device("cpu", precision))
         head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
         ones = np.ones(len(TEXTS))
-        tuned, new = fine_tune(encoder, head, TEXTS, GOLD, ones, seed=0)
+        tuned, new = fine_tune_classes(encoder, head, TEXTS, GOLD, ones, seed=0)
         assert {p.dtype for p in tuned.model.parameters()} == {torch.float32}
         assert tuned.device.precision == precision
         found[precision] = new.predict_proba(tuned.features(TEXTS))

@@ -11,7 +11,7 @@ from torch.nn.functional import dropout, scaled_dot_product_attention
 
 from pgkd.encoders.training import CheapDropout, FineTuning, batches
 from pgkd.encoders.transformer import load_encoder
-from pgkd.tasks.classification.students.encoder import fine_tune
+from pgkd.tasks.classification.students.encoder import fine_tune_classes
 from pgkd.tasks.classification.students.head import HeadSettings, fit_head
 from tests.conftest import make_rows
 
@@ -129,5 +129,7 @@ def test_fine_tuning_on_a_cpu_draws_its_masks_from_bytes(
         return whole(tensor, *args)
 
     monkeypatch.setattr(torch.Tensor, "random_", spy)
-    fine_tune(encoder, head, TEXTS, gold, np.ones(len(TEXTS)), seed=0, recipe=FineTuning(epochs=1))
+    fine_tune_classes(
+        encoder, head, TEXTS, gold, np.ones(len(TEXTS)), seed=0, recipe=FineTuning(epochs=1)
+    )
     assert shapes

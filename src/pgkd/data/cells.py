@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from pgkd.errors import DataError, PgkdError
-from pgkd.text import text_key
+from pgkd.errors import DataError, PgkdError, StudentError
+from pgkd.text import shown, text_key
 
 _TOLD = 20  # rows of one kind of problem that are told one by one; the rest are counted
 
@@ -213,3 +213,21 @@ def one_column(values: Any, what: str, *, error: type[PgkdError] = DataError) ->
             )
         values = values.reshape(-1)
     return list(values.tolist() if hasattr(values, "tolist") else values)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse anything but a list of texts.
+
+    Raises:
+        StudentError: it is a single text or a table, or an item is not a text.
+    """
+    one_column(texts, "texts", error=StudentError)
+    if not hasattr(texts, "__len__"):
+        raise StudentError("Give a list of texts, not an iterator: it can be read only once.")
+    for row, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise StudentError(f"Text {row} is {shown(text)}, not a string. Fill or drop the row.")
+        if is_broken(text):
+            raise StudentError(
+                f"Text {row} has half a character (a lone surrogate). Replace it or drop the row."
+            )

@@ -47,7 +47,7 @@ def train_encoder(
     encoder: Encoder,
     make_head: Callable[[], Any],
     loss: Callable[[Any, NDArray[np.int64]], Any],
-    texts: Sequence[str],
+    texts: Sequence[Any],
     *,
     seed: int,
     recipe: FineTuning | None = None,
@@ -58,7 +58,7 @@ def train_encoder(
         encoder: where training starts; it is not changed.
         make_head: makes a torch module on top of features of shape (rows, hidden size).
         loss: of a batch, from the head's outputs and the indices of its texts.
-        texts: n texts.
+        texts: n texts, or pairs of texts that are read as one.
         seed: of the order of the texts and of dropout.
         recipe: how long and how fast.
 

@@ -58,7 +58,7 @@ class Encoder:
         self.device = device
         limit = getattr(model.config, "max_position_embeddings", max_length)
         self.max_length = int(min(max_length, limit, tokenizer.model_max_length))
-        self._cache: dict[str, NDArray[np.float32]] = {}
+        self._cache: dict[Any, NDArray[np.float32]] = {}  # by text, or by pair of texts
 
     def with_model(self, model: Any) -> Encoder:
         """This encoder with another, trained model, and an empty cache."""
@@ -66,8 +66,10 @@ class Encoder:
             model, self.tokenizer, max_length=self.max_length, origin=None, device=self.device
         )
 
-    def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def features(self, texts: Sequence[Any]) -> NDArray[np.float64]:
         """Mean-pooled features of unit length, shape (n, hidden size).
+
+        A pair of texts, as a tuple, is read as one input, with all tokens of the first segment.
 
         Pooling after Sentence-BERT (Reimers & Gurevych, EMNLP 2019).
         """
@@ -79,8 +81,8 @@ class Encoder:
             del self._cache[text]
         return np.array(rows, dtype=np.float64).reshape(len(texts), self.model.config.hidden_size)
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of every text, at most `max_length`."""
+    def tokens(self, texts: Sequence[Any]) -> list[list[int]]:
+        """Token ids of every text, or pair of texts, at most `max_length`."""
         found = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
         return [list(ids) for ids in found["input_ids"]]
 
@@ -112,12 +114,12 @@ class Encoder:
 
         save_weights(folder, self.origin, save)
 
-    def _embed(self, texts: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def _embed(self, texts: Sequence[Any]) -> Iterator[tuple[Any, NDArray[np.float32]]]:
         """Yield each text with its features, batch by batch."""
         import torch
 
         size = _BATCH if self.device.name == "cpu" else _LARGE_BATCH
-        by_length: dict[int, list[tuple[str, list[int]]]] = {}
+        by_length: dict[int, list[tuple[Any, list[int]]]] = {}
         for text, ids in zip(texts, self.tokens(texts) if texts else (), strict=True):
             length = min(-(-len(ids) // _STEP) * _STEP, self.max_length)
             by_length.setdefault(max(length, len(ids)), []).append((text, ids))

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pgkd.encoders.head import Head
     from pgkd.encoders.transformer import Encoder
-    from pgkd.tasks.classification.students.head import Head
 
 ARCHITECTURE = "bert"
 """The type of the encoders that `save_classifier` takes."""

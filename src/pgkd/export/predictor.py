@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
+from pgkd.encoders.head import Head
 from pgkd.errors import ConfigError, ExportError, StudentError
 from pgkd.extras import require
-from pgkd.tasks.classification.students.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,18 +101,63 @@ _EXTRA = "serve"
 _BATCH = 256  # tokens with their padding: what fits a core's cache (benchmarks/serving.py)
 
 
-class OnnxModel:
-    """A session, a tokenizer and a head.
+class OnnxEncoder:
+    """A session and a tokenizer: features of texts, or of pairs of texts that are read as one.
 
     Args:
         session: an `onnxruntime.InferenceSession` of a graph with `INPUTS` and `OUTPUT`.
         tokenizer: a `tokenizers.Tokenizer` that cuts and does not pad.
-        head: of as many features as the graph gives.
+        loaded_from: arguments of the `load` that made it.
     """
 
-    def __init__(self, session: Any, tokenizer: Any, head: Head) -> None:
+    def __init__(self, session: Any, tokenizer: Any, loaded_from: tuple[Any, ...] = ()) -> None:
         self._session = session
         self._tokenizer = tokenizer
+        self._loaded_from = loaded_from
+        self.width = session.get_outputs()[0].shape[-1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, load the folder again: a session cannot be pickled."""
+        return OnnxEncoder.load, self._loaded_from
+
+    @classmethod
+    def load(cls, folder: Path, max_length: int | None, threads: int | None) -> Self:
+        """Load the encoder that `save_model` wrote.
+
+        Raises:
+            ExportError: a file is missing or damaged, or the files do not fit each other.
+            MissingExtraError: the extra ``serve`` is not installed.
+        """
+        if max_length is not None and (type(max_length) is not int or max_length < 1):
+            raise ExportError(
+                f"{folder} is damaged: a text cannot be cut to {max_length!r} tokens."
+            )
+        session = _session(folder / GRAPH, threads)
+        given = tuple(found.name for found in session.get_inputs())
+        if given != INPUTS or [found.name for found in session.get_outputs()] != [OUTPUT]:
+            raise ExportError(f"{folder} is damaged: its files do not fit each other.")
+        again = (folder.resolve(), max_length, threads)
+        return cls(session, _tokenizer(folder / TOKENIZER, max_length), again)
+
+    def features(self, texts: Sequence[Any]) -> NDArray[np.float64]:
+        """Features of unit length of n texts or pairs, n at least 1, shape (n, width)."""
+        ids = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
+        features = np.empty((len(ids), self.width))
+        for batch, inputs in batches(ids):
+            features[batch] = self._session.run((OUTPUT,), inputs)[0]
+        return features
+
+
+class OnnxModel:
+    """An exported encoder under a head.
+
+    Args:
+        encoder: of the export.
+        head: of as many features as the encoder gives.
+    """
+
+    def __init__(self, encoder: OnnxEncoder, head: Head) -> None:
+        self._encoder = encoder
         self._head = head
         self.n_outputs = len(head.bias)
 
@@ -124,26 +169,19 @@ class OnnxModel:
             ExportError: a file is missing or damaged, or the files do not fit each other.
             MissingExtraError: the extra ``serve`` is not installed.
         """
-        head = _head(folder / HEAD)
-        session = _session(folder / GRAPH, threads)
-        given = [found.name for found in session.get_inputs()]
-        [features, *others] = session.get_outputs()
-        fits = head.weights.shape == (len(head.bias), features.shape[-1])
-        if tuple(given) != INPUTS or features.name != OUTPUT or others or not fits:
+        head = load_head(folder / HEAD)
+        encoder = OnnxEncoder.load(folder, max_length, threads)
+        if head.weights.shape != (len(head.bias), encoder.width):
             raise ExportError(f"{folder} is damaged: its files do not fit each other.")
-        return cls(session, _tokenizer(folder / TOKENIZER, max_length), head)
+        return cls(encoder, head)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Class probabilities of n texts, n at least 1, shape (n, n_classes)."""
         return self._head.predict_proba(self.features(texts))
 
     def features(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Mean-pooled features of unit length, shape (n, width)."""
-        ids = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
-        features = np.empty((len(ids), self._head.weights.shape[1]))
-        for batch, inputs in batches(ids):
-            features[batch] = self._session.run((OUTPUT,), inputs)[0]
-        return features
+        """See `OnnxEncoder.features`."""
+        return self._encoder.features(texts)
 
 
 def batches(rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], dict[str, Inputs]]]:
@@ -199,7 +237,12 @@ def save_model(graph: Any, tokenizer: Any, head: Head, folder: Path) -> None:
     save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, folder / HEAD)
 
 
-def _head(path: Path) -> Head:
+def load_head(path: Path) -> Head:
+    """The head that `save_model` wrote.
+
+    Raises:
+        ExportError: it is missing or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

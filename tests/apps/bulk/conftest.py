@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pgkd.apps.bulk.predicting import BulkJob, Source
-from pgkd.tasks.classification.students import saving
+from pgkd.tasks.common import saving
 from tests.conftest import TOPICS
 
 if TYPE_CHECKING:

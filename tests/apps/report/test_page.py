@@ -16,7 +16,7 @@ import pytest
 
 from pgkd.apps.report import gather, write_report
 from pgkd.apps.report.content import (
-    Cell,
+    CellChange,
     Content,
     Map,
     Neighbours,
@@ -171,7 +171,8 @@ def large(content: Content, *, classes: int, rounds: int) -> Content:
         bases=(replace(basis, students=students),),
         rounds=tuple(replace(line, number=i) for i in range(rounds + 1)),
         cells=tuple(
-            Cell(name, "f1", 5, 0.5, (i + 1) / classes, 3, 4, 5) for i, name in enumerate(names)
+            CellChange(name, "f1", 5, 0.5, (i + 1) / classes, 3, 4, 5)
+            for i, name in enumerate(names)
         ),
         texts=Texts(640, 160, (("too long", 160),), tuple(shown)),
         map=Map("t-SNE", tuple(points), 800, 640, near),

@@ -116,7 +116,7 @@ class RoundLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellChange:
     """A part of what is judged, such as a label, before and after."""
 
     name: str
@@ -292,7 +292,7 @@ class Content:
     exam: tuple[tuple[str, str], ...]
     bases: tuple[EvaluationSet, ...]
     rounds: tuple[RoundLine, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[CellChange, ...]
     mistakes: tuple[Mistake, ...]
     confusions: Confusions
     money: Money

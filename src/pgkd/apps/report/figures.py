@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pgkd.apps.report.content import (
-    Cell,
+    CellChange,
     Confusions,
     Content,
     EvaluationSet,
@@ -202,7 +202,7 @@ def _cost_of_text(line: RoundLine) -> str:
     return f"{line.tokens / line.accepted:,.0f} tokens, {usd}"
 
 
-def _cells(lines: Sequence[Cell]) -> Figure:
+def _cells(lines: Sequence[CellChange]) -> Figure:
     shown = list(lines)
     if len(shown) > _CELLS:  # the largest gains and the largest losses
         shown = [*shown[: _CELLS // 2], *shown[-_CELLS // 2 :]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pgkd.apps.report.content import (
     AFTER,
     BEFORE,
-    Cell,
+    CellChange,
     Conclusion,
     Confusions,
     EvaluationSet,
@@ -124,7 +124,7 @@ def _changes(judged: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {key.removeprefix(start): judged[key] for key in judged if key.startswith(start)}
 
 
-def compare_cells(bases: Sequence[EvaluationSet], records: Records) -> tuple[Cell, ...]:
+def compare_cells(bases: Sequence[EvaluationSet], records: Records) -> tuple[CellChange, ...]:
     """Every label, slot or the like of the first rows that have them, the largest gain first."""
     rows = next((rows for rows in bases if rows.after.get("cells")), None)
     if rows is None:
@@ -141,7 +141,7 @@ def compare_cells(bases: Sequence[EvaluationSet], records: Records) -> tuple[Cel
     accepted = Counter(str(row.get("label")) for row in records.accepted)
     train = Counter(str(row.get("label")) for row in records.task["train"])
     lines = [
-        Cell(
+        CellChange(
             name=(name := line["name"]),
             figure=figure,
             n=line["n"],

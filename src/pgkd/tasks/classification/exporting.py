@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pgkd.data.cells import check_texts
 from pgkd.errors import ExportError
-from pgkd.tasks.classification.students.base import check_classes, check_texts, most_probable
+from pgkd.tasks.classification.students.base import check_classes, most_probable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,10 +145,7 @@ def _model(
         return _Transformers(folder)
     from pgkd.export.predictor import OnnxModel
 
-    length = details["max_length"]
-    if type(length) is not int or length < 1:
-        raise ExportError(f"{folder} is damaged: a text cannot be cut to {length!r} tokens.")
-    model = OnnxModel.load(folder, length, threads)
+    model = OnnxModel.load(folder, details["max_length"], threads)
     if model.n_outputs != len(classes):
         raise ExportError(f"{folder} is damaged: its files do not fit each other.")
     return model

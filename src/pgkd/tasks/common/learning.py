@@ -11,7 +11,7 @@ are worth nearly as much as rows, of a weak one's many are wrong.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +24,7 @@ from pgkd.tasks.common.rows import Rows
 E = TypeVar("E", bound=Example)
 S = TypeVar("S", bound=Model)
 
+_MISTAKES = 200  # that are kept
 WEIGHTS = (1.0, 0.3, 0.1)
 """What a synthetic example may weigh; the first one is the guess before anything is known."""
 
@@ -35,6 +36,54 @@ class Judged(Generic[E]):
     examples: tuple[E, ...]
     answers: tuple[Answer, ...]
     losses: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RowEvaluation(Evaluation, Generic[E]):
+    """What a `RowLearner` knows of a round.
+
+    Attributes:
+        judged: what the figures are of.
+        mined: the training rows, out of fold; the same where no rows are held out.
+    """
+
+    judged: Judged[E]
+    mined: Judged[E]
+
+    @abstractmethod
+    def is_wrong(self, row: E, answer: Answer) -> bool:
+        """Whether an answer is a mistake."""
+
+    @property
+    def mistakes(self) -> Sequence[Mapping[str, Any]]:
+        """See `Evaluation.mistakes`; where an input has several texts, they are joined."""
+        judged, found = self.judged, list[dict[str, Any]]()
+        for i in np.argsort(-judged.losses, kind="stable").tolist():
+            row, answer = judged.examples[i], judged.answers[i]
+            if self.is_wrong(row, answer) and len(found) < _MISTAKES:
+                told = {"id": row.id, "text": " | ".join(row.texts)}
+                found.append({**told, "expected": row.output, "answer": answer})
+        return found
+
+    @property
+    def n(self) -> int:
+        """See `Evaluation.n`."""
+        return len(self.judged.examples)
+
+    @property
+    def held_out(self) -> bool:
+        """See `Evaluation.held_out`."""
+        return self.judged is not self.mined
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Evaluation.to_json`."""
+        return {
+            "validation": {"n": self.n, **self.figures},
+            "held_out": self.held_out,
+            "cells": list(self.cells),
+            "mistakes": list(self.mistakes),
+            "synthetic_weight": self.synthetic_weight,
+        }
 
 
 class RowLearner(ABC, Generic[E, S]):
@@ -53,7 +102,7 @@ class RowLearner(ABC, Generic[E, S]):
         self._folds = folds
         self._weights = tuple(weights)
         self._weight = self._weights[0]
-        self._chosen_at = 0  # synthetic examples when the weight was chosen last
+        self._chosen_at = -1  # synthetic examples when hyper-parameters were chosen last
         self._known: dict[tuple[float, tuple[E, ...]], Judged[E]] = {}  # out of fold
 
     @abstractmethod
@@ -67,6 +116,18 @@ class RowLearner(ABC, Generic[E, S]):
     @abstractmethod
     def judge(self, student: S, rows: Sequence[E]) -> Judged[E]:
         """The answers and losses of a student on rows that it was not trained on."""
+
+    def tune(self, synthetic: Sequence[E]) -> None:
+        """Choose other hyper-parameters anew; where they change, `forget_folds`."""
+        return
+
+    def calibrate(self, held: Judged[E]) -> Judged[E]:
+        """The answers out of fold, once all are there; a task may calibrate them."""
+        return held
+
+    def forget_folds(self) -> None:
+        """Judge the training rows again, as they would be judged otherwise now."""
+        self._known.clear()
 
     @abstractmethod
     def evaluation(self, judged: Judged[E], mined: Judged[E], **known: Any) -> Evaluation:
@@ -83,17 +144,19 @@ class RowLearner(ABC, Generic[E, S]):
         """See `pgkd.task.Learner.prompts`."""
 
     def train(self, synthetic: Sequence[E]) -> S:
-        """A student of all rows and samples. The weight is chosen anew when samples have doubled.
+        """A student of all rows and samples. Hyper-parameters are chosen anew when samples double.
 
         A lighter weight is taken where it lowers the out-of-fold loss at all: what is lost by
         trusting a weak teacher is more than what is gained by trusting a strong one fully.
         """
         written = [row for row in synthetic if row.is_synthetic and not row.human_verified]
-        if len(self._weights) > 1 and len(written) >= max(1, 2 * self._chosen_at):
-            losses = [self._out_of_fold(synthetic, weight).losses for weight in self._weights]
-            best = min(range(len(losses)), key=lambda i: float(np.nanmean(losses[i])))
-            self._weight = self._weights[best]
+        if self._chosen_at < 0 or len(written) >= max(1, 2 * self._chosen_at):
+            if written and len(self._weights) > 1:
+                losses = [self._out_of_fold(synthetic, weight).losses for weight in self._weights]
+                best = min(range(len(losses)), key=lambda i: float(np.nanmean(losses[i])))
+                self._weight = self._weights[best]
             self._chosen_at = len(written)
+            self.tune(synthetic)
         rows = [*self.dataset.train, *synthetic]
         return self.fit(rows, weigh(rows, self._weight))
 
@@ -116,18 +179,22 @@ class RowLearner(ABC, Generic[E, S]):
         answers: list[Answer] = [{} for _ in rows]
         losses = np.full(len(rows), np.nan)
         for fold in np.unique(self._folds):
-            held = np.flatnonzero(self._folds == fold).tolist()
-            ids = {rows[i].id for i in held}
-            texts = [s for s in synthetic if not (s.origin and ids & set(s.origin.parents))]
-            training = [*(rows[i] for i in np.flatnonzero(self._folds != fold).tolist()), *texts]
+            training, held = self.split(int(fold), synthetic)
             student = self.fit_fold(training, weigh(training, weight))
             judged = self.judge(student, [rows[i] for i in held])
             losses[held] = judged.losses
             for i, answer in zip(held, judged.answers, strict=True):
                 answers[i] = answer
         self._known = {k: v for k, v in self._known.items() if k[1] == key[1]}
-        self._known[key] = Judged(rows, tuple(answers), losses)
+        self._known[key] = self.calibrate(Judged(rows, tuple(answers), losses))
         return self._known[key]
+
+    def split(self, fold: int, synthetic: Sequence[E]) -> tuple[list[E], list[int]]:
+        """What to train on where a fold is held out, without its echoes; and its row numbers."""
+        rows, held = self.dataset.train, np.flatnonzero(self._folds == fold).tolist()
+        ids = {rows[i].id for i in held}
+        texts = [s for s in synthetic if not (s.origin and ids & set(s.origin.parents))]
+        return [*(row for row in rows if row.id not in ids), *texts], held
 
 
 def weigh(rows: Sequence[Example], weight: float) -> NDArray[np.float64]:

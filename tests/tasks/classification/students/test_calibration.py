@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.students.head import Calibration, fit_calibration, log_losses
+from pgkd.encoders.head import Calibration
+from pgkd.tasks.classification.students.head import fit_calibration, log_losses
 
 
 def test_it_finds_the_temperature_and_the_prior_that_labels_were_drawn_with() -> None:

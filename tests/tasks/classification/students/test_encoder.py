@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 
 import pgkd.tasks.classification.students.encoder as encoder_module
+from pgkd.encoders.head import Calibration
 from pgkd.encoders.training import FineTuning
 from pgkd.encoders.transformer import forget_encoders, load_encoder
-from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune
-from pgkd.tasks.classification.students.head import Calibration, HeadSettings, fit_head
+from pgkd.tasks.classification.students.encoder import EncoderStudent, fine_tune_classes
+from pgkd.tasks.classification.students.head import HeadSettings, fit_head
 from tests.conftest import make_rows, of_kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pgkd.encoders.head import Head
     from pgkd.encoders.transformer import Encoder
-    from pgkd.tasks.classification.students.head import Head
 
 TEXTS, LABELS = make_rows(8)
 CLASSES = tuple(sorted(set(LABELS)))
@@ -68,7 +69,8 @@ def test_another_seed_trains_in_another_order(encoder: Encoder) -> None:
     head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
     ones = np.ones(len(TEXTS))
     one, again, other = (
-        fine_tune(encoder, head, TEXTS, GOLD, ones, seed=seed)[1].weights for seed in (0, 0, 1)
+        fine_tune_classes(encoder, head, TEXTS, GOLD, ones, seed=seed)[1].weights
+        for seed in (0, 0, 1)
     )
     assert (one == again).all()
     assert (one != other).any()
@@ -79,8 +81,10 @@ def test_fine_tuning_weighs_rows_across_batches(encoder: Encoder) -> None:
     head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
     recipe = FineTuning(epochs=1, batch_size=1, clip=1e9)
     heavy = np.where(GOLD == 0, 1.0, 1e-9)
-    _, new = fine_tune(encoder, head, TEXTS, GOLD, heavy, seed=0, recipe=recipe)
-    _, even = fine_tune(encoder, head, TEXTS, GOLD, np.ones(len(TEXTS)), seed=0, recipe=recipe)
+    _, new = fine_tune_classes(encoder, head, TEXTS, GOLD, heavy, seed=0, recipe=recipe)
+    _, even = fine_tune_classes(
+        encoder, head, TEXTS, GOLD, np.ones(len(TEXTS)), seed=0, recipe=recipe
+    )
     assert new.bias[0] - new.bias[1:].max() > even.bias[0] - even.bias[1:].max()
 
 
@@ -99,7 +103,7 @@ def fine_tuned(encoder: Encoder, recipe: FineTuning | None = None) -> tuple[Enco
     """The trained encoder, its linear probe, and the trained head."""
     head = fit_head(encoder.features(TEXTS), LABELS, CLASSES, HeadSettings(C=10.0))
     ones = np.ones(len(TEXTS))
-    tuned, new = fine_tune(encoder, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
+    tuned, new = fine_tune_classes(encoder, head, TEXTS, GOLD, ones, seed=0, recipe=recipe)
     return tuned, head, new
 
 
@@ -149,14 +153,18 @@ def test_fine_tuning_is_chosen_where_a_held_out_fold_gains_by_it(
     settings: dict[str, Any] = {"encoder": str(tiny_encoder), "max_length": 32}
     texts, labels = make_rows(20)
     student = EncoderStudent(CLASSES, **settings)
-    monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_THOROUGH))
+    monkeypatch.setattr(
+        encoder_module, "fine_tune_classes", partial(fine_tune_classes, recipe=_THOROUGH)
+    )
     student.tune(texts, labels, seed=0)
     assert student.recipe == "finetune"
     told = "finetune; fine-tuning changes the log loss of 20 held-out rows by -"
     assert student.tuning.startswith(told)
     assert student.clone().recipe == "finetune"
     assert student.proxy().recipe == "frozen"
-    monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_NONE))
+    monkeypatch.setattr(
+        encoder_module, "fine_tune_classes", partial(fine_tune_classes, recipe=_NONE)
+    )
     assert EncoderStudent(CLASSES, **settings).tune(texts, labels, seed=0).recipe == "frozen"
 
 
@@ -165,7 +173,9 @@ def test_a_recipe_that_is_given_is_kept_and_calibrated(
 ) -> None:
     settings: dict[str, Any] = {"encoder": str(tiny_encoder), "max_length": 32}
     texts, labels = make_rows(20)
-    monkeypatch.setattr(encoder_module, "fine_tune", partial(fine_tune, recipe=_NONE))
+    monkeypatch.setattr(
+        encoder_module, "fine_tune_classes", partial(fine_tune_classes, recipe=_NONE)
+    )
     frozen = EncoderStudent(CLASSES, recipe="frozen", **settings).tune(texts, labels, seed=0)
     tuned = EncoderStudent(CLASSES, recipe="finetune", **settings).tune(texts, labels, seed=0)
     assert (frozen.recipe, tuned.recipe) == ("frozen", "finetune")

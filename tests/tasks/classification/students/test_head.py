@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.students.head import Calibration, HeadSettings, fit_head
+from pgkd.encoders.head import Calibration
+from pgkd.tasks.classification.students.head import HeadSettings, fit_head
 from pgkd.tasks.classification.students.tuning import SyntheticTexts, tune_head
 
 if TYPE_CHECKING:

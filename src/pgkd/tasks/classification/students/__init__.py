@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pgkd.errors import StudentError
 from pgkd.tasks.classification.students.base import Student
-from pgkd.tasks.classification.students.saving import read_description
+from pgkd.tasks.common.saving import read_description
 
 if TYPE_CHECKING:
     from pgkd.tasks.classification.students.head_student import HeadStudent

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pgkd.data.cells import is_broken, one_column
+from pgkd.data.cells import check_texts
 from pgkd.errors import StudentError
 from pgkd.text import shown
 
@@ -149,24 +149,6 @@ def most_probable(probabilities: NDArray[np.float64], classes: Sequence[str]) ->
         {"label": classes[i], "probability": float(row[i])}
         for i, row in zip(best, probabilities, strict=True)
     ]
-
-
-def check_texts(texts: Sequence[str]) -> None:
-    """Refuse anything but a list of texts.
-
-    Raises:
-        StudentError: it is a single text or a table, or an item is not a text.
-    """
-    one_column(texts, "texts", error=StudentError)
-    if not hasattr(texts, "__len__"):
-        raise StudentError("Give a list of texts, not an iterator: it can be read only once.")
-    for row, text in enumerate(texts, start=1):
-        if not isinstance(text, str):
-            raise StudentError(f"Text {row} is {shown(text)}, not a string. Fill or drop the row.")
-        if is_broken(text):
-            raise StudentError(
-                f"Text {row} has half a character (a lone surrogate). Replace it or drop the row."
-            )
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:

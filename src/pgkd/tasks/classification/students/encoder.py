@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgkd.encoders.devices import Device, Precision, check_device_settings, find_device
+from pgkd.encoders.head import Calibration, Head, fine_tune
 from pgkd.encoders.transformer import Encoder, load_encoder
 from pgkd.errors import StudentError
 from pgkd.evaluation import paired_change
@@ -26,8 +28,6 @@ from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students.base import usable_rows
 from pgkd.tasks.classification.students.head import (
     DEFAULT_SETTINGS,
-    Calibration,
-    Head,
     HeadSettings,
     fit_calibration,
     fit_head,
@@ -35,8 +35,8 @@ from pgkd.tasks.classification.students.head import (
     log_prior,
 )
 from pgkd.tasks.classification.students.head_student import HeadStudent
-from pgkd.tasks.classification.students.saving import subfolder
 from pgkd.tasks.classification.students.tuning import SyntheticTexts, hold_out
+from pgkd.tasks.common.saving import subfolder
 from pgkd.weights.pins import DEFAULT_STUDENT
 
 if TYPE_CHECKING:  # imports torch
@@ -111,7 +111,9 @@ class EncoderStudent(HeadStudent):
         features = self._training_features(texts)
         head = fit_head(features, labels, self.classes, settings, weights, prior)
         gold, seed = label_indices(labels, self.classes), self._settings["seed"]
-        self._encoder, head = fine_tune(self._encoder, head, texts, gold, weights, seed=seed)
+        self._encoder, head = fine_tune_classes(
+            self._encoder, head, texts, gold, weights, seed=seed
+        )
         return head.calibrated(self._head_settings.fine_tuned, prior)
 
     def tune(
@@ -237,53 +239,43 @@ class EncoderStudent(HeadStudent):
         return load_encoder(source, self._settings["max_length"], self._device)
 
 
-def fine_tune(
+def fine_tune_classes(
     encoder: Encoder,
     head: Head,
-    texts: Sequence[str],
-    gold: NDArray[np.int64],
+    texts: Sequence[Any],
+    gold: NDArray[Any],
     weights: NDArray[np.float64],
     *,
     seed: int,
     recipe: FineTuning | None = None,
 ) -> tuple[Encoder, Head]:
-    """Train a copy of an encoder together with a head that was fitted on its features.
+    """`fine_tune` for classes that exclude each other, by cross-entropy.
 
     Args:
         encoder: where training starts; it is not changed.
         head: where training starts.
-        texts: n texts.
-        gold: shape (n,), class indices.
+        texts: n texts, or pairs of texts that are read as one.
+        gold: shape (n,), class indices; or (n, n_classes), the share of each class.
         weights: shape (n,), of each row's loss.
         seed: of the order of the rows and of dropout.
         recipe: how long and how fast.
     """
-    import torch
-
-    from pgkd.encoders.training import train_encoder
+    from torch.nn.functional import cross_entropy
 
     seen = np.flatnonzero(~np.isneginf(head.bias))  # classes without rows have nothing to learn
     column = np.full(len(head.bias), -1)
     column[seen] = np.arange(len(seen))
-    targets = column[gold]
-    # Mean 1 over all rows, not over a batch: else a batch of light rows counts like a heavy one.
-    row_weights = weights / weights.mean()
-
-    def make_layer() -> Any:
-        layer = torch.nn.Linear(head.weights.shape[1], len(seen))
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(head.weights[seen]))
-            layer.bias.copy_(torch.tensor(head.bias[seen]))
-        return layer
-
-    def loss(logits: Any, rows: NDArray[np.int64]) -> Any:
-        wanted = torch.tensor(targets[rows], device=logits.device)
-        scale = torch.tensor(row_weights[rows], dtype=torch.float32, device=logits.device)
-        entropy = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
-        return (entropy * scale).mean()
-
-    trained, layer = train_encoder(encoder, make_layer, loss, texts, seed=seed, recipe=recipe)
+    targets = column[gold] if gold.ndim == 1 else gold[:, seen].astype(np.float32)
+    trained, found = fine_tune(
+        encoder,
+        Head(head.weights[seen], head.bias[seen]),
+        partial(cross_entropy, reduction="none"),
+        texts,
+        targets,
+        weights,
+        seed=seed,
+        recipe=recipe,
+    )
     new, bias = np.zeros_like(head.weights), np.full_like(head.bias, -np.inf)
-    new[seen] = layer.weight.detach().cpu().numpy()
-    bias[seen] = layer.bias.detach().cpu().numpy()
+    new[seen], bias[seen] = found.weights, found.bias
     return trained, Head(new, bias)

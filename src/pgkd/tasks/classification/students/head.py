@@ -19,32 +19,12 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pgkd.encoders.head import Calibration, Head
 from pgkd.tasks.classification.data.examples import label_indices
 
-_UNSEEN = 1e-5  # probability of a class without rows: its log loss stays finite
 _MAX_ITER = 2000
 _RIDGE = 0.5  # rows' worth of pull towards the start: few rows say little
 _BOUND = 5.0  # of the log temperature, and of the prior's weight
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How logits are corrected before they become probabilities.
-
-    Attributes:
-        temperature: divides the logits.
-        prior_weight: share of the log class frequency of the training rows that is added. Negative
-            where rare classes are missed more often than their rarity explains.
-    """
-
-    temperature: float = 1.0
-    prior_weight: float = 0.0
-
-    def __call__(
-        self, logits: NDArray[np.float64], log_prior: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Calibrated logits, shape of `logits`; `log_prior` is broadcast over it."""
-        return logits / self.temperature + self.prior_weight * log_prior
 
 
 def fit_calibration(
@@ -115,40 +95,6 @@ class HeadSettings:
 
 
 DEFAULT_SETTINGS = HeadSettings(C=30.0)
-
-
-@dataclass(frozen=True)
-class Head:
-    """A fitted head.
-
-    Attributes:
-        weights: shape (n_classes, n_features).
-        bias: shape (n_classes,); -inf where a class had no row.
-    """
-
-    weights: NDArray[np.float64]
-    bias: NDArray[np.float64]
-
-    def logits(self, features: Any) -> NDArray[np.float64]:
-        """Unnormalized log probabilities of features, dense or sparse, shape (n, n_classes)."""
-        logits: NDArray[np.float64] = np.asarray(features @ self.weights.T) + self.bias
-        return logits
-
-    def predict_proba(self, features: Any) -> NDArray[np.float64]:
-        """Class probabilities of features, dense or sparse, shape (n, n_classes)."""
-        logits = self.logits(features)
-        logits -= logits.max(axis=1, keepdims=True)
-        probabilities = np.exp(logits)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
-        unseen = np.isneginf(self.bias)
-        if unseen.any():
-            probabilities *= 1 - _UNSEEN * unseen.sum()
-            probabilities[:, unseen] = _UNSEEN
-        return probabilities
-
-    def calibrated(self, calibration: Calibration, prior: NDArray[np.float64]) -> Head:
-        """The head with calibrated logits; `prior` is the `log_prior` of its training rows."""
-        return Head(self.weights / calibration.temperature, calibration(self.bias, prior))
 
 
 def fit_head(

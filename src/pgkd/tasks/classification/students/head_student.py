@@ -11,17 +11,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pgkd.data.cells import check_texts
+from pgkd.encoders.head import Head
 from pgkd.errors import StudentError
 from pgkd.tasks.classification.data.examples import label_indices
-from pgkd.tasks.classification.students import saving
 from pgkd.tasks.classification.students.base import (
     Student,
     check_classes,
-    check_texts,
     usable_rows,
 )
-from pgkd.tasks.classification.students.head import Head, HeadSettings, fit_head, log_prior
+from pgkd.tasks.classification.students.head import HeadSettings, fit_head, log_prior
 from pgkd.tasks.classification.students.tuning import SyntheticTexts, tune_head
+from pgkd.tasks.common import saving
 
 _SAVED_AS_NULL = ("threads",)  # settings of a machine
 _NOT_SAVED = ("device", "precision")  # the same, whose defaults are not null

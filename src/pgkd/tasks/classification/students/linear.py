@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pgkd.encoders.head import Head
 from pgkd.errors import StudentError
 from pgkd.tasks.classification.students.head import (
     DEFAULT_SETTINGS,
-    Head,
     HeadSettings,
     fit_head,
 )

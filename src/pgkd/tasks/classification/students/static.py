@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pgkd.encoders.static import StaticEmbeddings, load_embeddings
 from pgkd.tasks.classification.students.head import DEFAULT_SETTINGS, HeadSettings
 from pgkd.tasks.classification.students.head_student import HeadStudent
-from pgkd.tasks.classification.students.saving import subfolder
+from pgkd.tasks.common.saving import subfolder
 from pgkd.weights.pins import DEFAULT_EMBEDDINGS
 
 _FOLDER = "embeddings"
