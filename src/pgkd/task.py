@@ -46,6 +46,11 @@ class Origin:
     labelled: bool = False
     confidence: float | None = None
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> Origin | None:
+        """Rebuild it from an example's `to_json`."""
+        return cls(**{**data, "parents": tuple(data["parents"])}) if data else None
+
 
 class Example(ABC):
     """An input and its output. A task's own kind is a frozen dataclass with these fields.
@@ -289,9 +294,9 @@ class Evaluation(ABC):
     def held_out(self) -> bool:
         """Whether they were held out from training; else the figures are cross-validated."""
 
-    @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """Plain data for the journal; figures, cells and mistakes are recorded without it."""
+        """What else the journal should record, as plain data."""
+        return {}
 
     def label_issues(self) -> Iterable[dict[str, Any]]:
         """The user's examples whose output looks wrong, as plain data with their ``id``."""

@@ -72,7 +72,7 @@ def train_encoder(
         head = make_head().to(encoder.device.name)
         _freeze(model, recipe.frozen_layers)
         parameters = [p for part in (model, head) for p in part.parameters() if p.requires_grad]
-        optimiser, schedule = _make_optimiser(parameters, recipe, n_rows=len(texts))
+        optimiser, schedule = make_optimiser(parameters, recipe, n_rows=len(texts))
         model.train()
         dropout = CheapDropout() if encoder.device.type == "cpu" else nullcontext()
         for batch in batches(np.array([len(row) for row in ids]), recipe, seed):
@@ -148,7 +148,7 @@ def _freeze(model: Any, n_layers: int) -> None:
         layer.requires_grad_(False)
 
 
-def _make_optimiser(
+def make_optimiser(
     parameters: Sequence[Any], recipe: FineTuning, *, n_rows: int
 ) -> tuple[Any, Any]:
     """AdamW with a linear warm-up and a linear decay to zero."""

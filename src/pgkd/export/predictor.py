@@ -121,14 +121,14 @@ class OnnxEncoder:
         return OnnxEncoder.load, self._loaded_from
 
     @classmethod
-    def load(cls, folder: Path, max_length: int | None, threads: int | None) -> Self:
+    def load(cls, folder: Path, max_length: int, threads: int | None) -> Self:
         """Load the encoder that `save_model` wrote.
 
         Raises:
             ExportError: a file is missing or damaged, or the files do not fit each other.
             MissingExtraError: the extra ``serve`` is not installed.
         """
-        if max_length is not None and (type(max_length) is not int or max_length < 1):
+        if type(max_length) is not int or max_length < 1:
             raise ExportError(
                 f"{folder} is damaged: a text cannot be cut to {max_length!r} tokens."
             )
@@ -162,7 +162,7 @@ class OnnxModel:
         self.n_outputs = len(head.bias)
 
     @classmethod
-    def load(cls, folder: Path, max_length: int | None, threads: int | None) -> Self:
+    def load(cls, folder: Path, max_length: int, threads: int | None) -> Self:
         """Load what `save_model` wrote; `max_length` is of a text, in tokens.
 
         Raises:
@@ -268,7 +268,7 @@ def _session(path: Path, threads: int | None) -> Any:
         raise ExportError(f"{path} cannot be loaded: {error}. Export the run again.") from error
 
 
-def _tokenizer(path: Path, max_length: int | None) -> Any:
+def _tokenizer(path: Path, max_length: int) -> Any:
     tokenizers = require("tokenizers", extra=_EXTRA, job=_JOB)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads are the caller's to choose
     try:
@@ -276,8 +276,7 @@ def _tokenizer(path: Path, max_length: int | None) -> Any:
     except Exception as error:  # of the class Exception itself, and no other: tokenizers' own
         raise ExportError(f"{path} cannot be read: {error}. Export the run again.") from error
     tokenizer.no_padding()
-    if max_length is not None:
-        tokenizer.enable_truncation(max_length)
+    tokenizer.enable_truncation(max_length)
     return tokenizer
 
 

@@ -99,6 +99,7 @@ def round_record(finished: Round) -> dict[str, Any]:
         "loss_change_standard_error": finite(verdict.standard_error),
         "mistakes": list(evaluation.mistakes[:_MISTAKES]),
         **evaluation.to_json(),
+        "synthetic_weight": evaluation.synthetic_weight,
         "validation": figures_record(evaluation),
     }
 

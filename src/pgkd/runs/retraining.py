@@ -53,7 +53,7 @@ class Retrained:
             "keep": self.verdict.keep,
             "loss_change": round(self.verdict.change, 6),
             "loss_change_standard_error": None if error == float("inf") else round(error, 6),
-            "synthetic_weight": self.after.to_json().get("synthetic_weight"),
+            "synthetic_weight": self.after.synthetic_weight,
             "before": figures_record(self.before),
             "after": figures_record(self.after),
         }

@@ -84,8 +84,8 @@ def test_the_package_runs_as_a_module() -> None:
 def test_the_help_of_distill_begins_with_the_basic_options() -> None:
     first, *others = run("distill", "--help").split("Advanced: ")
     assert re.findall(r"│ --(\S+)", first) == [
-        "train", "config", "out", "task", "teacher", "teacher-model", "student", "instructions", "rounds",
-        "budget-usd", "dry-run", "help",
+        "train", "config", "out", "task", "teacher", "teacher-model", "student", "instructions",
+        "rounds", "budget-usd", "dry-run", "help",
     ]  # fmt: skip
     assert [part.split()[0] for part in others] == [
         "data",

@@ -114,14 +114,10 @@ def export_classifier(
 
         save_classifier(student.encoder, student.head, student.classes, folder)
     else:
-        from pgkd.export.graph import encoder_graph
-        from pgkd.export.predictor import save_model
-        from pgkd.export.quantize import quantize
+        from pgkd.tasks.common.encoders import export_encoder
 
-        graph = encoder_graph(student.encoder)
-        if format == "onnx-int8":
-            graph = quantize(graph, student.encoder.tokens([row.text for row in dataset.train]))
-        save_model(graph, student.encoder.tokenizer, student.head, folder)
+        texts = [row.text for row in dataset.train]
+        export_encoder(student.encoder, student.head, format, texts, folder)
     return {"classes": list(student.classes), "max_length": student.encoder.max_length}
 
 

@@ -16,16 +16,9 @@ class RowsData(DataConfig):
     text_column: str = Field(default="text", min_length=1, description="column that holds the text")
 
 
-class EncoderConfig(Section):
-    """The encoder under the student."""
+class ModelConfig(Section):
+    """The pretrained model under a student, whatever it is."""
 
-    encoder: str = Field(
-        default="all-minilm-l6-v2", description="weights by name, hub name, or a folder"
-    )
-    recipe: Literal["auto", "frozen", "finetune"] = Field(
-        default="auto",
-        description="train a head on frozen features, or all of it; auto tries both",
-    )
     max_length: int = Field(
         default=128, ge=8, le=8192, description="tokens of a text that are read"
     )
@@ -43,6 +36,18 @@ class EncoderConfig(Section):
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
             raise ValueError(f"there is no device '{name}': give auto, cpu, cuda, cuda:N or mps")
         return name
+
+
+class EncoderConfig(ModelConfig):
+    """The encoder under the student."""
+
+    encoder: str = Field(
+        default="all-minilm-l6-v2", description="weights by name, hub name, or a folder"
+    )
+    recipe: Literal["auto", "frozen", "finetune"] = Field(
+        default="auto",
+        description="train a head on frozen features, or all of it; auto tries both",
+    )
 
 
 class GuidanceConfig(Section):

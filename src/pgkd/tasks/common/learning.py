@@ -24,7 +24,6 @@ from pgkd.tasks.common.rows import Rows
 E = TypeVar("E", bound=Example)
 S = TypeVar("S", bound=Model)
 
-_MISTAKES = 200  # that are kept
 WEIGHTS = (1.0, 0.3, 0.1)
 """What a synthetic example may weigh; the first one is the guess before anything is known."""
 
@@ -57,13 +56,13 @@ class RowEvaluation(Evaluation, Generic[E]):
     @property
     def mistakes(self) -> Sequence[Mapping[str, Any]]:
         """See `Evaluation.mistakes`; where an input has several texts, they are joined."""
-        judged, found = self.judged, list[dict[str, Any]]()
-        for i in np.argsort(-judged.losses, kind="stable").tolist():
-            row, answer = judged.examples[i], judged.answers[i]
-            if self.is_wrong(row, answer) and len(found) < _MISTAKES:
-                told = {"id": row.id, "text": " | ".join(row.texts)}
-                found.append({**told, "expected": row.output, "answer": answer})
-        return found
+        order = np.argsort(-self.judged.losses, kind="stable").tolist()
+        pairs = [(self.judged.examples[i], self.judged.answers[i]) for i in order]
+        return [
+            {"id": row.id, "text": " | ".join(row.texts), "expected": row.output, "answer": answer}
+            for row, answer in pairs
+            if self.is_wrong(row, answer)
+        ]
 
     @property
     def n(self) -> int:
@@ -74,16 +73,6 @@ class RowEvaluation(Evaluation, Generic[E]):
     def held_out(self) -> bool:
         """See `Evaluation.held_out`."""
         return self.judged is not self.mined
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Evaluation.to_json`."""
-        return {
-            "validation": {"n": self.n, **self.figures},
-            "held_out": self.held_out,
-            "cells": list(self.cells),
-            "mistakes": list(self.mistakes),
-            "synthetic_weight": self.synthetic_weight,
-        }
 
 
 class RowLearner(ABC, Generic[E, S]):

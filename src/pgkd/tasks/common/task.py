@@ -17,7 +17,7 @@ from pgkd.teachers.base import Teacher
 
 
 class RowsTask(Task):
-    """A task with `Rows`, a `RowLearner` and an encoder."""
+    """A task with `Rows` and a `RowLearner`."""
 
     @abstractmethod
     def row_learner(
@@ -29,7 +29,7 @@ class RowsTask(Task):
             config: the settings of the run.
             dataset: the rows.
             weights: one or more.
-            student: where the recipe is that of another student, and is not chosen.
+            student: of a finished run: its recipe is kept, where the kind has several.
         """
 
     def learner(

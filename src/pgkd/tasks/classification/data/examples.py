@@ -55,10 +55,7 @@ class LabelledText(Example):
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelledText:
         """Rebuild from `to_json`'s data; other fields are left alone."""
-        origin = data.get("origin")
-        if origin is not None:
-            origin = Origin(**{**origin, "parents": tuple(origin["parents"])})
-        return cls(data["text"], data["label"], data["id"], origin)
+        return cls(data["text"], data["label"], data["id"], Origin.from_json(data.get("origin")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,6 @@ class ClassifierEvaluation(Evaluation):
     def to_json(self) -> dict[str, Any]:
         """See `Evaluation.to_json`."""
         return {
-            "synthetic_weight": self.synthetic_weight,
             "labelled_weight": self.labelled_weight,
             "mined": {
                 "correct": len(self.mined.correct),
