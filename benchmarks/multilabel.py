@@ -30,10 +30,10 @@ from typing import Any
 import numpy as np
 
 from pgkd import Config, Distiller, FakeTeacher
+from pgkd.encoders.one_vs_rest import indicators
 from pgkd.encoders.transformer import load_encoder
 from pgkd.tasks.multilabel.data import MultiLabelText
 from pgkd.tasks.multilabel.learner import multilabel_figures
-from pgkd.tasks.multilabel.student import indicators
 from pgkd.tasks.multilabel.task import MultiLabel
 from pgkd.teachers.base import Request
 

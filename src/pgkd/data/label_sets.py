@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from pgkd.data.reading import open_table
 from pgkd.errors import DataError
 from pgkd.text import shown
 
+_SEPARATED = re.compile(r"[^|;]{1,60}([|;][^|;]{1,60})+")
 _LOOKED_AT = 2000  # cells that tell the separator
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
@@ -76,6 +78,18 @@ def separator_of_column(path: Path, column: str) -> str | None:
             return find_separator([row[1] for row in islice(table.cells(column), _LOOKED_AT)])
     except DataError:  # whoever reads the whole file says so
         return None
+
+
+def holds_several(cell: Any) -> bool:
+    """Whether a cell looks like a list of labels, or like separated ones."""
+    if isinstance(cell, str):
+        return cell.startswith("[") or _SEPARATED.fullmatch(cell) is not None
+    return isinstance(cell, list)
+
+
+def is_flag(cell: Any) -> bool:
+    """Whether a cell is 0 or 1."""
+    return not is_missing(cell) and name_of(cell) in ("0", "1")
 
 
 def parse_flags(columns: Sequence[str], cells: Sequence[Any]) -> tuple[str, ...]:

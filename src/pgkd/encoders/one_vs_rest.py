@@ -10,7 +10,9 @@ shared one that maximises micro F1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ Flags = NDArray[np.bool_]
 _OWN_SCALE, _OWN_SHIFT, _SHARED = 5.0, 0.5, 0.05  # rows' worth of pull towards no correction
 _GRID = np.exp(np.linspace(np.log(0.01), np.log(0.9), 120))  # thresholds to choose from
 _EXPECTED = 3.0  # weight of what the probabilities expect, beside the rows seen
+_LEAST = 1e-9  # probability in a loss
 _FEW = 5  # rows with a label whose own threshold counts as much as the shared one
 
 
@@ -109,3 +112,24 @@ def log_odds(positive: Floats, mass: float) -> Floats:
 def sigmoid(logits: Floats) -> Floats:
     """Probabilities of logits."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+
+
+def row_losses(probabilities: Floats, gold: Flags) -> Floats:
+    """Binary cross-entropy of each row, summed over its labels, in nats; shape (n,)."""
+    probabilities = np.clip(probabilities, _LEAST, 1 - _LEAST)
+    losses: Floats = -np.log(np.where(gold, probabilities, 1 - probabilities)).sum(axis=1)
+    return losses
+
+
+def torch_row_losses(logits: Any, gold: Any) -> Any:
+    """`row_losses` of logits, in torch."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    return binary_cross_entropy_with_logits(logits, gold, reduction="none").sum(dim=1)
+
+
+def indicators(rows: Iterable[Iterable[str]], names: Sequence[str]) -> Flags:
+    """Which of k names each of n sets of labels has, shape (n, k)."""
+    sets = [set(labels) for labels in rows]
+    found = [[name in labels for name in names] for labels in sets]
+    return np.array(found, dtype=bool).reshape(len(sets), len(names))

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from pgkd.config import Config
-from pgkd.encoders.one_vs_rest import LabelCalibration, choose_thresholds, fit_heads, sigmoid
+from pgkd.encoders.one_vs_rest import (
+    LabelCalibration,
+    choose_thresholds,
+    fit_heads,
+    indicators,
+    sigmoid,
+)
 from pgkd.tasks.common.learning import Judged
 from pgkd.tasks.common.samples import SamplesPrompt
 from pgkd.tasks.multilabel.data import MultiLabelText
@@ -21,7 +27,6 @@ from pgkd.tasks.multilabel.prompts import (
     WRONG_LABELS,
     MultiLabelPrompts,
 )
-from pgkd.tasks.multilabel.student import indicators
 from pgkd.tasks.multilabel.task import MultiLabel
 from pgkd.teachers.base import Reply
 

@@ -7,7 +7,7 @@ adds what the outputs of the head mean.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -24,10 +24,12 @@ from pgkd.export.predictor import OnnxEncoder, save_model
 from pgkd.extras import require
 from pgkd.task import Answer, Answering, Example
 from pgkd.tasks.common import saving
+from pgkd.tasks.common.cells import CellPrompts
 from pgkd.tasks.common.config import EncoderConfig
 from pgkd.tasks.common.learning import Judged, RowLearner, weigh
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.task import RowsTask
+from pgkd.teachers.base import Request, Teacher
 
 _FOLDER = "encoder"
 _AFFORDABLE = 5_000  # rows and samples up to which fine-tuning is tried unasked
@@ -260,9 +262,31 @@ class EncoderLearner(RowLearner[E, M], Generic[E, M]):
 
 
 class EncoderTask(RowsTask):
-    """A task whose students are of the type `model`."""
+    """A task whose students are of the type `model`; see `RowsTask`.
+
+    Attributes:
+        model: of its students.
+        learner_type: takes config, data set, weights, and a recipe or None.
+        prompts_type: takes config, data set and folds.
+    """
 
     model: ClassVar[type[EncoderModel]]
+    learner_type: ClassVar[Callable[..., EncoderLearner[Any, Any]]]
+    prompts_type: ClassVar[Callable[..., CellPrompts[Any]]]
+
+    def row_learner(
+        self, config: Any, dataset: Any, weights: tuple[float, ...], student: Any = None
+    ) -> EncoderLearner[Any, Any]:
+        """See `RowsTask.row_learner`."""
+        return self.learner_type(config, dataset, weights, student and student.recipe)
+
+    def estimate(
+        self, config: Any, dataset: Any, teacher: Teacher
+    ) -> Iterable[tuple[Request, int]]:
+        """See `Task.estimate`: the requests if the student is equally weak in all cells."""
+        writer = self.prompts_type(config, dataset, np.zeros(len(dataset.train), dtype=np.int64))
+        for number in range(1, config.rounds + 1):
+            yield from ((each.request, each.count) for each in writer.prompts(number, (), ()))
 
     def load_student(self, folder: Path) -> Any:
         """See `Task.load_student`."""

@@ -26,6 +26,11 @@ class MultiLabelData(RowsData):
         default=None, description="YAML list of labels; default: from the rows"
     )
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that hold the labels."""
+        return self.label_columns or (self.label_column,)
+
     @model_validator(mode="after")
     def _one_form(self) -> MultiLabelData:
         if len(set(self.label_columns)) != len(self.label_columns):

@@ -22,7 +22,7 @@ from pgkd.task import Example, Origin
 from pgkd.tasks.classification.data.examples import Taxonomy, read_taxonomy
 from pgkd.tasks.common.labels import with_labels
 from pgkd.tasks.common.rows import Make, Rows, load_rows, rows_from_arrays
-from pgkd.tasks.multilabel.config import MultiLabelConfig
+from pgkd.tasks.multilabel.config import MultiLabelConfig, MultiLabelData
 from pgkd.text import shown
 
 
@@ -56,34 +56,27 @@ class MultiLabelText(Example):
         return cls(data["text"], tuple(data["labels"]), data["id"], origin)
 
 
-def output_columns(config: MultiLabelConfig) -> tuple[str, ...]:
-    """Columns that hold the labels."""
-    return config.data.label_columns or (config.data.label_column,)
-
-
-def make_reader(
-    config: MultiLabelConfig, path: Path | None, taxonomy: Taxonomy | None
+def file_reader(
+    data: MultiLabelData, path: Path | None, taxonomy: Taxonomy | None = None
 ) -> Make[MultiLabelText]:
     """What makes an example of a row of a file; of labels that are in `taxonomy`, if given."""
-    data = config.data
-    separator = data.separator
-    if path is not None and not data.label_columns and separator is None:
-        separator = separator_of_column(path, data.label_column)
-    return _maker(data.label_columns, separator, taxonomy)
+    separator = data.separator or (separator_of_column(path, data.label_column) if path else None)
+    return make_reader(data.label_columns, separator, taxonomy)
 
 
 def load_multilabel(config: MultiLabelConfig) -> Rows[MultiLabelText]:
     """The rows of the files that a config names; see `load_rows`."""
-    data, columns = config.data, output_columns(config)
+    data = config.data
     taxonomy = read_taxonomy(data.classes) if data.classes else None
-    make = make_reader(config, data.train, taxonomy)
-    rows = load_rows(config, (data.text_column,), columns, make)
+    make = file_reader(data, data.train, taxonomy)
+    rows = load_rows(config, (data.text_column,), data.columns, make)
     return with_labels(rows, attrgetter("labels"), taxonomy, data.label_columns)
 
 
-def _maker(
+def make_reader(
     columns: Sequence[str], separator: str | None, taxonomy: Taxonomy | None
 ) -> Make[MultiLabelText]:
+    """See `file_reader`; `columns` are those of 0 and 1."""
     known = set(taxonomy.names) if taxonomy else set[str]()
 
     def make(texts: Sequence[str], cells: Sequence[Any], id_: str) -> MultiLabelText:
@@ -124,6 +117,6 @@ def multilabel_from_arrays(
         return one_column(inputs, "texts"), rows_of_matrix(outputs, names)
 
     train = pair(inputs, outputs)
-    make = _maker((), config.data.separator or find_separator(train[1]), taxonomy)
+    make = make_reader((), config.data.separator or find_separator(train[1]), taxonomy)
     held = None if validation is None else pair(*validation)
     return with_labels(rows_from_arrays(config, *train, make, held), attrgetter("labels"), taxonomy)

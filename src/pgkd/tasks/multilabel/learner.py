@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 
 from pgkd.encoders.head import fine_tune
-from pgkd.encoders.one_vs_rest import Flags, Floats, LabelCalibration, fit_heads
+from pgkd.encoders.one_vs_rest import (
+    Flags,
+    Floats,
+    LabelCalibration,
+    fit_heads,
+    indicators,
+    row_losses,
+    torch_row_losses,
+)
 from pgkd.task import Answer
 from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.common.encoders import EncoderLearner
@@ -22,16 +30,7 @@ from pgkd.tasks.common.samples import SamplesPrompt
 from pgkd.tasks.multilabel.config import MultiLabelConfig
 from pgkd.tasks.multilabel.data import MultiLabelText
 from pgkd.tasks.multilabel.prompts import NO_LABEL, MultiLabelPrompts
-from pgkd.tasks.multilabel.student import MultiLabelStudent, decide, indicators
-
-_LEAST = 1e-9  # probability in a loss
-
-
-def row_losses(probabilities: Floats, gold: Flags) -> Floats:
-    """Binary cross-entropy of each row, summed over its labels, in nats; shape (n,)."""
-    probabilities = np.clip(probabilities, _LEAST, 1 - _LEAST)
-    losses: Floats = -np.log(np.where(gold, probabilities, 1 - probabilities)).sum(axis=1)
-    return losses
+from pgkd.tasks.multilabel.student import MultiLabelStudent, decide
 
 
 def multilabel_figures(
@@ -151,7 +150,7 @@ class MultiLabelLearner(EncoderLearner[MultiLabelText, MultiLabelStudent]):
         head = fit_heads(encoder.features(texts), gold, weights, strength)
         if recipe == "finetune":
             encoder, head = fine_tune(
-                encoder, head, _torch_losses, texts, gold.astype(np.float32), weights,
+                encoder, head, torch_row_losses, texts, gold.astype(np.float32), weights,
                 seed=self.config.seed,
             )  # fmt: skip
         return MultiLabelStudent(
@@ -191,9 +190,3 @@ class MultiLabelLearner(EncoderLearner[MultiLabelText, MultiLabelStudent]):
     ) -> Sequence[SamplesPrompt]:
         """See `pgkd.task.Learner.prompts`."""
         return self._writer.prompts(number, label_cells(evaluation.mined, self._labels), synthetic)
-
-
-def _torch_losses(logits: Any, gold: Any) -> Any:
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    return binary_cross_entropy_with_logits(logits, gold, reduction="none").sum(dim=1)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from pgkd.data.cells import check_texts
-from pgkd.encoders.one_vs_rest import Flags, Floats, LabelCalibration
+from pgkd.encoders.one_vs_rest import Floats, LabelCalibration
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderModel
-
-
-def indicators(rows: Iterable[Iterable[str]], names: Sequence[str]) -> Flags:
-    """Which of k names each of n sets of labels has, shape (n, k)."""
-    sets = [set(labels) for labels in rows]
-    found = [[name in labels for name in names] for labels in sets]
-    return np.array(found, dtype=bool).reshape(len(sets), len(names))
 
 
 def decide(
