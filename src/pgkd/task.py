@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 if TYPE_CHECKING:
@@ -96,6 +96,13 @@ class Example(ABC):
         Raises:
             DataError: `output` cannot be read as one, or does not fit the text.
         """
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild it from `to_json`'s data; other fields are left alone. Lists become tuples."""
+        values = {f.name: data[f.name] for f in fields(cls) if f.name in data}  # type: ignore[arg-type]
+        values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+        return cls(**{**values, "origin": Origin.from_json(data.get("origin"))})
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a JSON line; who verified it stands in reviews.jsonl."""

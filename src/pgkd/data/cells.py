@@ -6,6 +6,7 @@ one spelling, whatever its type or its file's format: ``1`` for 1 and 1.0, ``tru
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -186,6 +187,21 @@ def is_synthetic(header: list[str]) -> bool:
     return tuple(header[:3]) in _WRITTEN
 
 
+def parse_number(cell: Any) -> float:
+    """The number of a cell.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        found = math.nan if isinstance(cell, bool) else float(cell)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"'{shown(cell)}' is not a number")
+    return found
+
+
 def one_column(values: Any, what: str, *, error: type[PgkdError] = DataError) -> list[Any]:
     """The items of a list, an array, a column or a tensor, as plain values of Python.
 
@@ -231,3 +247,18 @@ def check_texts(texts: Sequence[str]) -> None:
             raise StudentError(
                 f"Text {row} has half a character (a lone surrogate). Replace it or drop the row."
             )
+
+
+def check_pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
+    """Pairs of texts, as tuples.
+
+    Raises:
+        StudentError: they are no list of such.
+    """
+    if isinstance(inputs, str) or not hasattr(inputs, "__len__"):
+        raise StudentError("Give a list of pairs of texts: [(text, text_pair), ...].")
+    for row, pair in enumerate(inputs, start=1):
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise StudentError(f"Input {row} is no pair of texts: give (text, text_pair).")
+    check_texts([text for pair in inputs for text in pair])
+    return [(pair[0], pair[1]) for pair in inputs]

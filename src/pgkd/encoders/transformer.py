@@ -60,6 +60,11 @@ class Encoder:
         self.max_length = int(min(max_length, limit, tokenizer.model_max_length))
         self._cache: dict[Any, NDArray[np.float32]] = {}  # by text, or by pair of texts
 
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return int(self.model.config.hidden_size)
+
     def with_model(self, model: Any) -> Encoder:
         """This encoder with another, trained model, and an empty cache."""
         return Encoder(
@@ -79,7 +84,7 @@ class Encoder:
         excess = max(0, len(self._cache) - _CACHED_TEXTS)
         for text in list(islice(self._cache, excess)):  # the oldest come first
             del self._cache[text]
-        return np.array(rows, dtype=np.float64).reshape(len(texts), self.model.config.hidden_size)
+        return np.array(rows, dtype=np.float64).reshape(len(texts), self.width)
 
     def tokens(self, texts: Sequence[Any]) -> list[list[int]]:
         """Token ids of every text, or pair of texts, at most `max_length`."""

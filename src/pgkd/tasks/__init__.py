@@ -15,6 +15,7 @@ from pgkd.task import Task
 _GROUP = "pgkd.tasks"
 _OWN = {
     "classification": ("pgkd.tasks.classification.task", "Classification"),
+    "pairs": ("pgkd.tasks.pairs.task", "Pairs"),
     "multilabel": ("pgkd.tasks.multilabel.task", "MultiLabel"),
 }
 DEFAULT = "classification"

@@ -88,6 +88,11 @@ class EncoderModel:
             ValueError: something does not fit the head or the encoder.
         """
 
+    @classmethod
+    def head_width(cls, width: int, recipe: str) -> int:
+        """Features that the head sees, on an encoder of so many."""
+        return width
+
     def save(self, folder: Path, *, encoder: bool = True) -> None:
         """See `pgkd.task.Model`; without the encoder, where an export has its graph."""
         known = {"kind": self.kind, "recipe": self.recipe, "max_length": self.max_length}
@@ -112,14 +117,15 @@ class EncoderModel:
         data, arrays = saving.read(folder, cls.kind)
         try:
             head, length = Head(arrays["weights"], arrays["bias"]), data["max_length"]
-            if head.weights.shape[:1] != head.bias.shape:
-                raise ValueError("the arrays of the head do not fit each other")
             if graph:
                 encoder: Any = OnnxEncoder.load(folder, length, threads)
             else:
                 source = saving.subfolder(folder, _FOLDER)
                 encoder = load_encoder(source, int(length), find_device())
             common = {"encoder": encoder, "head": head, "recipe": str(data["recipe"])}
+            width = cls.head_width(encoder.width, common["recipe"])
+            if head.weights.shape != (*head.bias.shape, width):
+                raise ValueError("its head does not fit its encoder")
             return cls.undescribe(data, {**common, "max_length": length})
         except (KeyError, TypeError, ValueError) as error:
             raise StudentError(f"{folder} is damaged: {error!r}") from error

@@ -229,8 +229,8 @@ def _agreeing(rows: Sequence[E], problems: Problems, warnings: list[str], *, dro
 
 
 def _key(row: Example) -> str:
-    """What tells an input from others; an example with more than a text names it `input_key`."""
-    return text_key(str(getattr(row, "input_key", row.text)))
+    """What tells an input from others."""
+    return " [SEP] ".join(map(text_key, row.texts))
 
 
 def random_folds(n: int, n_folds: int, seed: int) -> NDArray[np.int64]:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from pgkd.curation import Curator
 from pgkd.encoders.devices import find_device
 from pgkd.events import Hooks
 from pgkd.runs.folder import RunFolder
 from pgkd.synthesis import Synthesizer
-from pgkd.task import Task
+from pgkd.task import Example, Task
 from pgkd.tasks.common.learning import WEIGHTS, RowLearner
 from pgkd.tasks.common.rows import Rows
 from pgkd.teachers.base import Teacher
 
 
 class RowsTask(Task):
-    """A task with `Rows` and a `RowLearner`."""
+    """A task with `Rows` and a `RowLearner`.
+
+    Attributes:
+        example_type: the task's kind of `Example`.
+    """
+
+    example_type: ClassVar[type[Example]]
+
+    def example(self, data: dict[str, Any]) -> Example:
+        """See `Task.example`."""
+        return self.example_type.from_json(data)
 
     @abstractmethod
     def row_learner(

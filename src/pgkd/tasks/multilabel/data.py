@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -48,12 +48,6 @@ class MultiLabelText(Example):
         except ValueError as error:
             raise DataError(f"These labels cannot be used: {error}.") from error
         return replace(self, text=text or self.text, labels=labels, human_verified=True)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> MultiLabelText:
-        """Rebuild from `to_json`'s data; other fields are left alone."""
-        origin = Origin.from_json(data.get("origin"))
-        return cls(data["text"], tuple(data["labels"]), data["id"], origin)
 
 
 def file_reader(

@@ -34,6 +34,7 @@ class MultiLabel(EncoderTask):
     """Any number of labels a text."""
 
     name = "multilabel"
+    example_type = MultiLabelText
     model = MultiLabelStudent
     learner_type = MultiLabelLearner
     prompts_type = MultiLabelPrompts
@@ -48,10 +49,6 @@ class MultiLabel(EncoderTask):
     def from_arrays(self, config: Any, *args: Any, **kwargs: Any) -> Rows[MultiLabelText]:
         """See `multilabel_from_arrays`."""
         return multilabel_from_arrays(config, *args, **kwargs)
-
-    def example(self, data: dict[str, Any]) -> MultiLabelText:
-        """See `Task.example`."""
-        return MultiLabelText.from_json(data)
 
     def choices(self, dataset: Any) -> tuple[str, ...]:
         """The label names."""

@@ -52,11 +52,6 @@ class LabelledText(Example):
             self, text=text or self.text, label=output or self.label, human_verified=True
         )
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> LabelledText:
-        """Rebuild from `to_json`'s data; other fields are left alone."""
-        return cls(data["text"], data["label"], data["id"], Origin.from_json(data.get("origin")))
-
 
 @dataclass(frozen=True, slots=True)
 class LabelClass:
