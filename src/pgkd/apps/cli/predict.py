@@ -12,6 +12,7 @@ from typer import Argument, Option
 from pgkd.apps.cli import options
 from pgkd.apps.cli.console import console, print_json, print_rows
 from pgkd.errors import ConfigError
+from pgkd.task import rounded
 
 if TYPE_CHECKING:
     from pgkd.apps.bulk.predicting import BulkJob
@@ -54,7 +55,10 @@ def predict(
     if data is None:
         assert text is not None
         if len(text) != len(inputs):
-            raise ConfigError(f"Give {' and '.join(inputs)}: {len(inputs)}, not {len(text)}.")
+            wanted = "one text" if len(inputs) == 1 else " and ".join(inputs)
+            raise ConfigError(
+                f"Give {wanted}: an input has {len(inputs)}, and you gave {len(text)}."
+            )
         given = text[0] if len(text) == 1 else tuple(text)
         _one(load_model(model), given, top, abstain_below, as_json=as_json)
         return
@@ -79,25 +83,30 @@ def _one(model: Any, given: Input, top: int, abstain_below: float | None, *, as_
     probability = answers[0].get("probability", 1.0)
     if answers[0].keys() == {"label", "probability"}:  # a classifier knows the others, too
         best = ranked(model.predict_proba([given])[0], model.classes, top)
-        answers = [{"label": n, "probability": round(p, 6)} for n, p in best]
+        answers = [{"label": n, "probability": p} for n, p in best]
     unsure = abstain_below is not None and probability < abstain_below
     if as_json:
         if abstain_below is not None:
             answers[0]["abstain"] = unsure  # the first is the answer
-        print_json(answers)
+        print_json([rounded(answer) for answer in answers])
         return
     if "label" in answers[0]:
         rows = [(each["label"], f"{each.get('probability', 1):.3f}") for each in answers]
         print_rows("", ("class", "probability"), rows)
     else:
-        print_rows("", ("", ""), [(name, _shown(value)) for name, value in answers[0].items()])
+        print_rows("", ("", ""), [(name, _shown(value, top)) for name, value in answers[0].items()])
     if unsure:
         console().print(f"Unsure: abstain, for {probability:.6g} is below {abstain_below:g}.")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, top: int) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
+    if isinstance(value, dict) and all(isinstance(each, float) for each in value.values()):
+        best = sorted(value.items(), key=lambda item: -item[1])[:top]
+        return ", ".join(f"{name} {number:.3f}" for name, number in best)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return ", ".join(value) or "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -43,7 +43,7 @@ def make_map(run: RunFolder, records: Records, *, seed: int = 0) -> Map | None:
     rng = np.random.default_rng(seed)
     real, written = (_sample(rows, rng) for rows in (records.task["train"], records.accepted))
     rows = [*real, *written]
-    if len(rows) < _LEAST or not all("label" in row for row in rows):
+    if len(rows) < _LEAST or not all(isinstance(row.get("label"), str) for row in rows):
         return None
     features, source = _features(run, [row["text"] for row in rows], seed)
     if features is None:
