@@ -154,8 +154,9 @@ def judge_models(
 
 def titled(name: str) -> str:
     """A figure's name as people write it: ``macro_f1`` is "macro F1"."""
-    if name == "ece":
-        return "calibration error"
+    abbreviations = {"ece": "calibration error", "map": "mAP", "mae": "mean absolute error"}
+    if name in abbreviations:
+        return abbreviations[name]
     return name.replace("_f1", " F1").replace("_", " ").replace("f1", "F1")
 
 

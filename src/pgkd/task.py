@@ -439,6 +439,10 @@ class Task(ABC):
         """An answer as `Example.output` has it."""
         raise NotImplementedError
 
+    def agreement(self, one: Answer, other: Answer) -> float:
+        """How far two answers to an input say the same, from 0 to 1; exports are judged by it."""
+        return float(self.output(one) == self.output(other))
+
     def read(self, path: Path, config: Any) -> list[Any]:
         """The examples of another file, to judge models by.
 

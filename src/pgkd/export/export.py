@@ -65,7 +65,7 @@ class Parity:
     Attributes:
         n: examples compared.
         difference: the largest one of a number that both answer, such as a probability.
-        same: share of the examples with the same answer.
+        same: share of the examples with the same answer, by `Task.agreement`.
         figure: name of the first figure of the task, such as accuracy.
         student: that figure of the student.
         export: that figure of the export.
@@ -131,7 +131,7 @@ def compare(
     return Parity(
         n=len(pairs),
         difference=float(np.max(numbers)) if numbers else 0.0,
-        same=sum(task.output(one) == task.output(other) for one, other in pairs) / len(pairs),
+        same=sum(task.agreement(one, other) for one, other in pairs) / len(pairs),
         figure=name,
         student=figures[0][name],
         export=figures[1][name],

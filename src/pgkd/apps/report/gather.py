@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -138,7 +139,7 @@ def gather(run: RunFolder) -> Content:
             bases=bases,
             rounds=list_rounds(records),
             cells=compare_cells(bases, records),
-            mistakes=_mistakes(records),
+            mistakes=_mistakes(run, records),
             confusions=compare_confusions(bases[0]) if bases else Confusions(),
             money=money,
             texts=texts,
@@ -156,7 +157,9 @@ def describe_run(run: RunFolder, records: Records) -> About:
     teacher, student, guidance = (
         config.get(part) or {} for part in ("teacher", "student", "guidance")
     )
-    weights = student.get(_WEIGHTS.get(str(student.get("kind")), ""))
+    kind = student.get("kind")
+    names = (_WEIGHTS.get(str(kind)),) if kind else ("encoder", "model")
+    weights = next((student[name] for name in names if name and student.get(name)), None)
     description = (
         guidance.get("instructions")
         or records.event("task described").get("description")
@@ -167,7 +170,7 @@ def describe_run(run: RunFolder, records: Records) -> About:
         started=str(records.journal[0].get("time", "")) if records.journal else "",
         ended=str(ended.get("time", "")),
         teacher=_join(teacher.get("provider"), teacher.get("model")),
-        student=_join(student.get("kind"), weights),
+        student=_join(kind, weights),
         classes=len(task["classes"]),
         train=len(task["train"]),
         validation=len(task["validation"]),
@@ -300,21 +303,25 @@ def spread(items: Sequence[_Item], n: int) -> list[_Item]:
     return [items[i * len(items) // n] for i in range(n)]
 
 
-def _mistakes(records: Records) -> tuple[Mistake, ...]:
+def _mistakes(run: RunFolder, records: Records) -> tuple[Mistake, ...]:
     """What the best student gets wrong, as its round tells it."""
     lines = next((r.get("mistakes", ()) for r in records.rounds if r["round"] == records.best), ())
     return tuple(
         Mistake(
             Snippet.of(line.get("text"), _TEXT),
-            Snippet.of(_as_text(line.get("expected")), _TEXT),
-            Snippet.of(_as_text(line.get("answer")), _TEXT),
+            Snippet.of(line.get("expected"), _TEXT),
+            Snippet.of(_as_text(run, line.get("answer")), _TEXT),
         )
         for line in lines[:_ISSUES]
     )
 
 
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _as_text(run: RunFolder, answer: object) -> str:
+    """An answer as its kind of task shows it; the journal may have been edited."""
+    if isinstance(answer, dict):
+        with suppress(KeyError, TypeError, ValueError):
+            return run.task.output(answer)
+    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
 
 
 def list_texts(run: RunFolder, records: Records) -> Texts:

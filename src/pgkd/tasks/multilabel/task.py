@@ -58,6 +58,10 @@ class MultiLabel(EncoderTask):
         """See `Task.output`."""
         return join_labels(answer["labels"])
 
+    def agreement(self, one: Answer, other: Answer) -> float:
+        """See `Task.agreement`: the share of all labels that both give, or both do not."""
+        return 1 - len({*one["labels"]} ^ {*other["labels"]}) / len(one["probabilities"])
+
     def read(self, path: Path, config: MultiLabelConfig) -> list[MultiLabelText]:
         """See `Task.read`."""
         data = config.data

@@ -65,6 +65,12 @@ class Pairs(EncoderTask):
         """See `Task.output`."""
         return str(answer["label"]) if "label" in answer else f"{answer['score']:g}"
 
+    def agreement(self, one: Answer, other: Answer) -> float:
+        """See `Task.agreement`: scores agree within a twentieth of the interval."""
+        if "score" not in one:
+            return super().agreement(one, other)
+        return float(abs(one["score"] - other["score"]) <= (one["high"] - one["low"]) / 20)
+
     def read(self, path: Path, config: PairsConfig) -> list[Pair]:
         """See `Task.read`."""
         data = config.data
