@@ -230,3 +230,21 @@ def test_no_folder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     quick().fit(TEXTS, LABELS)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_indicator_matrix_makes_a_multi_label_classifier(tiny_encoder: Path) -> None:
+    names = sorted(set(LABELS))
+    matrix = np.array([[int(name == label) for name in names] for label in LABELS])
+    matrix[:4, 0] = 1
+    model = quick(student="encoder", encoder=str(tiny_encoder), classes=names, rounds=0)
+    model.fit(TEXTS, matrix)
+    assert model.classes_.tolist() == names
+    assert model.predict_proba(FRESH).shape == model.predict(FRESH).shape == (len(FRESH), 4)
+    truth = np.array([[int(name == label) for name in names] for label in TRUTH])
+    assert ((model.predict_proba(FRESH) > 0.5) == truth).mean() > 0.7
+    assert set(np.unique(model.predict(FRESH))) <= {0, 1}
+    assert model.fit(TEXTS, LABELS).predict(FRESH).shape == (len(FRESH),)
+    unnamed = quick(student="encoder", encoder=str(tiny_encoder), rounds=0).fit(TEXTS, matrix)
+    assert unnamed.classes_.tolist() == [0, 1, 2, 3]
+    with pytest.raises(ConfigError, match="'encoder'"):
+        quick().fit(TEXTS, matrix)

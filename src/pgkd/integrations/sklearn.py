@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from pgkd.config import Config
 from pgkd.data.cells import name_of, one_column
 from pgkd.distiller import Distiller
-from pgkd.errors import DataError, StudentError
+from pgkd.errors import ConfigError, DataError, StudentError
 from pgkd.events import Outcome
 from pgkd.runs.folder import RunFolder
-from pgkd.tasks.classification.students.base import Student
 from pgkd.teachers.base import Teacher
 
 
@@ -33,6 +33,10 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     `fit` takes raw texts, so that it needs no vectorizer before it: use it alone or as the last
     step of a `Pipeline`. Method: Di Palo et al., EMNLP 2024.
+
+    With an indicator matrix for `y` it is a multi-label classifier, as scikit-learn's own are: see
+    the guide to several labels a text. It has the encoder student then, and `samples` texts a
+    round on average.
 
     Args:
         teacher: the name of a provider, such as ``"local"`` or ``"openai"``, or a `Teacher`.
@@ -54,14 +58,16 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: seed of everything random; None or a `RandomState` draws one in every `fit`.
 
     Attributes:
-        classes_: shape (n_classes,), the classes in column order: sorted, as the labels were given.
+        classes_: shape (n_classes,), the classes in column order: sorted, as the labels were given;
+            of an indicator matrix the names or numbers of its columns.
         student_: the trained student.
         outcome_: how the loop ended, round by round.
     """
 
     classes_: NDArray[Any]
-    student_: Student
+    student_: Any
     outcome_: Outcome
+    _several = False  # whether `fit` had an indicator matrix
 
     def __init__(
         self,
@@ -107,12 +113,16 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: n texts.
-            y: n labels, all names or all numbers.
+            y: n labels, all names or all numbers; or an indicator matrix of 0 and 1, shape
+                (n, n_classes), dense or sparse, whose columns `classes` may name.
 
         Raises:
             DataError: lists all problems of the rows, such as missing texts.
             ConfigError: a parameter is out of bounds.
         """
+        self._several = type_of_target(y) == "multilabel-indicator" if _is_matrix(y) else False
+        if self._several:
+            return self._fit_indicators(X, y)
         texts, labels = one_column(X, "texts"), _check_labels(y)
         named = None if self.classes is None else one_column(self.classes, "classes")
         given = [*labels, *(named or ())]
@@ -132,32 +142,66 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = classes[self._columns]
         return self
 
+    def _fit_indicators(self, X: Any, y: Any) -> Self:  # noqa: N803
+        """Run the loop of the task multilabel."""
+        if self.student != "encoder" or self.unlabelled is not None or self.mode != "targeted":
+            raise ConfigError(
+                "With an indicator matrix there is the student 'encoder' and the mode 'targeted', "
+                "and no unlabelled texts."
+            )
+        classes = range(y.shape[1]) if self.classes is None else one_column(self.classes, "classes")
+        budget = {} if self.samples == "auto" else {"texts": max(1, self.samples * self.rounds)}
+        self.classes_, self._names = np.array(classes), [name_of(each) for each in classes]
+        with _run_folder(self.out) as out:
+            config = Config.parse(
+                {
+                    "task": "multilabel",
+                    **self._common(out),
+                    **budget,
+                    "student": {"encoder": self.encoder},
+                    "guidance": {"instructions": self.instructions},
+                }
+            )
+            distiller = Distiller(config, teacher=self.teacher)
+            distiller.fit(one_column(X, "texts"), y, classes=self._names)
+        self.student_, self.outcome_ = distiller.student_, distiller.outcome_
+        return self
+
     def __sklearn_tags__(self) -> Any:
         """What scikit-learn's checks may send: texts, in one dimension."""
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = tags.input_tags.string = True
         tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
         return tags
 
     def _config(self, out: Path) -> Config:
+        return Config.parse(
+            {
+                **self._common(out),
+                "student": {"kind": self.student, "encoder": self.encoder},
+                "guidance": {"mode": self.mode, "instructions": self.instructions},
+                "label_names": self.label_names,
+                "samples": self.samples,
+            }
+        )
+
+    def _common(self, out: Path) -> dict[str, Any]:
+        """Settings of both kinds of task."""
         seed = self.random_state
         if isinstance(seed, np.random.RandomState) or seed is None:
             seed = int(check_random_state(seed).randint(2**31 - 1))
-        same = ("label_names", "synthetic_weight", "rounds", "samples", "patience")
-        return Config.parse(
-            {
-                "data": {
-                    "validation_fraction": self.validation_fraction,
-                    "on_conflict": self.on_conflict,
-                },
-                "student": {"kind": self.student, "encoder": self.encoder},
-                "teacher": {"model": self.teacher_model},
-                "guidance": {"mode": self.mode, "instructions": self.instructions},
-                **{name: getattr(self, name) for name in same},
-                "seed": seed,
-                "out": out,
-            }
-        )
+        same = ("synthetic_weight", "rounds", "patience")
+        return {
+            "data": {
+                "validation_fraction": self.validation_fraction,
+                "on_conflict": self.on_conflict,
+            },
+            "teacher": {"model": self.teacher_model},
+            **{name: getattr(self, name) for name in same},
+            "seed": seed,
+            "out": out,
+        }
 
     def predict_proba(self, X: Sequence[str] | NDArray[Any]) -> NDArray[np.float64]:  # noqa: N803
         """Class probabilities, shape (n, n_classes).
@@ -167,12 +211,24 @@ class PGKDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "student_")
         texts = one_column(X, "texts", error=StudentError)
-        return self.student_.predict_proba(texts)[:, self._columns]
+        if self._several:
+            found = [answer["probabilities"] for answer in self.student_.answers(texts)]
+            return np.array([[p[name] for name in self._names] for p in found])
+        return np.asarray(self.student_.predict_proba(texts))[:, self._columns]
 
     def predict(self, X: Sequence[str] | NDArray[Any]) -> NDArray[Any]:  # noqa: N803
-        """The most probable class of each text, shape (n,)."""
+        """The most probable class of each text, shape (n,); or an indicator matrix."""
+        if self._several:
+            check_is_fitted(self, "student_")
+            texts = one_column(X, "texts", error=StudentError)
+            given = [set(answer["labels"]) for answer in self.student_.answers(texts)]
+            return np.array([[int(name in labels) for name in self._names] for labels in given])
         best = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
+
+
+def _is_matrix(y: Any) -> bool:
+    return len(getattr(y, "shape", ())) == 2 and y.shape[1] > 1
 
 
 def _check_labels(y: Any) -> list[Any]:
