@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typer.cli import get_docs_for_click
 
 from pgkd.apps.cli import app
+from pgkd.tasks import DEFAULT, make_task, tasks
 from pgkd.tasks.classification.config import ClassificationConfig
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ with its name.
 """
 
 
+_OTHERS = "Those that classification has not, or has with another default or meaning."
+
+
 def settings_page() -> str:
     """Markdown tables of all settings, section by section."""
     top = {n: f for n, f in ClassificationConfig.model_fields.items() if _section(f) is None}
@@ -44,7 +48,27 @@ def settings_page() -> str:
     for name, field in ClassificationConfig.model_fields.items():
         if (section := _section(field)) is not None:
             parts += [f"\n## {name}\n\n{section.__doc__}\n\n", _table(section.model_fields)]
+    known = dict(_flat(ClassificationConfig))
+    for kind in (name for name in tasks() if name != DEFAULT):
+        own = {n: f for n, f in _flat(make_task(kind).config) if _differs(f, known.get(n))}
+        parts += [f"\n## Of the task {kind}\n\n{_OTHERS}\n\n", _table(own)]
     return "".join(parts)
+
+
+def _flat(config: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """All settings by their dotted names."""
+    for name, field in config.model_fields.items():
+        if (section := _section(field)) is not None:
+            yield from _flat(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def _differs(field: FieldInfo, other: FieldInfo | None) -> bool:
+    """Whether a setting is not as it is for classification."""
+    if other is None:
+        return True
+    return (field.default, field.description) != (other.default, other.description)
 
 
 def command_page() -> str:
@@ -120,7 +144,7 @@ def _bounds(parts: list[Any]) -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     """A default, as YAML has it."""
-    return json.dumps(value)
+    return json.dumps(getattr(value, "pattern", value))
 
 
 def main() -> None:
