@@ -1,0 +1,133 @@
+"""What differs from classification in a run: how rounds are judged, and what is asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from pgkd.tasks.classification.assembly import LearnerParts
+from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
+from pgkd.tasks.classification.feedback.cross_validation import OutOfFold, class_texts
+from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
+from pgkd.tasks.classification.learner import ClassificationLearner
+from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
+from pgkd.tasks.common.allocation import error_rate
+from pgkd.tasks.hierarchy.tree import Counts, count_answers, measure_paths, shared_depth, split
+
+_MISTAKES = 100
+
+
+@dataclass(frozen=True)
+class HierarchyEvaluation(ClassifierEvaluation):
+    """What is known of a round's student; the figures judge its most probable leaves.
+
+    Attributes:
+        inner: out of fold, the figures of answers that may be inner nodes, and their threshold.
+    """
+
+    inner: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def _counts(self) -> Counts:
+        names, confusion = [c.name for c in self.validation.per_class], self.validation.confusion
+        cells = np.argwhere(confusion).tolist()
+        return Counter({(names[i], names[j], names[j]): int(confusion[i, j]) for i, j in cells})
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """See `Evaluation.figures` and `measure_paths`; also the threshold, where there is one."""
+        found = {**measure_paths(self._counts), "log_loss": self.validation.log_loss}
+        return {**found, **{name: x for name, x in self.inner.items() if name == "inner_below"}}
+
+    @property
+    def cells(self) -> list[dict[str, Any]]:
+        """See `Evaluation.cells`: the labels that have rows, the worst first."""
+        leaves = [c for c in self.validation.per_class if c.support]
+        return [
+            {"name": c.name, "n": c.support, "f1": round(c.f1, 6), "recall": round(c.recall, 6)}
+            for c in sorted(leaves, key=lambda c: (c.f1, c.name))
+        ]
+
+    @property
+    def mistakes(self) -> list[dict[str, Any]]:
+        """See `Evaluation.mistakes`: those in another branch first, then the surest."""
+        rows = [(row.example, row.predicted, row.confidence) for row in self.mined.mistakes]
+        rows.sort(key=lambda row: shared_depth(split(row[0].label), split(row[1])))
+        return [
+            {"id": x.id, "text": x.text, "expected": x.label, "answer": answer,
+             "probability": round(sure, 6)}
+            for x, answer, sure in rows[:_MISTAKES]
+        ]  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """See `Evaluation.to_json`."""
+        return {**super().to_json(), "inner_nodes": self.inner}
+
+
+class HierarchyLearner(ClassificationLearner):
+    """Also chooses when an inner node is answered, where the settings leave it to the learner."""
+
+    def evaluate(self, student: Any, written: Sequence[LabelledText]) -> HierarchyEvaluation:
+        """See `Learner.evaluate`."""
+        found, inner = super().evaluate(student, written), {}
+        if student.inner_below != "off":
+            judged, rows = self._predicted.testable, self._dataset.train
+            labels = [row.label for row, use in zip(rows, judged, strict=True) if use]
+            probabilities, tree = self._predicted.probabilities[judged], student.tree
+            if student.inner_below == "auto":
+                student.threshold = tree.choose_threshold(probabilities, labels)
+            answers = tree.answers(probabilities, student.threshold)
+            leaves = sum(a["label"] == a["leaf"] for a in answers) / max(1, len(answers))
+            inner = {"inner_below": student.threshold, "leaves_answered": round(leaves, 6)}
+            for name, value in measure_paths(count_answers(answers, labels)).items():
+                inner |= {name: round(value, 6)} if "hierarchical" in name else {}
+        known = {x.name: getattr(found, x.name) for x in fields(found)}
+        return HierarchyEvaluation(**known, inner=inner)
+
+    def _out_of_fold(self, written: Sequence[LabelledText], *, hidden: Any) -> OutOfFold:
+        found = super()._out_of_fold(written, hidden=hidden)
+        if hidden is None:
+            self._predicted = found  # of this evaluation, and used by it alone
+        return found
+
+
+class HierarchyPrompts(TargetedPrompts):
+    """Mistakes within a branch weigh less than those across; siblings are contrasted first."""
+
+    def _errors(self, evaluation: ClassifierEvaluation) -> dict[str, float]:
+        """As in classification, but a mistake weighs 1 less the share of the path that is right."""
+        errors, judged = super()._errors(evaluation), evaluation.out_of_fold
+        if self._allocation == "even":
+            return errors
+        paths = [split(c.name) for c in judged.per_class]
+        wrong = [0.0] * len(paths)
+        for i, j in np.argwhere(judged.confusion).tolist():
+            right = shared_depth(paths[i], paths[j]) / len(paths[i]) if i != j else 1.0
+            wrong[i] += float(judged.confusion[i, j]) * (1 - right)
+        found = {c.name: error_rate(c.support, n) for c, n in zip(judged.per_class, wrong,
+                                                                  strict=True)}  # fmt: skip
+        return {name: found.get(name, rate) for name, rate in errors.items()}
+
+    def _find_nearest(self) -> dict[str, tuple[str, ...]]:
+        """Siblings first, then cousins; among them the most similar first."""
+        found = {}
+        for name, others in super()._find_nearest().items():
+            path = split(name)
+            found[name] = tuple(sorted(others, key=lambda x: -shared_depth(path, split(x))))
+        return found
+
+
+def leaf_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+    """A text a label: its own name, or its path where others have that name."""
+    times = Counter(split(name)[-1] for name in taxonomy.names)
+    names = [own if times[own := split(name)[-1]] == 1 else name for name in taxonomy.names]
+    named = class_texts(replace(c, name=n) for c, n in zip(taxonomy, names, strict=True))
+    pairs = zip(taxonomy.names, named, strict=True)
+    return tuple(replace(text, label=name, id=f"class:{name}") for name, text in pairs)
+
+
+PARTS = LearnerParts(HierarchyLearner, HierarchyPrompts, leaf_texts)

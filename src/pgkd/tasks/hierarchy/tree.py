@@ -1,0 +1,132 @@
+"""The tree over the labels. A label is the whole path to its node, such as ``A > B > C``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgkd.task import Answer
+
+SEPARATOR = " > "
+Path = tuple[str, ...]
+
+
+def join(path: Sequence[str]) -> str:
+    """The label of a path."""
+    return SEPARATOR.join(path)
+
+
+def split(label: str) -> Path:
+    """The path of a label."""
+    return tuple(label.split(SEPARATOR))
+
+
+def shared_depth(one: Path, other: Path) -> int:
+    """How many levels two paths have in common, from the root."""
+    same = [a == b for a, b in zip(one, other, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
+class Tree:
+    """The tree that n labels span; one may be an inner node, for texts of it and of none below.
+
+    Attributes:
+        paths: the paths of the labels.
+        levels: for each level but the deepest, shape (n,): the number of the node that each label
+            has there. A label that ends above has a node of its own.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.paths = [split(name) for name in classes]
+        self.levels: list[NDArray[np.int64]] = []
+        for level in range(1, max(map(len, self.paths))):
+            nodes = [p[:level] if len(p) >= level else (*p, "") for p in self.paths]
+            number = {node: i for i, node in enumerate(dict.fromkeys(nodes))}
+            self.levels.append(np.array([number[node] for node in nodes]))
+
+    def covariance(self, share: float) -> NDArray[np.float64]:
+        """Of the weights of labels, shape (n, n): 1 for its own, `share` for each node in common.
+
+        A label that ends above the deepest level has no node below it to share.
+        """
+        found = np.eye(len(self.paths))
+        for nodes in self.levels:
+            found += share * (nodes[:, None] == nodes)
+        return found
+
+    def answers(self, probabilities: NDArray[np.float64], inner_below: float) -> list[Answer]:
+        """The most probable label of each text, or the lowest node above that is sure enough.
+
+        The probability of a node is the sum of those of the labels at and below it, so it falls
+        along every path.
+
+        Args:
+            probabilities: shape (n_texts, n).
+            inner_below: a node that is less probable gives way to the one above it, as far as the
+                first level. 0 always answers the label.
+        """
+        answers = []
+        for row in probabilities:
+            best = int(row.argmax())
+            path, leaf = self.paths[best], float(row[best])
+            above = [float(row[nodes == nodes[best]].sum()) for nodes in self.levels]
+            sure = [*above, leaf][: len(path)]
+            depth = next((d for d in range(len(path), 1, -1) if sure[d - 1] >= inner_below), 1)
+            inner, probability = path[:depth], round(sure[depth - 1], 6)
+            answer = {"label": join(inner), "path": list(inner), "probability": probability}
+            answers.append({**answer, "leaf": join(path), "leaf_probability": round(leaf, 6)})
+        return answers
+
+    def choose_threshold(self, probabilities: NDArray[np.float64], labels: Sequence[str]) -> float:
+        """The `inner_below` with the highest hierarchical F1 on texts with these labels."""
+
+        def score(threshold: float) -> float:
+            answers = self.answers(probabilities, threshold)
+            return measure_paths(count_answers(answers, labels))["hierarchical_f1"]
+
+        grid = [i / 20 for i in range(20)]
+        return max(grid, key=score)  # of equal ones the lowest
+
+
+Counts = Counter[tuple[str, str, str]]
+"""How often texts of a label had this most probable leaf, and this answer."""
+
+
+def count_answers(answers: Sequence[Answer], labels: Sequence[str]) -> Counts:
+    """Count answers to texts with these labels."""
+    pairs = zip(labels, answers, strict=True)
+    return Counter((label, str(a.get("leaf", a["label"])), str(a["label"])) for label, a in pairs)
+
+
+def measure_paths(counts: Counts) -> dict[str, float]:
+    """Figures of answers in a tree.
+
+    Hierarchical precision and recall are those of Kiritchenko et al. (2005): of all nodes on the
+    answered paths the share that is right, and of all nodes on the right paths the share that is
+    answered. The other figures judge the most probable leaf, even where a node above is answered.
+    """
+    common = given = wanted = 0
+    right, below = Counter[int](), Counter[int]()
+    support, predicted, hits = Counter[str](), Counter[str](), Counter[str]()
+    for (label, leaf, answer), n in counts.items():
+        gold, said, depth = split(label), split(answer), shared_depth(split(label), split(leaf))
+        common += n * shared_depth(gold, said)
+        given, wanted = given + n * len(said), wanted + n * len(gold)
+        support[label] += n
+        predicted[leaf] += n
+        hits[label] += n * (label == leaf)
+        for level in range(1, len(gold) + 1):
+            below[level] += n
+            right[level] += n * (depth >= level)
+    f1 = [2 * hits[x] / (support[x] + predicted[x]) for x in sorted(support | predicted)]
+    return {
+        "leaf_accuracy": hits.total() / max(1, counts.total()),
+        **{f"accuracy_level_{level}": right[level] / below[level] for level in sorted(below)},
+        "hierarchical_precision": common / max(1, given),
+        "hierarchical_recall": common / max(1, wanted),
+        "hierarchical_f1": 2 * common / max(1, given + wanted),
+        "macro_f1": sum(f1) / max(1, len(f1)),
+    }
