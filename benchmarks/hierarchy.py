@@ -142,7 +142,11 @@ def judge(student: Any, test: list[Row], leaves: list[str]) -> dict[str, Any]:
         for a in answers if "path" in a
     ]  # fmt: skip
     figures = {name: round(value, 5) for name, value in measure_paths(counts).items()}
-    return {**figures, "consistent": mean(consistent) if consistent else None}
+    return {
+        "leaf_accuracy": figures.pop("accuracy"),
+        **figures,
+        "consistent": mean(consistent) if consistent else None,
+    }
 
 
 def leaves_of(folder: Path) -> list[str]:

@@ -99,8 +99,8 @@ def test_a_run_learns_and_its_student_answers_along_paths(run: RunFolder) -> Non
         assert answer["probability"] == answer["leaf_probability"]
     examples = [LabelledText(*pair) for pair in zip(*rows(3, start=50), strict=True)]
     figures = TASK.figures(answers, examples)
-    assert next(iter(figures)) == "leaf_accuracy"
-    assert figures["leaf_accuracy"] > 0.8
+    assert next(iter(figures)) == "accuracy"
+    assert figures["accuracy"] > 0.8
     assert figures["accuracy_level_1"] >= figures["accuracy_level_2"]
     json.dumps(answers)
 
@@ -158,7 +158,7 @@ def test_a_weak_teacher_does_no_harm(tmp_path: Path) -> None:
 
     def accuracy(run: RunFolder) -> float:
         answers = run.student("best").answers([row.text for row in examples])
-        return TASK.figures(answers, examples)["leaf_accuracy"]
+        return TASK.figures(answers, examples)["accuracy"]
 
     alone = accuracy(distil(make_config(tmp_path / "alone", rounds=0)))
     assert accuracy(distil(make_config(tmp_path / "weak", samples=10), wrong)) >= alone - 0.05
@@ -261,9 +261,8 @@ def test_an_unsure_answer_is_an_inner_node() -> None:
     assert lost["path"] == ["money"], "the first level is always answered"
     labels = ["money > card > pin"] * 3
     found = measure_paths(count_answers([sure, unsure, lost], labels))
-    assert found["hierarchical_precision"] == pytest.approx((2 + 2 + 1) / (3 + 2 + 1))
-    assert found["hierarchical_recall"] == pytest.approx((2 + 2 + 1) / 9)
-    assert (found["leaf_accuracy"], found["accuracy_level_2"]) == (0, 1)
+    assert found["hierarchical_f1"] == pytest.approx(2 * (2 + 2 + 1) / (3 + 2 + 1 + 9))
+    assert (found["accuracy"], found["accuracy_level_2"]) == (0, 1)
     wrong = np.tile([0.45, 0.35, 0.1, 0.05, 0.05], (6, 1))
     assert tree.choose_threshold(wrong, labels[:1] * 6) > 0.45
     assert tree.choose_threshold(wrong, ["money > card > lost"] * 6) == 0
@@ -347,7 +346,7 @@ def test_mistakes_within_a_branch_weigh_less_and_siblings_come_first(run: RunFol
     assert nearest["travel > hotel"][0] == "travel > flight"
     assert [m["expected"] for m in found.mistakes][:1] == ["money > loan"]
     assert found.cells[-1] == {"name": "money > loan", "n": 2, "f1": 0.666667, "recall": 0.5}
-    assert {"leaf_accuracy", "hierarchical_f1", "log_loss"} <= found.figures.keys()
+    assert {"accuracy", "hierarchical_f1", "log_loss"} <= found.figures.keys()
 
 
 def test_prompts_and_label_texts_name_the_path(run: RunFolder) -> None:

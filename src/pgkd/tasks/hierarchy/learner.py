@@ -16,7 +16,7 @@ from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.common.allocation import error_rate
-from pgkd.tasks.hierarchy.tree import Counts, count_answers, measure_paths, shared_depth, split
+from pgkd.tasks.hierarchy.tree import count_answers, measure_paths, shared_depth, split
 
 _MISTAKES = 100
 
@@ -32,25 +32,14 @@ class HierarchyEvaluation(ClassifierEvaluation):
     inner: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def _counts(self) -> Counts:
-        names, confusion = [c.name for c in self.validation.per_class], self.validation.confusion
-        cells = np.argwhere(confusion).tolist()
-        return Counter({(names[i], names[j], names[j]): int(confusion[i, j]) for i, j in cells})
-
-    @property
     def figures(self) -> dict[str, float]:
         """See `Evaluation.figures` and `measure_paths`; also the threshold, where there is one."""
-        found = {**measure_paths(self._counts), "log_loss": self.validation.log_loss}
+        names, confusion = [c.name for c in self.validation.per_class], self.validation.confusion
+        cells = [(names[i], names[j], int(confusion[i, j])) for i, j in np.argwhere(confusion)]
+        counts = Counter({(gold, leaf, leaf): n for gold, leaf, n in cells})
+        depth = max(len(split(name)) for name in names)
+        found = {**measure_paths(counts, depth), "log_loss": self.validation.log_loss}
         return {**found, **{name: x for name, x in self.inner.items() if name == "inner_below"}}
-
-    @property
-    def cells(self) -> list[dict[str, Any]]:
-        """See `Evaluation.cells`: the labels that have rows, the worst first."""
-        leaves = [c for c in self.validation.per_class if c.support]
-        return [
-            {"name": c.name, "n": c.support, "f1": round(c.f1, 6), "recall": round(c.recall, 6)}
-            for c in sorted(leaves, key=lambda c: (c.f1, c.name))
-        ]
 
     @property
     def mistakes(self) -> list[dict[str, Any]]:
@@ -74,8 +63,8 @@ class HierarchyLearner(ClassificationLearner):
     def evaluate(self, student: Any, written: Sequence[LabelledText]) -> HierarchyEvaluation:
         """See `Learner.evaluate`."""
         found, inner = super().evaluate(student, written), {}
-        if student.inner_below != "off":
-            judged, rows = self._predicted.testable, self._dataset.train
+        judged, rows = self._predicted.testable, self._dataset.train
+        if student.inner_below != "off" and judged.any():
             labels = [row.label for row, use in zip(rows, judged, strict=True) if use]
             probabilities, tree = self._predicted.probabilities[judged], student.tree
             if student.inner_below == "auto":
@@ -83,8 +72,8 @@ class HierarchyLearner(ClassificationLearner):
             answers = tree.answers(probabilities, student.threshold)
             leaves = sum(a["label"] == a["leaf"] for a in answers) / max(1, len(answers))
             inner = {"inner_below": student.threshold, "leaves_answered": round(leaves, 6)}
-            for name, value in measure_paths(count_answers(answers, labels)).items():
-                inner |= {name: round(value, 6)} if "hierarchical" in name else {}
+            figures = measure_paths(count_answers(answers, labels))
+            inner["hierarchical_f1"] = round(figures["hierarchical_f1"], 6)
         known = {x.name: getattr(found, x.name) for x in fields(found)}
         return HierarchyEvaluation(**known, inner=inner)
 

@@ -82,6 +82,10 @@ class Hierarchy(Classification):
         """See `measure_paths`."""
         return measure_paths(count_answers(answers, [row.label for row in examples]))
 
+    def formats(self, student: Any) -> tuple[str, ...]:
+        """See `Task.formats`."""
+        return tuple(dict.fromkeys((*super().formats(student), "plain")))
+
     def export(self, student: Any, dataset: Any, format: str, folder: Path) -> dict[str, Any]:
         """See `Task.export`."""
         details = super().export(student, dataset, format, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,32 +102,35 @@ def count_answers(answers: Sequence[Answer], labels: Sequence[str]) -> Counts:
     return Counter((label, str(a.get("leaf", a["label"])), str(a["label"])) for label, a in pairs)
 
 
-def measure_paths(counts: Counts) -> dict[str, float]:
+def measure_paths(counts: Counts, depth: int = 1) -> dict[str, float]:
     """Figures of answers in a tree.
 
-    Hierarchical precision and recall are those of Kiritchenko et al. (2005): of all nodes on the
-    answered paths the share that is right, and of all nodes on the right paths the share that is
-    answered. The other figures judge the most probable leaf, even where a node above is answered.
+    Hierarchical F1 is that of Kiritchenko et al. (2005). Its precision is the share of the nodes on
+    answered paths that is right, its recall the share of the nodes on right paths that is answered.
+    The other figures judge the most probable leaf, even where a node above is answered. A path that
+    ends above a level counts there as a whole.
+
+    Args:
+        counts: of answers.
+        depth: levels of the tree, where labels do not reach the deepest.
     """
-    common = given = wanted = 0
-    right, below = Counter[int](), Counter[int]()
-    support, predicted, hits = Counter[str](), Counter[str](), Counter[str]()
+    common = nodes = 0
+    right, support, predicted, hits = (Counter[Any]() for _ in range(4))
+    depth = max([depth, *(len(split(label)) for label, _, _ in counts)])
+    n_all = max(1, counts.total())
     for (label, leaf, answer), n in counts.items():
-        gold, said, depth = split(label), split(answer), shared_depth(split(label), split(leaf))
+        gold, said = split(label), split(answer)
         common += n * shared_depth(gold, said)
-        given, wanted = given + n * len(said), wanted + n * len(gold)
+        nodes += n * (len(said) + len(gold))
         support[label] += n
         predicted[leaf] += n
         hits[label] += n * (label == leaf)
-        for level in range(1, len(gold) + 1):
-            below[level] += n
-            right[level] += n * (depth >= level)
-    f1 = [2 * hits[x] / (support[x] + predicted[x]) for x in sorted(support | predicted)]
+        for level in range(1, depth + 1):
+            right[level] += n * (gold[:level] == split(leaf)[:level])
+    f1 = [2 * hits[x] / (support[x] + predicted[x]) for x in support | predicted]
     return {
-        "leaf_accuracy": hits.total() / max(1, counts.total()),
-        **{f"accuracy_level_{level}": right[level] / below[level] for level in sorted(below)},
-        "hierarchical_precision": common / max(1, given),
-        "hierarchical_recall": common / max(1, wanted),
-        "hierarchical_f1": 2 * common / max(1, given + wanted),
+        "accuracy": hits.total() / n_all,
+        **{f"accuracy_level_{x}": right[x] / n_all for x in range(1, depth + 1)},
+        "hierarchical_f1": 2 * common / max(1, nodes),
         "macro_f1": sum(f1) / max(1, len(f1)),
     }
