@@ -71,9 +71,9 @@ def test_it_is_shown_evaluated_and_reported(
     assert low <= after["hierarchical_f1"] <= high
     assert after["accuracy_level_1"] >= after["accuracy_level_2"]
     show(run.path, None, None, 5, False, False)
-    assert "accuracy" in capsys.readouterr().out
+    assert "Rejected: 0" in capsys.readouterr().out
     page = write_report(run).read_text(encoding="utf-8").lower()
-    assert "accuracy" in page
+    assert "accuracy level 2" in page
     assert "money &gt; card &gt; lost" in page
 
 

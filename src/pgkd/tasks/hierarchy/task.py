@@ -49,6 +49,11 @@ class Hierarchy(Classification):
     name = "hierarchy"
     config = HierarchyConfig
 
+    @cached_property
+    def forms(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """See `Task.forms`; an evaluation has the figures of `figures`."""
+        return {name: x for name, x in super().forms.items() if name != "evaluation.json"}
+
     def _load_rows(self, config: Any, train: Path) -> TextDataset:
         return reading.load_paths(config)
 
