@@ -39,7 +39,7 @@ def test_it_is_exported_predicts_and_is_served(run: RunFolder, tmp_path: Path) -
     texts, student = rows(3, start=40)[0], run.student("best")
     own = student.answers(texts)
     for name in ("plain", "onnx", "onnx-int8"):
-        export(run, name, tmp_path)  # type: ignore[arg-type]
+        export(run, name, tmp_path)
         model = load(tmp_path / name)
         for answer, expected in zip(model.answers(texts), own, strict=True):
             assert answer["leaf_probability"] == pytest.approx(
@@ -79,7 +79,7 @@ def test_it_is_shown_evaluated_and_reported(
 
 def test_labels_are_corrected_and_it_is_trained_again(run: RunFolder) -> None:
     first = run.synthetic()[0]
-    other = next(name for name in run.dataset().taxonomy.names if name != first.label)  # type: ignore[attr-defined]
+    other = next(name for name in run.dataset().taxonomy.names if name != first.label)
     app = make_ui(run.path.parent, "token", ("testserver",), "ann", Limits())
     with TestClient(app, cookies={"pgkd-ui-testserver": "token"}) as client:
         page = client.get("/runs/run/review").text

@@ -10,14 +10,15 @@ from pathlib import Path as File
 from typing import Any
 
 from pgkd.data.cells import Problems, is_broken, is_missing, name_of, one_column, place
+from pgkd.data.reading import raise_unusable
 from pgkd.errors import DataError
 from pgkd.tasks.classification.data.dataset import Parts, TextDataset, assemble
 from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy, read_classes
 from pgkd.tasks.common.rows import make_rows, read_part
-from pgkd.tasks.hierarchy.tree import SEPARATOR, Path, join
+from pgkd.tasks.hierarchy.tree import SEPARATOR, Path, join, split
 from pgkd.text import shown
 
-_SEPARATORS = (SEPARATOR, " / ", " | ", "::", ">", "/", "|")
+_SEPARATORS = (SEPARATOR, " / ", " | ", "::", ">")
 _DEEPEST = 20  # levels
 Nodes = dict[Path, str]
 """The nodes of a tree, those above first, each with its description or an empty one."""
@@ -29,18 +30,14 @@ def find_separator(labels: Sequence[str]) -> str:
     return next((s for s, n in counts.items() if 2 * n > len(labels)), SEPARATOR)
 
 
-def split_labels(labels: Sequence[str], separator: str | None) -> list[Path]:
+def _split_labels(labels: Sequence[str], separator: str | None) -> list[Path]:
     """The paths of labels; the separator is the given one, or the one that is found."""
     separator = separator or find_separator(labels)
-    return [tuple(label.split(separator)) for label in labels]
+    return [split(label.replace(separator, SEPARATOR)) for label in labels]
 
 
-def check_path(names: Iterable[Any]) -> Path:
-    """A path of the names of its levels; levels that are missing at its end are left out.
-
-    Raises:
-        ValueError: a level is missing or cannot be used, or there are too many.
-    """
+def _check_path(names: Iterable[Any]) -> Path:
+    """A path of the names of its levels, without missing ones at its end, or a ValueError."""
     path = ["" if is_missing(name) else name_of(name) for name in names]
     while path and not path[-1]:
         path.pop()
@@ -51,26 +48,18 @@ def check_path(names: Iterable[Any]) -> Path:
     return tuple(path)
 
 
-def make_row(texts: Sequence[str], cells: Sequence[Any], id_: str) -> LabelledText:
-    """A row with its label as it stands there, a text or a list of names.
-
-    Raises:
-        ValueError: it has none.
-    """
+def _make_row(texts: Sequence[str], cells: Sequence[Any], id_: str) -> LabelledText:
+    """A row with its label as it stands there, a text or a list of names, or a ValueError."""
     cell = cells[0].tolist() if hasattr(cells[0], "tolist") else cells[0]
     if isinstance(cell, list | tuple):
-        return LabelledText(texts[0], join(check_path(cell)), id_)
+        return LabelledText(texts[0], join(_check_path(cell)), id_)
     if is_missing(cell) or isinstance(cell, Mapping):
         raise ValueError("it has no label")
     return LabelledText(texts[0], name_of(cell), id_)
 
 
-def find_node(path: Path, nodes: Iterable[Path]) -> Path:
-    """The node whose path this is, or ends with it, such as the name of a leaf; else the path.
-
-    Raises:
-        ValueError: it ends the paths of several nodes.
-    """
+def _find_node(path: Path, nodes: Iterable[Path]) -> Path:
+    """The one node whose path is this, or ends with it, such as a leaf's name; else the path."""
     found = [node for node in nodes if node[-len(path) :] == path]
     found = [path] if path in found else found
     # A leaf may have the name of the node above it: a label is rather the leaf.
@@ -81,13 +70,13 @@ def find_node(path: Path, nodes: Iterable[Path]) -> Path:
     return found[0] if found else path
 
 
-def resolve(
+def _resolve(
     rows: Sequence[LabelledText], nodes: Nodes, separator: str | None, problems: Problems
 ) -> list[LabelledText]:
     """Rows whose labels are whole paths; what is wrong with the others is noted."""
     made = []
-    find = cache(lambda path: find_node(check_path(path), nodes))
-    for row, path in zip(rows, split_labels([r.label for r in rows], separator), strict=True):
+    find = cache(lambda path: _find_node(_check_path(path), nodes))
+    for row, path in zip(rows, _split_labels([r.label for r in rows], separator), strict=True):
         try:
             made.append(replace(row, label=join(find(path))))
         except ValueError as error:
@@ -95,9 +84,16 @@ def resolve(
     return made
 
 
-def read_paths(file: File, part: str, data: Any, problems: Problems) -> list[LabelledText]:
-    """The rows of a file, with labels as they stand there; what is wrong is noted."""
-    return read_part(file, part, (data.text_column,), (data.label_column,), make_row, problems)
+def read_paths(file: File, data: Any) -> list[LabelledText]:
+    """The rows of a file that nothing is trained on; see `pgkd.task.Task.read`."""
+    problems = Problems()
+    rows = _resolve(_read(file, "", data, problems), read_nodes(data), data.separator, problems)
+    raise_unusable(file, problems)
+    return rows
+
+
+def _read(file: File, part: str, data: Any, problems: Problems) -> list[LabelledText]:
+    return read_part(file, part, (data.text_column,), (data.label_column,), _make_row, problems)
 
 
 def load_paths(config: Any) -> TextDataset:
@@ -111,8 +107,8 @@ def load_paths(config: Any) -> TextDataset:
         nodes = read_nodes(data)
     except DataError as error:
         problems.add_error("class lists that cannot be used", error)
-    files = {p: f for p, f in (("train", data.train), ("validation", data.validation)) if f}
-    rows = {part: read_paths(file, part, data, problems) for part, file in files.items()}
+    files = {p: f for p in ("train", "validation") if (f := getattr(data, p))}
+    rows = {part: _read(file, part, data, problems) for part, file in files.items()}
     what = f"The rows of {' and '.join(map(str, files.values()))}"
     return _make_dataset(config, rows, nodes, problems, what)
 
@@ -120,11 +116,7 @@ def load_paths(config: Any) -> TextDataset:
 def make_paths(
     config: Any, inputs: Any, outputs: Any, classes: Any, validation: Any
 ) -> TextDataset:
-    """Rows in memory: texts with paths, as lists of names or as texts; classes are paths too.
-
-    Raises:
-        DataError: lists everything that is wrong with them.
-    """
+    """Texts and paths in memory, lists of names or texts; classes are paths, too."""
     problems, rows = Problems(), dict[str, list[LabelledText]]()
     parts = {"train": (inputs, outputs), **({"validation": validation} if validation else {})}
     for part, (given, wanted) in parts.items():
@@ -132,9 +124,9 @@ def make_paths(
         if len(texts) != len(paths):
             raise DataError(f"{part}: {len(texts)} texts, but {len(paths)} paths.")
         cells = zip(range(1, len(texts) + 1), zip(texts), zip(paths), strict=True)
-        rows[part] = make_rows(cells, part, make_row, problems)
+        rows[part] = make_rows(cells, part, _make_row, problems)
     try:
-        listed = [LabelClass(make_row(("",), (x,), "").label) for x in classes or ()]
+        listed = [LabelClass(_make_row(("",), (x,), "").label) for x in classes or ()]
     except ValueError as error:
         raise DataError(f"The classes cannot be used: {error}") from error
     nodes = _make_nodes(listed, config.data.separator, "The classes")
@@ -147,14 +139,13 @@ def _make_dataset(
 ) -> TextDataset:  # fmt: skip
     """Check rows of both parts, then draw and split them; see `assemble`."""
     data, every = config.data, [row for rows in parts.values() for row in rows]
-    rows = resolve(every, nodes, data.separator, problems)
+    rows = _resolve(every, nodes, data.separator, problems)
     train, held = ([r for r in rows if r.id.startswith(x)] for x in ("train", "validation"))
     labels, taxonomy = {row.label for row in rows}, None
     if nodes:  # its leaves, and the inner nodes that are labels of rows
-        inner = {path[:-1] for path in nodes}
-        paths = [path for path in nodes if path not in inner or join(path) in labels]
-        taxonomy = Taxonomy(tuple(LabelClass(join(path), nodes[path]) for path in paths))
-        labels = set(taxonomy.names)
+        inner = {path[:-1] for path in nodes} - {split(label) for label in labels}
+        paths = {join(path): about for path, about in nodes.items() if path not in inner}
+        taxonomy, labels = Taxonomy(tuple(map(LabelClass, paths, paths.values()))), set(paths)
     if rows and not any(SEPARATOR in label for label in labels):
         told = "set data.separator, or list parents in data.classes"
         problems.add("trees of one level", f"no label has a level above it: {told}")
@@ -177,7 +168,7 @@ def read_nodes(data: Any) -> Nodes:
 
 def _make_nodes(classes: Sequence[LabelClass], separator: str | None, what: str) -> Nodes:
     names = [name for each in classes for name in (each.name, each.parent or each.name)]
-    path_of = dict(zip(names, split_labels(names, separator), strict=True))
+    path_of = dict(zip(names, _split_labels(names, separator), strict=True))
     times = Counter(each.name for each in classes)
     parent_of = {each.name: each.parent for each in classes}
     problems, nodes = Problems(), Nodes()
@@ -190,7 +181,7 @@ def _make_nodes(classes: Sequence[LabelClass], separator: str | None, what: str)
                 raise ValueError(
                     f"the parent '{shown(above)}' of '{shown(each.name)}' is not clear"
                 )
-            for level in range(1, len(path := check_path(path))):
+            for level in range(1, len(path := _check_path(path))):
                 nodes.setdefault(path[:level], "")
             nodes[path] = each.description or nodes.get(path, "")
         except ValueError as error:

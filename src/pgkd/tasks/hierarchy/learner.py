@@ -16,9 +16,7 @@ from pgkd.tasks.classification.feedback.mining import ClassifierEvaluation
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.common.allocation import error_rate
-from pgkd.tasks.hierarchy.tree import count_answers, measure_paths, shared_depth, split
-
-_MISTAKES = 100
+from pgkd.tasks.hierarchy.tree import measure_paths, shared_depth, split
 
 
 @dataclass(frozen=True)
@@ -26,35 +24,29 @@ class HierarchyEvaluation(ClassifierEvaluation):
     """What is known of a round's student; the figures judge its most probable leaves.
 
     Attributes:
-        inner: out of fold, the figures of answers that may be inner nodes, and their threshold.
+        inner: the threshold of answers that may be inner nodes, and the share of leaves in them.
     """
 
     inner: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def figures(self) -> dict[str, float]:
-        """See `Evaluation.figures` and `measure_paths`; also the threshold, where there is one."""
+        """See `Evaluation.figures` and `measure_paths`."""
         names, confusion = [c.name for c in self.validation.per_class], self.validation.confusion
         cells = [(names[i], names[j], int(confusion[i, j])) for i, j in np.argwhere(confusion)]
         counts = Counter({(gold, leaf, leaf): n for gold, leaf, n in cells})
         depth = max(len(split(name)) for name in names)
-        found = {**measure_paths(counts, depth), "log_loss": self.validation.log_loss}
-        return {**found, **{name: x for name, x in self.inner.items() if name == "inner_below"}}
+        return {**measure_paths(counts, depth), "log_loss": self.validation.log_loss, **self.inner}
 
     @property
     def mistakes(self) -> list[dict[str, Any]]:
         """See `Evaluation.mistakes`: those in another branch first, then the surest."""
-        rows = [(row.example, row.predicted, row.confidence) for row in self.mined.mistakes]
+        rows = [(row.example, row.predicted) for row in self.mined.mistakes]
         rows.sort(key=lambda row: shared_depth(split(row[0].label), split(row[1])))
         return [
-            {"id": x.id, "text": x.text, "expected": x.label, "answer": answer,
-             "probability": round(sure, 6)}
-            for x, answer, sure in rows[:_MISTAKES]
-        ]  # fmt: skip
-
-    def to_json(self) -> dict[str, Any]:
-        """See `Evaluation.to_json`."""
-        return {**super().to_json(), "inner_nodes": self.inner}
+            {"id": row.id, "text": row.text, "expected": row.label, "answer": answer}
+            for row, answer in rows
+        ]
 
 
 class HierarchyLearner(ClassificationLearner):
@@ -64,16 +56,18 @@ class HierarchyLearner(ClassificationLearner):
         """See `Learner.evaluate`."""
         found, inner = super().evaluate(student, written), {}
         judged, rows = self._predicted.testable, self._dataset.train
-        if student.inner_below != "off" and judged.any():
+        if student.inner_below != "off":
             labels = [row.label for row, use in zip(rows, judged, strict=True) if use]
             probabilities, tree = self._predicted.probabilities[judged], student.tree
             if student.inner_below == "auto":
                 student.threshold = tree.choose_threshold(probabilities, labels)
             answers = tree.answers(probabilities, student.threshold)
-            leaves = sum(a["label"] == a["leaf"] for a in answers) / max(1, len(answers))
-            inner = {"inner_below": student.threshold, "leaves_answered": round(leaves, 6)}
-            figures = measure_paths(count_answers(answers, labels))
-            inner["hierarchical_f1"] = round(figures["hierarchical_f1"], 6)
+            inner = {
+                "inner_below": student.threshold,
+                "leaves_answered": float(
+                    np.mean([a["label"] == a["leaf"] for a in answers] or [True])
+                ),
+            }
         known = {x.name: getattr(found, x.name) for x in fields(found)}
         return HierarchyEvaluation(**known, inner=inner)
 
@@ -92,14 +86,12 @@ class HierarchyPrompts(TargetedPrompts):
         errors, judged = super()._errors(evaluation), evaluation.out_of_fold
         if self._allocation == "even":
             return errors
-        paths = [split(c.name) for c in judged.per_class]
-        wrong = [0.0] * len(paths)
-        for i, j in np.argwhere(judged.confusion).tolist():
-            right = shared_depth(paths[i], paths[j]) / len(paths[i]) if i != j else 1.0
-            wrong[i] += float(judged.confusion[i, j]) * (1 - right)
-        found = {c.name: error_rate(c.support, n) for c, n in zip(judged.per_class, wrong,
-                                                                  strict=True)}  # fmt: skip
-        return {name: found.get(name, rate) for name, rate in errors.items()}
+        paths, wrong = [split(c.name) for c in judged.per_class], Counter[int]()
+        for i, j in np.argwhere(judged.confusion):
+            right = shared_depth(paths[i], paths[j]) / max(len(paths[i]), len(paths[j]))
+            wrong[i] += judged.confusion[i, j] * (1 - right)
+        weighed = {c.name: error_rate(c.support, wrong[i]) for i, c in enumerate(judged.per_class)}
+        return {**errors, **weighed}
 
     def _find_nearest(self) -> dict[str, tuple[str, ...]]:
         """Siblings first, then cousins; among them the most similar first."""

@@ -39,8 +39,7 @@ class HierarchyStudent(HeadStudent):
         settings: of the kind.
 
     Attributes:
-        inner_below: as given.
-        threshold: the number in use, 0 for none.
+        threshold: the `inner_below` in use.
     """
 
     def __init__(
@@ -65,20 +64,17 @@ class HierarchyStudent(HeadStudent):
         if not (share := self._settings["sharing"]):
             return super()._fit_head(*args)
         features, labels, classes, settings, weights, *prior = args
-        gold = label_indices(labels, classes)
-        covariance = self.tree.covariance(share)
-        head = fit_correlated_head(features, gold, covariance, settings, weights)
+        gold, alike = label_indices(labels, classes), self.tree.covariance(share)
+        head = fit_correlated_head(features, gold, alike, settings, weights)
         return head.calibrated(settings.calibration, prior[0]) if prior else head
 
     def _tune_head(
-        self, texts: Sequence[str], labels: Sequence[str], seed: int,
-        synthetic: SyntheticTexts | None,
-    ) -> tuple[HeadSettings, float]:  # fmt: skip
+        self, texts: Sequence[str], labels: Sequence[str], seed: int, added: SyntheticTexts | None
+    ) -> tuple[HeadSettings, float]:
         """As without a tree; then how much is shared."""
-        best = 0.0
-        self._settings["sharing"] = best
-        found, weight, loss = self._judge_heads(self.strengths, texts, labels, seed, synthetic)
-        chosen = synthetic and replace(synthetic, candidates=(weight,))
+        self._settings["sharing"] = best = 0.0
+        found, weight, loss = self._judge_heads(self.strengths, texts, labels, seed, added)
+        chosen = added and replace(added, candidates=(weight,))
         for share in _SHARES if self.tree.levels else ():
             self._settings["sharing"] = share
             settings, _, its_loss = self._judge_heads((found.C,), texts, labels, seed, chosen)
@@ -109,8 +105,5 @@ class HierarchyLinearStudent(HierarchyStudent, LinearStudent):
     """Words and characters under such a head."""
 
 
-STUDENTS: dict[str, type[HierarchyStudent]] = {
-    "encoder": HierarchyEncoderStudent,
-    "static": HierarchyStaticStudent,
-    "linear": HierarchyLinearStudent,
-}
+_CLASSES = (HierarchyEncoderStudent, HierarchyStaticStudent, HierarchyLinearStudent)
+STUDENTS: dict[str, type[HierarchyStudent]] = {each.kind: each for each in _CLASSES}

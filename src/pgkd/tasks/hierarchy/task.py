@@ -8,9 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pgkd.data.cells import Problems
-from pgkd.data.reading import raise_unusable
-from pgkd.errors import ExportError, StudentError
+from pgkd.errors import StudentError
 from pgkd.task import Answer, CardText
 from pgkd.tasks.classification.data.dataset import TextDataset
 from pgkd.tasks.classification.data.examples import LabelledText
@@ -27,12 +25,8 @@ class HierarchyPredictor:
     """An exported student: what classification loads, and the threshold of `Tree.answers`."""
 
     model: Predictor
+    classes: tuple[str, ...]
     threshold: float
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The paths of the labels, in column order."""
-        return self.model.classes
 
     @cached_property
     def _tree(self) -> Tree:
@@ -77,11 +71,7 @@ class Hierarchy(Classification):
 
     def read(self, path: Path, config: Any) -> list[LabelledText]:
         """See `Task.read`."""
-        problems, data = Problems(), config.data
-        rows = reading.read_paths(path, "", data, problems)
-        rows = reading.resolve(rows, reading.read_nodes(data), data.separator, problems)
-        raise_unusable(path, problems)
-        return rows
+        return reading.read_paths(path, config.data)
 
     def figures(self, answers: Sequence[Answer], examples: Sequence[Any]) -> dict[str, float]:
         """See `measure_paths`."""
@@ -100,10 +90,8 @@ class Hierarchy(Classification):
         """See `Task.load_export`."""
         if format == "plain":
             return self.load_student(folder)
-        threshold = details.get("inner_below")
-        if not isinstance(threshold, float) or not 0 <= threshold < 1:
-            raise ExportError(f"{folder} is damaged: its inner_below is no number below 1.")
-        return HierarchyPredictor(super().load_export(folder, format, details, threads), threshold)
+        model = super().load_export(folder, format, details, threads)
+        return HierarchyPredictor(model, model.classes, float(details["inner_below"]))
 
     def card(self, student: Any, config: Any, format: str, record: Any) -> CardText:
         """See `Task.card`."""

@@ -53,21 +53,15 @@ class Tree:
 
         A label that ends above the deepest level has no node below it to share.
         """
-        found = np.eye(len(self.paths))
-        for nodes in self.levels:
-            found += share * (nodes[:, None] == nodes)
-        return found
+        same = sum((share * (nodes[:, None] == nodes) for nodes in self.levels), np.zeros(()))
+        return np.eye(len(self.paths)) + same
 
     def answers(self, probabilities: NDArray[np.float64], inner_below: float) -> list[Answer]:
         """The most probable label of each text, or the lowest node above that is sure enough.
 
         The probability of a node is the sum of those of the labels at and below it, so it falls
-        along every path.
-
-        Args:
-            probabilities: shape (n_texts, n).
-            inner_below: a node that is less probable gives way to the one above it, as far as the
-                first level. 0 always answers the label.
+        along every path. A node less probable than `inner_below` gives way to the one above it, as
+        far as the first level; 0 always answers the label. `probabilities` has shape (n_texts, n).
         """
         answers = []
         for row in probabilities:
@@ -108,11 +102,8 @@ def measure_paths(counts: Counts, depth: int = 1) -> dict[str, float]:
     Hierarchical F1 is that of Kiritchenko et al. (2005). Its precision is the share of the nodes on
     answered paths that is right, its recall the share of the nodes on right paths that is answered.
     The other figures judge the most probable leaf, even where a node above is answered. A path that
-    ends above a level counts there as a whole.
-
-    Args:
-        counts: of answers.
-        depth: levels of the tree, where labels do not reach the deepest.
+    ends above a level counts there as a whole. `depth` are the levels of the tree, where labels may
+    not reach the deepest.
     """
     common = nodes = 0
     right, support, predicted, hits = (Counter[Any]() for _ in range(4))

@@ -128,14 +128,10 @@ class HeadStudent(Student):
         return self
 
     def _tune_head(
-        self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        seed: int,
-        synthetic: SyntheticTexts | None,
+        self, texts: Sequence[str], labels: Sequence[str], seed: int, added: SyntheticTexts | None
     ) -> tuple[HeadSettings, float]:
         """The settings of the head, and the weight of synthetic texts."""
-        return self._judge_heads(self.strengths, texts, labels, seed, synthetic)[:2]
+        return self._judge_heads(self.strengths, texts, labels, seed, added)[:2]
 
     def _judge_heads(
         self,
@@ -143,12 +139,12 @@ class HeadStudent(Student):
         texts: Sequence[str],
         labels: Sequence[str],
         seed: int,
-        synthetic: SyntheticTexts | None,
+        added: SyntheticTexts | None,
     ) -> tuple[HeadSettings, float, float]:
         """See `tune_head`."""
         return tune_head(
             strengths, self._split_features, texts, labels, self.classes,
-            seed=seed, synthetic=synthetic, fit=self._fit_head,
+            seed=seed, synthetic=added, fit=self._fit_head,
         )  # fmt: skip
 
     @property
