@@ -62,12 +62,8 @@ class HierarchyLearner(ClassificationLearner):
             if student.inner_below == "auto":
                 student.threshold = tree.choose_threshold(probabilities, labels)
             answers = tree.answers(probabilities, student.threshold)
-            inner = {
-                "inner_below": student.threshold,
-                "leaves_answered": float(
-                    np.mean([a["label"] == a["leaf"] for a in answers] or [True])
-                ),
-            }
+            leaves = [a["label"] == a["leaf"] for a in answers] or [True]
+            inner = {"inner_below": student.threshold, "leaves_answered": float(np.mean(leaves))}
         known = {x.name: getattr(found, x.name) for x in fields(found)}
         return HierarchyEvaluation(**known, inner=inner)
 

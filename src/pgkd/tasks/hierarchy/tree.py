@@ -86,8 +86,7 @@ class Tree:
         return max(grid, key=score)  # of equal ones the lowest
 
 
-Counts = Counter[tuple[str, str, str]]
-"""How often texts of a label had this most probable leaf, and this answer."""
+Counts = Counter[tuple[str, str, str]]  # texts by label, most probable leaf and answer
 
 
 def count_answers(answers: Sequence[Answer], labels: Sequence[str]) -> Counts:
