@@ -107,7 +107,8 @@ def judge_models(
     """Figures of each model with 95% intervals, and the change between two, as plain data.
 
     Args:
-        figures: of answers to examples; `pgkd.task.Task.figures`.
+        figures: of answers to examples; `pgkd.task.Task.figures`. A resample that lacks one, such
+            as that of a level which none of its examples has, does not count for it.
         answers: of each model to all n examples, by its role; the change is that from ``before``
             to ``after``.
         examples: n of them, at least 1.
@@ -126,7 +127,11 @@ def judge_models(
             "n": len(examples),
             **{name: round(float(value), 6) for name, value in known.items()},
             "intervals": {
-                name: list(percentiles(np.array([each[name] for each in every[role]]), _LEVEL))
+                name: list(
+                    percentiles(
+                        np.array([each[name] for each in every[role] if name in each]), _LEVEL
+                    )
+                )
                 for name in known
             },
         }
@@ -141,6 +146,7 @@ def judge_models(
                             [
                                 b[name] - a[name]
                                 for a, b in zip(every["before"], every["after"], strict=True)
+                                if name in a and name in b
                             ]
                         ),
                         _LEVEL,

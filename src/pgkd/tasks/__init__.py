@@ -18,6 +18,7 @@ _OWN = {
     "multilabel": ("pgkd.tasks.multilabel.task", "MultiLabel"),
     "pairs": ("pgkd.tasks.pairs.task", "Pairs"),
     "generation": ("pgkd.tasks.generation.task", "Generation"),
+    "hierarchy": ("pgkd.tasks.hierarchy.task", "Hierarchy"),
 }
 DEFAULT = "classification"
 

@@ -42,7 +42,6 @@ from pgkd.tasks.classification.prompts.paper import PaperPrompts
 from pgkd.tasks.classification.prompts.parsing import masks_in, read_description, read_json
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.classification.prompts.writing import GenerationSettings
-from pgkd.tasks.classification.students import make_student, student_class
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
 from pgkd.tasks.common.samples import LengthTarget
 
@@ -70,8 +69,20 @@ PAPER_SAMPLES = 32
 
 def make_student_from(config: Config, classes: Sequence[str]) -> Student:
     """The unfitted student that a config describes."""
-    settings = config.student.arguments_for(student_class(config.student.kind))
-    return make_student(config.student.kind, classes, seed=config.seed, **settings)
+    student: Student = config.student.make(classes, config.seed)
+    return student
+
+
+@dataclass(frozen=True)
+class LearnerParts:
+    """What a kind of task that stands on classification has classes of its own for."""
+
+    learner: type[ClassificationLearner] = ClassificationLearner
+    prompts: type[TargetedPrompts] = TargetedPrompts
+    label_names: Callable[[Taxonomy], Sequence[LabelledText]] = class_texts
+
+
+_PARTS = LearnerParts()
 
 
 def make_curator(config: ClassificationConfig, dataset: TextDataset) -> Curator:
@@ -115,6 +126,7 @@ def make_learner(
     synthesizer: ClassificationSynthesizer,
     run: RunFolder,
     hooks: Hooks,
+    parts: LearnerParts = _PARTS,
 ) -> Learner:
     """The learner of a run: what is decided once, before round 0, is decided here.
 
@@ -140,14 +152,16 @@ def make_learner(
         hooks.on_event(StudentTuned(student.tuning))
     label_names: Sequence[LabelledText] = ()
     if config.label_names:
-        trial = try_label_names(student, dataset.train, taxonomy, folds)
+        named = parts.label_names(taxonomy)
+        trial = try_label_names(student, dataset.train, taxonomy, folds, named)
         hooks.on_event(LabelNamesTried(trial))
         label_names = trial.texts
     weight, given = config.synthetic_weight, config.pool.weight
-    learner = ClassificationLearner(
+    known = _known(config, dataset, synthesizer, run, hooks)
+    learner = parts.learner(
         dataset,
         student,
-        make_strategy(config, dataset, folds, _known(config, dataset, synthesizer, run, hooks)),
+        make_strategy(config, dataset, folds, known, parts),
         folds=folds,
         seed=config.seed,
         weights=lambda: examiner.exam.weights if weight == "auto" else (weight,),
@@ -201,6 +215,7 @@ def make_strategy(
     dataset: TextDataset,
     folds: NDArray[np.int64],
     known: PromptContext,
+    parts: LearnerParts = _PARTS,
 ) -> PromptStrategy:
     """The prompt strategy that a config describes.
 
@@ -209,6 +224,7 @@ def make_strategy(
         dataset: the classes and the rows.
         folds: `make_folds` it.
         known: called when the teacher is about to be asked.
+        parts: of the kind of task.
     """
     guidance, writing = config.guidance, make_generation_settings(config, dataset)
     samples = None if config.samples == "auto" else config.samples
@@ -218,7 +234,7 @@ def make_strategy(
             instructions=guidance.instructions, samples=samples or PAPER_SAMPLES,
         )  # fmt: skip
     per_request = guidance.texts_per_request
-    return TargetedPrompts(
+    return parts.prompts(
         dataset.taxonomy, dataset.train, folds, writing,
         embed=make_student_from(config, dataset.taxonomy.names).features,
         glossary=known.glossary, packs=known.packs, allocation=guidance.allocation,
@@ -342,21 +358,21 @@ def learner_again(
     student: Student,
     *,
     retunes: bool = True,
+    parts: LearnerParts = _PARTS,
 ) -> ClassificationLearner:
     """The learner of the run's rounds, on other rows. What was chosen before round 0 stays."""
     folds = make_folds(config, dataset)
     used = _label_names_was_used(run)
-    return ClassificationLearner(
+    nobody = PromptContext(Glossary, lambda: False)
+    return parts.learner(
         dataset,
         student.clone(),
-        make_strategy(
-            config, dataset, folds, PromptContext(Glossary, lambda: False)
-        ),  # nobody is asked
+        make_strategy(config, dataset, folds, nobody, parts),
         folds=folds,
         seed=config.seed,
         weights=lambda: (_synthetic_weight(run),),
         labelled_weight=lambda: _labelled_weight(run),
-        label_names=class_texts(described(config, dataset.taxonomy)) if used else (),
+        label_names=parts.label_names(described(config, dataset.taxonomy)) if used else (),
         retunes=retunes,
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from pgkd.config import Config, CurationConfig, Section
 from pgkd.tasks.common.config import EncoderConfig, GuidanceConfig, RowsData
+
+if TYPE_CHECKING:
+    from pgkd.tasks.classification.students.base import Student
 
 
 class TextData(RowsData):
@@ -31,6 +35,13 @@ class StudentConfig(EncoderConfig):
     embeddings: str = Field(
         default="wordllama-256", description="static only: token vectors by name, or a folder"
     )
+
+    def make(self, classes: Sequence[str], seed: int) -> Student:
+        """The unfitted student that these settings describe."""
+        from pgkd.tasks.classification.students import make_student, student_class
+
+        settings = self.arguments_for(student_class(self.kind))
+        return make_student(self.kind, classes, seed=seed, **settings)
 
 
 class TextGuidance(GuidanceConfig):

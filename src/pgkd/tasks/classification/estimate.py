@@ -10,6 +10,7 @@ import numpy as np
 
 from pgkd.task import Origin
 from pgkd.tasks.classification.assembly import (
+    LearnerParts,
     PromptContext,
     make_folds,
     make_self_verification,
@@ -40,14 +41,18 @@ _NOTHING_KNOWN = ClassifierEvaluation(np.empty(0), _UNKNOWN, _UNKNOWN, Mined((),
 
 
 def list_requests(
-    config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
+    config: ClassificationConfig,
+    dataset: TextDataset,
+    teacher: Teacher,
+    parts: LearnerParts | None = None,
 ) -> list[tuple[Request, int]]:
     """The requests of a run if the student is equally weak in all classes; see `Task.estimate`."""
     labelling = _rounds_that_label(config, dataset)
     rows = [row.text for row in dataset.train]
     # What the examination will find is not known yet; a model on this machine is a small one.
     packs = not config.exam or teacher.biller is not None or teacher.concurrency > 1
-    prompts = list(_prompts(config, dataset, config.rounds - labelling, packs=packs))
+    parts = parts or LearnerParts()
+    prompts = list(_prompts(config, dataset, config.rounds - labelling, parts, packs=packs))
     requests = [(prompt.request, prompt.count) for prompt in prompts]
     if config.exam and config.rounds:
         n_rows, n_texts = min(config.exam, len(rows)), sum(prompt.count for prompt in prompts)
@@ -81,13 +86,18 @@ def _rounds_that_label(config: ClassificationConfig, dataset: TextDataset) -> in
 
 
 def _prompts(
-    config: ClassificationConfig, dataset: TextDataset, rounds: int, *, packs: bool
+    config: ClassificationConfig,
+    dataset: TextDataset,
+    rounds: int,
+    parts: LearnerParts,
+    *,
+    packs: bool,
 ) -> Iterator[WritePrompt]:
     """The requests of all rounds; a sentence stands for what the teacher will say."""
     about = config.guidance.instructions or _A_DESCRIPTION
     lines = dict.fromkeys(dataset.taxonomy.names, _A_DESCRIPTION) if packs else {}
     known = PromptContext(lambda: Glossary(about, lines), lambda: packs)
-    strategy = make_strategy(config, dataset, make_folds(config, dataset), known)
+    strategy = make_strategy(config, dataset, make_folds(config, dataset), known, parts)
     synthetic: list[LabelledText] = []
     for number in range(1, rounds + 1):
         for prompt in strategy.prompts(number, _NOTHING_KNOWN, synthetic):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pgkd.events import Hooks
     from pgkd.runs.folder import RunFolder
+    from pgkd.tasks.classification.assembly import LearnerParts
     from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
     from pgkd.teachers.base import Request, Teacher
 
@@ -64,8 +65,18 @@ class Classification(Task):
         data = config.data
         if data.train is None:
             raise ConfigError("No training rows: give --train FILE, or data.train in pgkd.yaml.")
-        dataset = load_dataset(
-            train=data.train,
+        dataset = self._load_rows(config, data.train)
+        if data.unlabelled is None:
+            return dataset
+        pool = read_pool(
+            data.unlabelled, data.text_column, limit=config.pool.limit, seed=config.seed
+        )
+        return with_pool(config, dataset, pool)
+
+    def _load_rows(self, config: ClassificationConfig, train: Path) -> TextDataset:
+        data = config.data
+        return load_dataset(
+            train=train,
             validation=data.validation,
             classes=data.classes,
             text_column=data.text_column,
@@ -75,12 +86,6 @@ class Classification(Task):
             seed=config.seed,
             on_conflict=data.on_conflict,
         )
-        if data.unlabelled is None:
-            return dataset
-        pool = read_pool(
-            data.unlabelled, data.text_column, limit=config.pool.limit, seed=config.seed
-        )
-        return with_pool(config, dataset, pool)
 
     def from_arrays(
         self,
@@ -102,7 +107,16 @@ class Classification(Task):
             validation: texts and labels of validation rows; default: split off the rows given.
             unlabelled: texts that the teacher may be asked to label.
         """
-        dataset = dataset_from_arrays(
+        dataset = self._make_rows(config, inputs, outputs, classes, validation)
+        texts = one_column(unlabelled, "texts")
+        return with_pool(
+            config, dataset, make_pool(texts, limit=config.pool.limit, seed=config.seed)
+        )
+
+    def _make_rows(
+        self, config: ClassificationConfig, inputs: Any, outputs: Any, classes: Any, validation: Any
+    ) -> TextDataset:
+        return dataset_from_arrays(
             inputs,
             outputs,
             validation=validation,
@@ -110,10 +124,6 @@ class Classification(Task):
             validation_fraction=config.data.validation_fraction,
             seed=config.seed,
             on_conflict=config.data.on_conflict,
-        )
-        texts = one_column(unlabelled, "texts")
-        return with_pool(
-            config, dataset, make_pool(texts, limit=config.pool.limit, seed=config.seed)
         )
 
     def dataset(self, data: dict[str, Any]) -> TextDataset:
@@ -148,7 +158,7 @@ class Classification(Task):
         """See `Task.learner`."""
         from pgkd.tasks.classification.assembly import make_learner
 
-        return make_learner(config, dataset, synthesizer, run, hooks)
+        return make_learner(config, dataset, synthesizer, run, hooks, self._parts())
 
     def retrainer(
         self, run: RunFolder, config: ClassificationConfig, dataset: TextDataset, student: Student
@@ -156,7 +166,7 @@ class Classification(Task):
         """See `Task.retrainer`."""
         from pgkd.tasks.classification.assembly import learner_again
 
-        return learner_again(run, config, dataset, student)
+        return learner_again(run, config, dataset, student, parts=self._parts())
 
     def estimate(
         self, config: ClassificationConfig, dataset: TextDataset, teacher: Teacher
@@ -164,7 +174,13 @@ class Classification(Task):
         """See `Task.estimate`."""
         from pgkd.tasks.classification.estimate import list_requests
 
-        return list_requests(config, dataset, teacher)
+        return list_requests(config, dataset, teacher, self._parts())
+
+    def _parts(self) -> LearnerParts:
+        """What a learner is made of; a kind of task that stands on this one has its own."""
+        from pgkd.tasks.classification.assembly import LearnerParts
+
+        return LearnerParts()
 
     def load_student(self, folder: Path) -> Student:
         """See `Task.load_student`."""

@@ -76,9 +76,9 @@ def load_rows(
     data, problems = config.data, Problems()
     if data.train is None:
         raise ConfigError("No training rows: give --train FILE, or data.train in pgkd.yaml.")
-    train = _read(data.train, "train", inputs, outputs, make, problems)
+    train = read_part(data.train, "train", inputs, outputs, make, problems)
     held = (
-        _read(data.validation, "validation", inputs, outputs, make, problems)
+        read_part(data.validation, "validation", inputs, outputs, make, problems)
         if data.validation
         else None
     )
@@ -107,7 +107,7 @@ def rows_from_arrays(
             (i, texts if isinstance(texts, tuple) else (texts,), (output,))
             for i, (texts, output) in enumerate(zip(inputs, outputs, strict=True), start=1)
         )
-        return _make_all(cells, part, make, problems)
+        return make_rows(cells, part, make, problems)
 
     held = None if validation is None else made("validation", *validation)
     return split_rows(made("train", inputs, outputs), held, config, problems, "The rows")
@@ -120,12 +120,12 @@ def read_rows(path: Path, inputs: Sequence[str], outputs: Sequence[str], make: M
         DataError: lists everything that is wrong with them.
     """
     problems = Problems()
-    rows = _read(path, "", inputs, outputs, make, problems)
+    rows = read_part(path, "", inputs, outputs, make, problems)
     problems.raise_if_any(f"{path} cannot be used as it is:")
     return rows
 
 
-def _read(
+def read_part(
     path: Path,
     part: str,
     inputs: Sequence[str],
@@ -133,13 +133,14 @@ def _read(
     make: Make[E],
     problems: Problems,
 ) -> list[E]:
+    """The rows of a part, such as ``"train"``; what is wrong with the others is noted."""
     columns, n = (*inputs, *outputs), len(inputs)
     before, rows = len(problems), list[E]()
     try:
         with open_table(path, columns, problems) as table:
             if table.has(columns, path, problems):
                 cells = ((row[0], row[1 : n + 1], row[n + 1 :]) for row in table.cells(*columns))
-                rows = _make_all(cells, part, make, problems)
+                rows = make_rows(cells, part, make, problems)
     except DataError as error:
         problems.add_error("files that cannot be read", error)
     if not rows and len(problems) == before:
@@ -147,7 +148,8 @@ def _read(
     return rows
 
 
-def _make_all(cells: Any, part: str, make: Make[E], problems: Problems) -> list[E]:
+def make_rows(cells: Any, part: str, make: Make[E], problems: Problems) -> list[E]:
+    """Rows of tuples of a number, texts and cells of the output; what is wrong is noted."""
     rows: list[E] = []
     for number, given, output in cells:
         id_ = f"{part}:{number}"

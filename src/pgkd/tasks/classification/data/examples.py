@@ -126,7 +126,16 @@ _FORMS = "a list of names, a list of {name, description, parent}, or a mapping o
 
 
 def read_taxonomy(path: Path) -> Taxonomy:
-    """Read a class list.
+    """The taxonomy of a class list; see `read_classes`.
+
+    Raises:
+        DataError: the file cannot be read, or lists every entry that cannot be used.
+    """
+    return Taxonomy(read_classes(path))
+
+
+def read_classes(path: Path) -> tuple[LabelClass, ...]:
+    """Read a class list, in which a name may stand twice.
 
     Args:
         path: YAML: a list of names, a list of ``{name, description, parent}``, or a mapping of
@@ -156,7 +165,7 @@ def read_taxonomy(path: Path) -> Taxonomy:
             problems.append(f"entry {number}: {error}")
     if problems:
         raise DataError(f"The class list {path} cannot be used:", problems)
-    return Taxonomy(tuple(made))
+    return tuple(made)
 
 
 def _named(name: Any, value: Any) -> dict[str, Any]:

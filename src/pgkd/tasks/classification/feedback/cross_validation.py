@@ -35,11 +35,11 @@ from pgkd.tasks.classification.data.examples import LabelledText, label_indices
 from pgkd.tasks.classification.evaluation.metrics import row_log_losses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.examples import Taxonomy
+    from pgkd.tasks.classification.data.examples import LabelClass, Taxonomy
     from pgkd.tasks.classification.students.base import Student
 
 _PAIRS = 20  # of one class, to tell how near two of them are that have not seen each other
@@ -248,7 +248,7 @@ class LabelNamesTrial:
     standard_error: float
 
 
-def class_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
+def class_texts(taxonomy: Iterable[LabelClass]) -> tuple[LabelledText, ...]:
     """One text a class: its name as people say it, and its description where it has one."""
     return tuple(
         LabelledText(
@@ -261,7 +261,11 @@ def class_texts(taxonomy: Taxonomy) -> tuple[LabelledText, ...]:
 
 
 def try_label_names(
-    student: Student, real: Sequence[LabelledText], taxonomy: Taxonomy, folds: NDArray[np.int64]
+    student: Student,
+    real: Sequence[LabelledText],
+    taxonomy: Taxonomy,
+    folds: NDArray[np.int64],
+    texts: Sequence[LabelledText] | None = None,
 ) -> LabelNamesTrial:
     """Cross-validate the student with and without the class list.
 
@@ -273,8 +277,9 @@ def try_label_names(
         real: n_real rows of the user.
         taxonomy: the classes.
         folds: shape (n_real,), the fold that holds out each row.
+        texts: the class list as texts; default: `class_texts`.
     """
-    texts = class_texts(taxonomy)
+    texts = class_texts(taxonomy) if texts is None else tuple(texts)
     gold = np.array([taxonomy.index[row.label] for row in real], dtype=np.int64)
 
     def losses(given: Sequence[LabelledText]) -> NDArray[np.float64]:

@@ -112,9 +112,7 @@ class TargetedPrompts:
     ) -> tuple[WritePrompt, ...]:
         """The requests of a round."""
         packs = self._packs()
-        self._nearest = self._nearest or nearest_classes(
-            self._taxonomy, self._real, self._embed, self._glossary().classes
-        )
+        self._nearest = self._nearest or self._find_nearest()
         errors = self._errors(evaluation)
         fresh = self._not_exhausted(number, written)
         texts = self._samples or scheduled(self._budget(packs), self._rounds, number)
@@ -128,6 +126,10 @@ class TargetedPrompts:
             self._request(f"r{number}-{i:04d}", group, errors, label_issues, written, packs)
             for i, group in enumerate(self._grouped(counts, most, packs), start=1)
         )
+
+    def _find_nearest(self) -> dict[str, tuple[str, ...]]:
+        """See `nearest_classes`."""
+        return nearest_classes(self._taxonomy, self._real, self._embed, self._glossary().classes)
 
     def _not_exhausted(self, number: int, written: Sequence[LabelledText]) -> list[str]:
         """The classes of which each round's texts were mostly new.

@@ -30,7 +30,6 @@ from pgkd.tasks.classification.students.head import (
     DEFAULT_SETTINGS,
     HeadSettings,
     fit_calibration,
-    fit_head,
     log_losses,
     log_prior,
 )
@@ -109,7 +108,7 @@ class EncoderStudent(HeadStudent):
         plain = replace(self._head_settings.calibration, prior_weight=0.0)
         settings = replace(self._head_settings, calibration=plain)
         features = self._training_features(texts)
-        head = fit_head(features, labels, self.classes, settings, weights, prior)
+        head = self._fit_head(features, labels, self.classes, settings, weights, prior)
         gold, seed = label_indices(labels, self.classes), self._settings["seed"]
         self._encoder, head = fine_tune_classes(
             self._encoder, head, texts, gold, weights, seed=seed
@@ -191,7 +190,7 @@ class EncoderStudent(HeadStudent):
     def _with(self, **changes: Any) -> EncoderStudent:
         """An unfitted student with other settings."""
         settings = {**self._settings, "head": self._head_settings, **changes}
-        return EncoderStudent(self.classes, **settings)
+        return type(self)(self.classes, **settings)
 
     @property
     def recipe(self) -> Recipe:

@@ -89,7 +89,11 @@ class HeadStudent(Student):
     ) -> Head:
         """Fit a head to checked rows."""
         features = self._training_features(texts)
-        return fit_head(features, labels, self.classes, self._head_settings, weights, prior)
+        return self._fit_head(features, labels, self.classes, self._head_settings, weights, prior)
+
+    def _fit_head(self, *args: Any) -> Head:
+        """See `fit_head`, whose arguments it takes; for kinds of task with a head of their own."""
+        return fit_head(*args)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """See `Student.predict_proba`."""
@@ -119,12 +123,29 @@ class HeadStudent(Student):
     ) -> Self:
         """Choose the head's hyper-parameters by cross-validation."""
         texts, labels, _ = usable_rows(texts, labels, self.classes)
-        found, self.synthetic_weight = tune_head(
-            self.strengths, self._split_features, texts, labels, self.classes,
-            seed=seed, synthetic=synthetic,
-        )  # fmt: skip
+        found, self.synthetic_weight = self._tune_head(texts, labels, seed, synthetic)
         self._head_settings = replace(found, fine_tuned=self._head_settings.fine_tuned)
         return self
+
+    def _tune_head(
+        self, texts: Sequence[str], labels: Sequence[str], seed: int, added: SyntheticTexts | None
+    ) -> tuple[HeadSettings, float]:
+        """The settings of the head, and the weight of synthetic texts."""
+        return self._judge_heads(self.strengths, texts, labels, seed, added)[:2]
+
+    def _judge_heads(
+        self,
+        strengths: Sequence[float],
+        texts: Sequence[str],
+        labels: Sequence[str],
+        seed: int,
+        added: SyntheticTexts | None,
+    ) -> tuple[HeadSettings, float, float]:
+        """See `tune_head`."""
+        return tune_head(
+            strengths, self._split_features, texts, labels, self.classes,
+            seed=seed, synthetic=added, fit=self._fit_head,
+        )  # fmt: skip
 
     @property
     def head(self) -> Head:

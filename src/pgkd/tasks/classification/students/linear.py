@@ -13,7 +13,6 @@ from pgkd.errors import StudentError
 from pgkd.tasks.classification.students.head import (
     DEFAULT_SETTINGS,
     HeadSettings,
-    fit_head,
 )
 from pgkd.tasks.classification.students.head_student import HeadStudent
 
@@ -69,7 +68,7 @@ class LinearStudent(HeadStudent):
         features = self._features(texts)
         space = _RowSpace(features) if self._is_wide(features) else None
         rows = features if space is None else space.rows
-        head = fit_head(rows, labels, self.classes, self._head_settings, weights, prior)
+        head = self._fit_head(rows, labels, self.classes, self._head_settings, weights, prior)
         return head if space is None else Head(space.term_weights(head.weights), head.bias)
 
     def _is_wide(self, features: Any) -> bool:

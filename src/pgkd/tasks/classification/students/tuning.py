@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pgkd.encoders.head import Head
 from pgkd.evaluation import paired_change
 from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import label_indices
@@ -115,7 +117,8 @@ def tune_head(
     *,
     seed: int,
     synthetic: SyntheticTexts | None = None,
-) -> tuple[HeadSettings, float]:
+    fit: Callable[..., Head] = fit_head,
+) -> tuple[HeadSettings, float, float]:
     """Choose C, and the weight of synthetic texts, by stratified cross-validation over the rows.
 
     Candidates are compared by log loss after calibration, which uses all of a prediction: before
@@ -132,10 +135,11 @@ def tune_head(
         classes: class names in column order.
         seed: of the folds.
         synthetic: texts to train on, too.
+        fit: fits a head, as `fit_head` does.
 
     Returns:
-        The settings with the lowest loss, and the weight of synthetic texts. Where no fold can be
-        judged: the C in the middle, no calibration and the first weight.
+        The settings with the lowest loss, the weight of synthetic texts, and the loss. Where no
+        fold can be judged: the C in the middle, no calibration, the first weight, and infinity.
     """
     added = synthetic or SyntheticTexts.none(len(texts))
     middle, weight = strengths[len(strengths) // 2], added.candidates[0]
@@ -143,7 +147,7 @@ def tune_head(
     splits = [hold_out(folds == fold, texts, labels, classes, added) for fold in np.unique(folds)]
     splits = [s for s in splits if len(s.held_out) and len(set(s.labels)) > 1]
     if not splits:
-        return HeadSettings(middle, "balanced"), weight
+        return HeadSettings(middle, "balanced"), weight, math.inf
     features = [make_features(s.texts, [texts[i] for i in s.held_out.tolist()]) for s in splits]
     gold = np.concatenate([s.gold for s in splits])
     prior = np.concatenate([np.tile(log_prior(s.counts), (len(s.held_out), 1)) for s in splits])
@@ -157,7 +161,7 @@ def tune_head(
             # The same penalty per row as with all rows: else the final head is surer than these.
             total = len(texts) + mass[len(mass) - len(split.synthetic) :].sum()
             scaled = replace(settings, C=strength * (total / mass.sum()))
-            parts.append(fit_head(training, split.labels, classes, scaled, mass).logits(held_out))
+            parts.append(fit(training, split.labels, classes, scaled, mass).logits(held_out))
         logits = np.concatenate(parts)
         calibration = fit_calibration(logits, prior, gold)
         losses = log_losses(calibration(logits, prior), gold)
@@ -168,4 +172,5 @@ def tune_head(
         if change.is_improvement:
             weight = candidate
     best = min(strengths, key=lambda strength: float(judge(strength, weight)[0].mean()))
-    return judge(best, weight)[1], weight
+    losses, settings = judge(best, weight)
+    return settings, weight, float(losses.mean())
