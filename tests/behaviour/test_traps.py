@@ -85,18 +85,18 @@ TRAPS = (
         "tests/test_repair.py",
     ),
     Trap(
-        "a file to classify is read as a whole",
-        "apps/bulk/classify.py",
+        "a file of texts is read as a whole",
+        "apps/bulk/predicting.py",
         "_in_chunks(islice(self._texts(problems, stream), skip, None))",
         "_in_chunks(list(islice(self._texts(problems, stream), skip, None)))",
-        "tests/apps/bulk/test_classify.py",
+        "tests/apps/bulk/test_predicting.py",
     ),
     Trap(
         "half a step stays in a file that is gone on with",
         "apps/bulk/answers.py",
         "            self._file.truncate(self.size)\n",
         "",
-        "tests/apps/bulk/test_classify.py",
+        "tests/apps/bulk/test_predicting.py",
     ),
     Trap(
         "the test split where there is no validation split",
@@ -146,13 +146,6 @@ TRAPS = (
         "tasks/classification/task.py",
         "pool=without_rows(pool, dataset, near_duplicate=near)",
         "pool=pool",
-        "tests/behaviour/test_pool.py",
-    ),
-    Trap(
-        "labels given from a look at a held-out row train its fold",
-        "tasks/classification/synthesizer.py",
-        "parents = tuple(row.id for row in question.shown)",
-        "parents = ()",
         "tests/behaviour/test_pool.py",
     ),
     Trap(
