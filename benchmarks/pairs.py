@@ -31,7 +31,8 @@ from recipes import Lines
 
 from pgkd import Config, Distiller, FakeTeacher
 from pgkd.tasks.common.encoders import pretrained
-from pgkd.tasks.pairs.data import Pair, Target
+from pgkd.tasks.common.shares import Target
+from pgkd.tasks.pairs.data import Pair
 from pgkd.tasks.pairs.learner import pair_figures
 from pgkd.teachers.base import Request
 

@@ -32,7 +32,6 @@ from pgkd.tasks.classification.data.dataset import (
     TextDataset,
     load_dataset,
     read_rows,
-    stratified_folds,
     stratified_split,
 )
 from pgkd.tasks.classification.data.examples import LabelledText
@@ -43,6 +42,7 @@ from pgkd.tasks.classification.feedback.cross_validation import try_label_names
 from pgkd.tasks.classification.feedback.examination import Exam, Share
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students import make_student
+from pgkd.tasks.common.folds import stratified_folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

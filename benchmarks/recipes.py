@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pgkd.encoders.transformer import load_encoder
-from pgkd.tasks.classification.data.dataset import load_dataset, read_rows, stratified_folds
+from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.evaluation.teacher import draw_rows
 from pgkd.tasks.classification.feedback.cross_validation import try_label_names
 from pgkd.tasks.classification.students import load_student, make_student
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.weights.fetch import ensure
 
 if TYPE_CHECKING:

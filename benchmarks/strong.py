@@ -42,12 +42,13 @@ from pgkd.apps.bench.sets import DataSet
 from pgkd.config import Config
 from pgkd.distiller import Distiller
 from pgkd.encoders.head import Calibration
-from pgkd.tasks.classification.data.dataset import read_rows, stratified_folds
+from pgkd.tasks.classification.data.dataset import read_rows
 from pgkd.tasks.classification.evaluation.metrics import evaluate
 from pgkd.tasks.classification.feedback.cross_validation import class_texts, out_of_fold
 from pgkd.tasks.classification.students.encoder import EncoderStudent
 from pgkd.tasks.classification.students.head import HeadSettings
 from pgkd.tasks.common.allocation import allocate, error_rate
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.teachers.openai import OpenAITeacher
 
 if TYPE_CHECKING:

@@ -158,6 +158,21 @@ def judge_models(
     return found
 
 
+def score_figures(answers: Sequence[dict[str, Any]], scores: Sequence[float]) -> dict[str, float]:
+    """Mean error, correlations, and the coverage of intervals, of n answers with a ``score``."""
+    from scipy.stats import pearsonr, spearmanr
+
+    found, low, high = (np.array([a[k] for a in answers]) for k in ("score", "low", "high"))
+    gold = np.array(scores, dtype=np.float64)
+    varied = len(gold) > 1 and found.std() * gold.std() > 0
+    return {
+        "mae": float(np.abs(found - gold).mean()),
+        "spearman": float(spearmanr(found, gold).statistic) if varied else 0.0,
+        "pearson": float(pearsonr(found, gold).statistic) if varied else 0.0,
+        "coverage": float(((gold >= low) & (gold <= high)).mean()),
+    }
+
+
 def titled(name: str) -> str:
     """A figure's name as people write it: ``macro_f1`` is "macro F1"."""
     abbreviations = {"ece": "calibration error", "map": "mAP", "mae": "mean absolute error"}

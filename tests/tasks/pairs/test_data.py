@@ -14,8 +14,9 @@ from pgkd.curation import Curator
 from pgkd.data.cells import check_pairs
 from pgkd.errors import ConfigError, DataError, StudentError
 from pgkd.tasks import make_task
-from pgkd.tasks.pairs.data import Pair, Target
-from pgkd.tasks.pairs.learner import make_folds
+from pgkd.tasks.common.folds import grouped_folds
+from pgkd.tasks.common.shares import Target
+from pgkd.tasks.pairs.data import Pair
 from pgkd.tasks.pairs.prompts import PairPrompts
 from pgkd.tasks.pairs.task import Pairs
 from pgkd.teachers.base import Reply
@@ -106,11 +107,11 @@ def test_a_pair_is_a_duplicate_where_both_texts_are() -> None:
 
 def test_pairs_that_share_a_text_are_held_out_together() -> None:
     rows = [Pair(f"text {i // 3}", f"second {i}", "abc"[i % 3], id=f"train:{i}") for i in range(60)]
-    folds = make_folds(rows, Target(("a", "b", "c")), 5, 0)
+    folds = grouped_folds(rows, [row.output for row in rows], 5, 0)
     assert all(len(set(folds[i : i + 3])) == 1 for i in range(0, 60, 3))
     assert sorted(np.bincount(folds)) == [12] * 5
     one_query = [Pair("query", f"second {i}", "ab"[i % 2], id=f"{i}") for i in range(20)]
-    assert len(set(make_folds(one_query, Target(("a", "b")), 5, 0))) == 5
+    assert len(set(grouped_folds(one_query, [row.output for row in one_query], 5, 0))) == 5
 
 
 def writer(rows: Any, **settings: Any) -> PairPrompts:

@@ -11,7 +11,6 @@ import numpy as np
 
 from pgkd.curation import Curator
 from pgkd.runs.review import Reviews, applied
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.events import (
     DataDescribed,
     GlossaryWritten,
@@ -43,6 +42,7 @@ from pgkd.tasks.classification.prompts.parsing import masks_in, read_description
 from pgkd.tasks.classification.prompts.targeted import TargetedPrompts
 from pgkd.tasks.classification.prompts.writing import GenerationSettings
 from pgkd.tasks.classification.synthesizer import ClassificationSynthesizer
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.tasks.common.samples import LengthTarget
 
 if TYPE_CHECKING:

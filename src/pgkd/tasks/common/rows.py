@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pgkd.data.cells import Problems, parse_text, place
 from pgkd.data.reading import open_table
@@ -233,10 +232,3 @@ def _agreeing(rows: Sequence[E], problems: Problems, warnings: list[str], *, dro
 def _key(row: Example) -> str:
     """What tells an input from others."""
     return " [SEP] ".join(map(text_key, row.texts))
-
-
-def random_folds(n: int, n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every row, shape (n,), in [0, n_folds); sizes differ by at most one."""
-    folds = np.empty(n, dtype=np.int64)
-    folds[np.random.default_rng(seed).permutation(n)] = np.arange(n) % n_folds
-    return folds

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from pgkd.encoders.devices import find_device
 from pgkd.task import Answer
 from pgkd.tasks.common.allocation import allocate, error_rate, portions, scheduled
+from pgkd.tasks.common.folds import random_folds
 from pgkd.tasks.common.learning import Judged, RowEvaluation, RowLearner
-from pgkd.tasks.common.rows import Rows, random_folds
+from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import SamplesPrompt
 from pgkd.tasks.generation.config import GenerationConfig
 from pgkd.tasks.generation.data import GenerationExample

@@ -21,8 +21,8 @@ from pgkd.encoders.one_vs_rest import (
     torch_row_losses,
 )
 from pgkd.task import Answer
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.common.encoders import EncoderLearner
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.tasks.common.labels import taxonomy_of
 from pgkd.tasks.common.learning import Judged, RowEvaluation
 from pgkd.tasks.common.rows import Rows

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pgkd.data.cells import Problems, is_missing, name_of, parse_number
 from pgkd.data.reading import open_table
 from pgkd.errors import ConfigError, DataError
 from pgkd.task import Example, Origin
 from pgkd.tasks.common.rows import Make, Rows, load_rows, rows_from_arrays
+from pgkd.tasks.common.shares import Target
 from pgkd.tasks.pairs.config import PairsConfig, PairsData
 from pgkd.text import shown
 
-BANDS = 5
 _LEAST = 10  # rows: with fewer there is nothing to cross-validate
 
 
@@ -60,80 +58,6 @@ class Pair(Example):
             except ValueError as error:
                 raise DataError(f"{shown(output)} is no score: {error}.") from error
         return replace(self, human_verified=True, **changes)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is predicted.
-
-    Attributes:
-        labels: names in column order; none where a score is predicted.
-        low: the lowest score.
-        high: the highest score.
-    """
-
-    labels: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 1.0
-
-    @classmethod
-    def of(cls, details: Mapping[str, Any]) -> Target:
-        """From `Rows.details`."""
-        return cls(tuple(details["labels"]), details["score_min"], details["score_max"])
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, for `Rows.details`."""
-        return {"labels": list(self.labels), "score_min": self.low, "score_max": self.high}
-
-    @property
-    def band(self) -> float:
-        """The width of a band: a fifth of the scale."""
-        return (self.high - self.low) / BANDS
-
-    @property
-    def cells(self) -> tuple[str, ...]:
-        """The labels, or names of five equal bands of scores."""
-        edges = [f"{self.low + i * self.band:.6g}" for i in range(BANDS + 1)]
-        return self.labels or tuple(f"{a} to {b}" for a, b in pairwise(edges))
-
-    def bounds(self, cell: str) -> tuple[float, float]:
-        """The lowest and the highest score of a band."""
-        low = self.low + self.cells.index(cell) * self.band
-        return low, low + self.band
-
-    def cell(self, row: Pair) -> str:
-        """The cell of a row."""
-        if self.labels:
-            return str(row.label)
-        i = int((float(row.score or 0.0) - self.low) / self.band)
-        return self.cells[min(max(i, 0), BANDS - 1)]
-
-    def shares(self, answer: Mapping[str, Any]) -> list[float]:
-        """What an answer says, as `gold` says it of a row."""
-        if self.labels:
-            return [answer["probabilities"][name] for name in self.labels]
-        share = (answer["score"] - self.low) / (self.high - self.low)
-        return [1 - share, share]
-
-    def gold(self, rows: Sequence[Pair]) -> NDArray[np.float64]:
-        """What n rows have, shape (n, columns): one-hot labels; or 1-s and s, a share of the scale.
-
-        Raises:
-            DataError: a row has another label, or a score out of bounds.
-        """
-        if self.labels:
-            column = {name: i for i, name in enumerate(self.labels)}
-            if wrong := next((row for row in rows if row.label not in column), None):
-                raise DataError(f"{wrong.id}: there is no label '{shown(wrong.label)}'.")
-            found: NDArray[np.float64] = np.eye(len(column))[[column[str(r.label)] for r in rows]]
-            return found
-        scores = np.array([row.score for row in rows], dtype=np.float64)
-        share = (scores - self.low) / (self.high - self.low)
-        if (bad := ~((share >= 0) & (share <= 1))).any():
-            wrong = rows[int(np.flatnonzero(bad)[0])]
-            bounds = f"{self.low:g} to {self.high:g}"
-            raise DataError(f"{wrong.id}: the score {wrong.score} is not from {bounds}.")
-        return np.stack([1 - share, share], axis=1)
 
 
 def make_reader(data: PairsData, column: str) -> Make[Pair]:

@@ -8,45 +8,34 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pgkd.encoders.head import Head
 from pgkd.errors import DataError
+from pgkd.evaluation import score_figures
 from pgkd.task import Answer
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.students.encoder import fine_tune_classes
-from pgkd.tasks.classification.students.head import HeadSettings, fit_head
 from pgkd.tasks.common.allocation import error_rate
 from pgkd.tasks.common.encoders import EncoderLearner
+from pgkd.tasks.common.folds import grouped_folds
 from pgkd.tasks.common.learning import Judged, RowEvaluation
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import SamplesPrompt
+from pgkd.tasks.common.shares import Floats, ShareCalibration, Target, fit_shares
 from pgkd.tasks.pairs.config import PairsConfig
-from pgkd.tasks.pairs.data import Pair, Target
+from pgkd.tasks.pairs.data import Pair
 from pgkd.tasks.pairs.prompts import PairPrompts
-from pgkd.tasks.pairs.student import Floats, PairCalibration, PairStudent, pair_features
-from pgkd.text import text_key
+from pgkd.tasks.pairs.student import PairStudent, decide, pair_features
 
 
 def pair_figures(answers: Sequence[Answer], rows: Sequence[Pair]) -> dict[str, float]:
-    """Accuracy and macro F1; or mean error, correlations and coverage of the 90% intervals.
+    """Accuracy and macro F1; or `score_figures`.
 
     Raises:
         DataError: scores are to be judged, and a row has none.
     """
     if answers and "score" in answers[0]:
-        from scipy.stats import pearsonr, spearmanr
-
         if missing := next((row for row in rows if row.score is None), None):
             raise DataError(f"Row {missing.id.lstrip(':')} has no score, but '{missing.label}'.")
-        found, low, high = (np.array([a[k] for a in answers]) for k in ("score", "low", "high"))
-        gold = np.array([row.score for row in rows], dtype=np.float64)
-        return {
-            "mae": float(np.abs(found - gold).mean()),
-            "spearman": _correlation(spearmanr, found, gold),
-            "pearson": _correlation(pearsonr, found, gold),
-            "coverage": float(((gold >= low) & (gold <= high)).mean()),
-        }
+        return score_figures(answers, [float(row.score or 0.0) for row in rows])
     said, true = [a["label"] for a in answers], [row.label for row in rows]
     right = Counter(t for s, t in zip(said, true, strict=True) if s == t)
     total = Counter(said) + Counter(true)
@@ -54,10 +43,6 @@ def pair_figures(answers: Sequence[Answer], rows: Sequence[Pair]) -> dict[str, f
         "accuracy": right.total() / max(1, len(rows)),
         "macro_f1": float(np.mean([2 * right[n] / total[n] for n in total])) if total else 0.0,
     }
-
-
-def _correlation(measure: Any, a: Floats, b: Floats) -> float:
-    return float(measure(a, b).statistic) if len(a) > 1 and a.std() * b.std() > 0 else 0.0
 
 
 def pair_error(answer: Answer, row: Pair, target: Target) -> float:
@@ -120,7 +105,8 @@ class PairLearner(EncoderLearner[Pair, PairStudent]):
         recipe: str | None = None,
     ) -> None:
         self._target = Target.of(dataset.details)
-        folds = make_folds(dataset.train, self._target, config.guidance.folds, config.seed)
+        cells = [self._target.cell(row) for row in dataset.train]
+        folds = grouped_folds(dataset.train, cells, config.guidance.folds, config.seed)
         super().__init__(config, dataset, folds, weights, recipe)
         self._writer = PairPrompts(config, dataset, folds)
 
@@ -134,36 +120,28 @@ class PairLearner(EncoderLearner[Pair, PairStudent]):
         """
         gold, pairs, encoder = self._target.gold(rows), [row.texts for row in rows], self.encoder
         features = pair_features(encoder.features, pairs, crossed=recipe == "finetune")
-        row, column = np.nonzero(gold)  # a row stands once for each column that it has a share of
-        names = [str(i) for i in range(gold.shape[1])]
-        if len(set(column.tolist())) > 1:
-            labels, shares = [names[i] for i in column], weights[row] * gold[row, column]
-            head = fit_head(features[row], labels, names, HeadSettings(C=strength), shares)
-        else:  # of a fold: nothing to tell apart
-            bias = np.where(gold.any(axis=0), 0.0, -np.inf)
-            head = Head(np.zeros((len(names), features.shape[1])), bias)
+        head = fit_shares(features, gold, weights, strength)
         if recipe == "finetune":
             seed = self.config.seed
             encoder, head = fine_tune_classes(encoder, head, pairs, gold, weights, seed=seed)
-        return PairStudent(
-            encoder, head, recipe, encoder.max_length, PairCalibration(), self._target
-        )
+        return PairStudent(encoder, head, recipe, encoder.max_length, None, self._target)
 
     def outputs(self, model: PairStudent, rows: Sequence[Pair]) -> Any:
         """Shares, shape (n, columns); see `EncoderLearner.outputs`."""
         return model.shares([row.texts for row in rows])
 
-    def fit_calibration(self, outputs: Sequence[Any], rows: Sequence[Pair]) -> PairCalibration:
+    def fit_calibration(self, outputs: Sequence[Any], rows: Sequence[Pair]) -> ShareCalibration:
         """See `EncoderLearner.fit_calibration`."""
-        return PairCalibration.fit(np.array(outputs), self._target, rows)
+        target = self._target
+        return ShareCalibration.fit(np.array(outputs), target.gold(rows), scored=not target.labels)
 
     def judge_outputs(
-        self, outputs: Sequence[Any], rows: Sequence[Pair], calibration: PairCalibration
+        self, outputs: Sequence[Any], rows: Sequence[Pair], calibration: ShareCalibration
     ) -> Judged[Pair]:
         """See `EncoderLearner.judge_outputs`."""
         shares, target = np.array(outputs), self._target
-        answers = calibration.answers(shares, target)
-        return Judged(tuple(rows), tuple(answers), calibration.losses(shares, target, rows))
+        losses = calibration.losses(shares, target.gold(rows))
+        return Judged(tuple(rows), tuple(decide(shares, calibration, target)), losses)
 
     def evaluation(self, judged: Judged[Pair], mined: Judged[Pair], **known: Any) -> PairEvaluation:
         """See `RowLearner.evaluation`."""
@@ -174,14 +152,3 @@ class PairLearner(EncoderLearner[Pair, PairStudent]):
     ) -> Sequence[SamplesPrompt]:
         """See `pgkd.task.Learner.prompts`."""
         return self._writer.prompts(number, pair_cells(evaluation.mined, self._target), synthetic)
-
-
-def make_folds(rows: Sequence[Pair], target: Target, n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every row, shape (n,): rows that share their first text are in the same one."""
-    keys = [text_key(row.text) for row in rows]
-    if len(set(keys)) < 2 * n_folds:
-        keys = [row.id for row in rows]
-    first = {key: target.cell(row) for key, row in reversed(list(zip(keys, rows, strict=True)))}
-    folds = stratified_folds(list(first.values()), n_folds, seed)
-    fold_of = dict(zip(first, folds.tolist(), strict=True))
-    return np.array([fold_of[key] for key in keys], dtype=np.int64)

@@ -13,8 +13,9 @@ from pgkd.tasks.common import samples
 from pgkd.tasks.common.cells import CellPrompts
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import LengthTarget, SampleError, SamplesPrompt, read_text, shorten
+from pgkd.tasks.common.shares import Target
 from pgkd.tasks.pairs.config import PairsConfig
-from pgkd.tasks.pairs.data import Pair, Target
+from pgkd.tasks.pairs.data import Pair
 
 _SHOWN, _CONTRAST = 4, 3  # rows of the cell that a request shows, and rows of other cells
 _EARLIER, _EARLIER_WORDS = 4, 12  # pairs written before, and words of their first texts

@@ -12,10 +12,10 @@ from pgkd.runs.forms import Number, Str, SyntheticRow
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderTask
 from pgkd.tasks.common.rows import Rows, read_rows
+from pgkd.tasks.common.shares import Target
 from pgkd.tasks.pairs.config import PairsConfig
 from pgkd.tasks.pairs.data import (
     Pair,
-    Target,
     find_column,
     load_pairs,
     make_reader,

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgkd.tasks.classification.data.dataset import limit_rows, stratified_folds, stratified_split
+from pgkd.tasks.classification.data.dataset import limit_rows, stratified_split
 from pgkd.tasks.classification.data.examples import LabelledText
+from pgkd.tasks.common.folds import stratified_folds
 
 some_labels = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=200)
 seeds = st.integers(0, 99)

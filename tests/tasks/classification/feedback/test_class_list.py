@@ -9,7 +9,6 @@ import pytest
 
 from pgkd.config import Config
 from pgkd.distiller import Distiller
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import LabelClass, LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.cross_validation import (
     class_texts,
@@ -17,6 +16,7 @@ from pgkd.tasks.classification.feedback.cross_validation import (
     try_label_names,
 )
 from pgkd.tasks.classification.students import make_student
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.teachers.fake import FakeTeacher
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pgkd.task import Origin
-from pgkd.tasks.classification.data.dataset import TextDataset, stratified_folds
+from pgkd.tasks.classification.data.dataset import TextDataset
 from pgkd.tasks.classification.data.examples import LabelledText, Taxonomy
 from pgkd.tasks.classification.feedback.cross_validation import label_agreement, row_weights
 from pgkd.tasks.classification.learner import ClassificationLearner
 from pgkd.tasks.classification.students import make_student
+from pgkd.tasks.common.folds import stratified_folds
 from tests.conftest import TOPICS, make_rows
 
 if TYPE_CHECKING:

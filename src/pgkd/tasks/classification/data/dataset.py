@@ -33,6 +33,7 @@ from pgkd.tasks.classification.data.examples import (
     read_taxonomy,
 )
 from pgkd.tasks.classification.data.pool import Pool
+from pgkd.tasks.common.folds import group_rows
 from pgkd.text import label_key, shown, text_key
 
 if TYPE_CHECKING:
@@ -313,7 +314,7 @@ def stratified_split(
         has ``round(fraction * n)`` rows and at least one, or as many as that leaves.
     """
     rng = np.random.default_rng(seed)
-    groups = _groups(labels)
+    groups = group_rows(labels)
     sizes = np.array([len(group) for group in groups])
     held = _proportional(sizes, max(1, round(fraction * len(labels))), upper=sizes - 1)
     second = [rng.permutation(group)[:n] for group, n in zip(groups, held, strict=True)]
@@ -321,30 +322,11 @@ def stratified_split(
     return np.setdiff1d(np.arange(len(labels)), validation), validation
 
 
-def stratified_folds(labels: Sequence[str], n_folds: int, seed: int) -> NDArray[np.int64]:
-    """The fold of every row, shape (n,), in [0, n_folds).
-
-    The rows of a class are dealt out one fold after the other, and the next class goes on where
-    the last one ended: within a class and over all, the sizes of folds differ by at most one.
-    """
-    rng = np.random.default_rng(seed)
-    order = np.concatenate([rng.permutation(group) for group in _groups(labels)])
-    folds = np.empty(len(labels), dtype=np.int64)
-    folds[order] = np.arange(len(labels)) % n_folds
-    return folds
-
-
 def draw_per_class(labels: Sequence[str], n: int, seed: int) -> NDArray[np.int64]:
     """Row indices, ascending: of each class `n` drawn at random, or all where it has fewer."""
     rng = np.random.default_rng(seed)
-    drawn = [rng.permutation(group)[:n] for group in _groups(labels)]
+    drawn = [rng.permutation(group)[:n] for group in group_rows(labels)]
     return np.sort(np.concatenate(drawn)).astype(np.int64) if drawn else np.array([], np.int64)
-
-
-def _groups(labels: Sequence[str]) -> list[NDArray[np.int64]]:
-    """Row indices of each class, classes in the order of their names."""
-    names = np.array(labels, dtype=object)
-    return [np.flatnonzero(names == name) for name in sorted(set(labels))]
 
 
 def _proportional(

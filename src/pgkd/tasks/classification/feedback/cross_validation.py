@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pgkd.evaluation import paired_change
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import LabelledText, label_indices
 from pgkd.tasks.classification.evaluation.metrics import row_log_losses
+from pgkd.tasks.common.folds import stratified_folds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -23,7 +23,6 @@ from pgkd.encoders.transformer import Encoder, load_encoder
 from pgkd.errors import StudentError
 from pgkd.evaluation import paired_change
 from pgkd.extras import require
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students.base import usable_rows
 from pgkd.tasks.classification.students.head import (
@@ -35,6 +34,7 @@ from pgkd.tasks.classification.students.head import (
 )
 from pgkd.tasks.classification.students.head_student import HeadStudent
 from pgkd.tasks.classification.students.tuning import SyntheticTexts, hold_out
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.tasks.common.saving import subfolder
 from pgkd.weights.pins import DEFAULT_STUDENT
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pgkd.encoders.head import Head
 from pgkd.evaluation import paired_change
-from pgkd.tasks.classification.data.dataset import stratified_folds
 from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.students.head import (
     HeadSettings,
@@ -22,6 +21,7 @@ from pgkd.tasks.classification.students.head import (
     log_losses,
     log_prior,
 )
+from pgkd.tasks.common.folds import stratified_folds
 
 _FOLDS = 5
 
