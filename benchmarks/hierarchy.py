@@ -3,7 +3,8 @@
 A set is a folder with `train.jsonl.gz` and `test.jsonl.gz`, rows of `text` and `path`, and
 `hierarchy.json`, the tree. Of 1,000 labelled rows, drawn by the seed, two students learn: `flat` is
 classification over the leaf names, `hierarchy` knows the paths. Both are the student of
-`recipe: frozen`, with hyper-parameters and label names chosen by cross-validation.
+`recipe: frozen`, with hyper-parameters and label names chosen by cross-validation. `inner` is
+`hierarchy` with `inner_below: auto`.
 
 Of 300 rows `alone` is `hierarchy` without a teacher. In `even` and `pgkd` a teacher writes three
 rounds of texts: rows of the training file that were not drawn stand for them, so it makes no
@@ -40,9 +41,9 @@ from pgkd.tasks.hierarchy.tree import join, measure_paths, split
 from pgkd.teachers.base import Request
 
 RESULTS = Path(__file__).parent / "results" / "hierarchy.jsonl"
-ARMS = {1000: ("flat", "hierarchy"), 300: ("alone", "even", "pgkd")}
+ARMS = {1000: ("flat", "hierarchy", "inner"), 300: ("alone", "even", "pgkd")}
 TEXTS = 4  # a leaf, in all rounds
-SHOWN = ("leaf_accuracy", "accuracy_level_1", "accuracy_level_2", "hierarchical_f1", "macro_f1")
+SHOWN = ("leaf_accuracy", "accuracy_level_1", "hierarchical_f1", "macro_f1", "leaves_answered")
 
 Row = dict[str, Any]
 Pool = dict[str, list[str]]
@@ -93,18 +94,10 @@ def answer_from(pool: Pool) -> Callable[[Request], str]:
 def make_config(task: str, seed: int, quick: bool, out: Path, **more: Any) -> Config:
     """Settings of an arm."""
     student = {"kind": "linear"} if quick else {"recipe": "frozen", "threads": 1}
-    return Config.parse(
-        {
-            "task": task,
-            "seed": seed,
-            "student": student,
-            "out": out,
-            "exam": 0,
-            "texts_per_class": TEXTS,
-            "guidance": {"glossary": "off", "allocation": more.get("allocation", "guided")},
-            "rounds": more.get("rounds", 0),
-        }
-    )
+    guidance = {"glossary": "off", "allocation": more.pop("allocation", "guided")}
+    student |= more.pop("student", {})
+    settings = {"task": task, "seed": seed, "student": student, "guidance": guidance, "out": out}
+    return Config.parse({**settings, "exam": 0, "texts_per_class": TEXTS, "rounds": 0, **more})
 
 
 def train(arm: str, drawn: list[Row], tree: Any, pool: Pool, seed: int, quick: bool) -> Any:
@@ -118,7 +111,8 @@ def train(arm: str, drawn: list[Row], tree: Any, pool: Pool, seed: int, quick: b
             distiller = Distiller(config, teacher=FakeTeacher(answer_from(pool)))
             return distiller.fit(texts, [row["path"] for row in drawn], classes=tree).student_
         kind = "classification" if arm == "flat" else "hierarchy"
-        task, config = make_task(kind), make_config(kind, seed, quick, out)
+        inner = {"inner_below": "auto"} if arm == "inner" else {}
+        task, config = make_task(kind), make_config(kind, seed, quick, out, student=inner)
         labels = [row["path"][-1] if arm == "flat" else row["path"] for row in drawn]
         names = [split(leaf)[-1] for leaf in tree] if arm == "flat" else tree
         # Every row trains: nothing is judged before the test rows.
@@ -127,7 +121,10 @@ def train(arm: str, drawn: list[Row], tree: Any, pool: Pool, seed: int, quick: b
                                    validation=validation)  # fmt: skip
         run, hooks, teacher = RunFolder.create(out), Hooks(), FakeTeacher()
         synthesizer = task.synthesizer(config, dataset, teacher, run, hooks)
-        return task.learner(config, dataset, synthesizer, run, hooks).train(())
+        learner = task.learner(config, dataset, synthesizer, run, hooks)
+        student = learner.train(())
+        learner.evaluate(student, ())  # chooses the threshold
+        return student
 
 
 def judge(student: Any, test: list[Row], leaves: list[str]) -> dict[str, Any]:
@@ -135,7 +132,8 @@ def judge(student: Any, test: list[Row], leaves: list[str]) -> dict[str, Any]:
     path_of = {split(leaf)[-1]: leaf for leaf in leaves}
     answers = student.answers([row["text"] for row in test])
     found = [path_of.get(a["label"], a["label"]) for a in answers]
-    counts = Counter((join(row["path"]), f, f) for row, f in zip(test, found, strict=True))
+    leaf = [a.get("leaf", f) for a, f in zip(answers, found, strict=True)]
+    counts = Counter(zip((join(row["path"]) for row in test), leaf, found, strict=True))
     consistent = [
         join(a["path"]) == a["label"] and a["leaf"].startswith(a["label"])
         and a["leaf_probability"] <= a["probability"] + 1e-6
@@ -143,10 +141,10 @@ def judge(student: Any, test: list[Row], leaves: list[str]) -> dict[str, Any]:
     ]  # fmt: skip
     figures = {name: round(value, 5) for name, value in measure_paths(counts).items()}
     return {
-        "leaf_accuracy": figures.pop("accuracy"),
-        **figures,
+        "leaf_accuracy": figures.pop("accuracy"), **figures,
         "consistent": mean(consistent) if consistent else None,
-    }
+        "leaves_answered": round(mean(f == x for f, x in zip(found, leaf, strict=True)), 5),
+    }  # fmt: skip
 
 
 def leaves_of(folder: Path) -> list[str]:
