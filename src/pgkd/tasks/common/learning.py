@@ -11,7 +11,7 @@ are worth nearly as much as rows, of a weak one's many are wrong.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -110,9 +110,20 @@ class RowLearner(ABC, Generic[E, S]):
         """Choose other hyper-parameters anew; where they change, `forget_folds`."""
         return
 
-    def calibrate(self, held: Judged[E]) -> Judged[E]:
-        """The answers out of fold, once all are there; a task may calibrate them."""
-        return held
+    def judge_folds(self, held: Iterable[tuple[list[int], S]]) -> Judged[E]:
+        """Judge the training rows.
+
+        Args:
+            held: row numbers of each fold, and a student that saw neither them nor their echoes.
+        """
+        rows = self.dataset.train
+        answers, losses = list[Answer]([{}] * len(rows)), np.full(len(rows), np.nan)
+        for numbers, student in held:
+            judged = self.judge(student, [rows[i] for i in numbers])
+            losses[numbers] = judged.losses
+            for i, answer in zip(numbers, judged.answers, strict=True):
+                answers[i] = answer
+        return Judged(rows, tuple(answers), losses)
 
     def forget_folds(self) -> None:
         """Judge the training rows again, as they would be judged otherwise now."""
@@ -164,19 +175,16 @@ class RowLearner(ABC, Generic[E, S]):
         key = (weight if synthetic else 1.0, tuple(synthetic))
         if key in self._known:
             return self._known[key]
-        rows = self.dataset.train
-        answers: list[Answer] = [{} for _ in rows]
-        losses = np.full(len(rows), np.nan)
-        for fold in np.unique(self._folds):
-            training, held = self.split(int(fold), synthetic)
-            student = self.fit_fold(training, weigh(training, weight))
-            judged = self.judge(student, [rows[i] for i in held])
-            losses[held] = judged.losses
-            for i, answer in zip(held, judged.answers, strict=True):
-                answers[i] = answer
         self._known = {k: v for k, v in self._known.items() if k[1] == key[1]}
-        self._known[key] = self.calibrate(Judged(rows, tuple(answers), losses))
+        self._known[key] = self.judge_folds(self._fold_students(synthetic, weight))
         return self._known[key]
+
+    def _fold_students(
+        self, synthetic: Sequence[E], weight: float
+    ) -> Iterator[tuple[list[int], S]]:
+        for fold in np.unique(self._folds).tolist():
+            training, held = self.split(fold, synthetic)
+            yield held, self.fit_fold(training, weigh(training, weight))
 
     def split(self, fold: int, synthetic: Sequence[E]) -> tuple[list[E], list[int]]:
         """What to train on where a fold is held out, without its echoes; and its row numbers."""
