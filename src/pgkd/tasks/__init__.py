@@ -13,7 +13,10 @@ from pgkd.errors import ConfigError
 from pgkd.task import Task
 
 _GROUP = "pgkd.tasks"
-_OWN = {"classification": ("pgkd.tasks.classification.task", "Classification")}
+_OWN = {
+    "classification": ("pgkd.tasks.classification.task", "Classification"),
+    "slots": ("pgkd.tasks.slots.task", "Slots"),
+}
 DEFAULT = "classification"
 
 

@@ -234,12 +234,10 @@ class EncoderLearner(RowLearner[E, M], Generic[E, M]):
         With few samples it has to be better by more than a standard error, as for classifiers.
         """
         losses: dict[float, float] = {}
-        for strength in self.strengths:
-            self._strength = strength
-            self.forget_folds()
+        for strength in sorted(self.strengths, key=lambda strength: strength != self._strength):
+            self._use(strength)  # what is known of the first one is not computed again
             losses[strength] = float(self._out_of_fold(synthetic, self._weight).losses.mean())
-        self._strength = min(losses, key=lambda strength: losses[strength])
-        self.forget_folds()
+        self._use(min(self.strengths, key=lambda strength: losses[strength]))
         training, numbers = self.split(0, synthetic)
         affordable = self._given_recipe == "auto" and len(training) <= _AFFORDABLE
         if not affordable and self._given_recipe != "finetune":
@@ -257,6 +255,11 @@ class EncoderLearner(RowLearner[E, M], Generic[E, M]):
         if affordable:
             better = change.mean < 0 if many else change.is_improvement
             self._recipe = "finetune" if better else "frozen"
+
+    def _use(self, strength: float) -> None:
+        if strength != self._strength:
+            self._strength = strength
+            self.forget_folds()
 
 
 class EncoderTask(RowsTask):

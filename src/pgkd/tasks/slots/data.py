@@ -1,0 +1,155 @@
+"""A text with its entities, and the files that hold such rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pgkd.data.cells import Problems, name_of, one_column
+from pgkd.data.reading import open_table
+from pgkd.data.spans import Span, format_spans, parse_lines, parse_spans, parse_tagged
+from pgkd.errors import DataError
+from pgkd.task import Example, Origin
+from pgkd.tasks.classification.data.examples import LabelClass, read_taxonomy
+from pgkd.tasks.common.rows import Make, Rows, load_rows, read_rows, rows_from_arrays
+from pgkd.tasks.slots.config import SlotsConfig
+from pgkd.text import label_key, shown
+
+COLUMNS = ("entities", "spans", "ents")
+"""Where entities are looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotText(Example):
+    """A text with its entities, in order; none is a valid answer. See `Example`."""
+
+    text: str
+    entities: tuple[Span, ...]
+    id: str = ""
+    origin: Origin | None = None
+    human_verified: bool = False
+
+    @property
+    def output(self) -> str:
+        """See `format_spans`."""
+        return format_spans(span.to_json(self.text) for span in self.entities)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in it, each once, in order."""
+        return tuple(sorted({span.label for span in self.entities}))
+
+    def revised(self, text: str | None, output: str | None) -> SlotText:
+        """See `Example.revised`; entities are found again in a new text."""
+        text = text or self.text
+        try:
+            spans = parse_lines(text, self.output if output is None else output)
+        except ValueError as error:
+            raise DataError(f"These entities cannot be used: {error}.") from error
+        return replace(self, text=text, entities=spans, human_verified=True)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SlotText:
+        """Rebuild from `to_json`'s data; other fields are left alone."""
+        spans = tuple(Span(each["start"], each["end"], each["label"]) for each in data["entities"])
+        return cls(data["text"], spans, data["id"], Origin.from_json(data.get("origin")))
+
+
+def _maker(known: Sequence[str], *, tagged: bool) -> Make[SlotText]:
+    """What makes an example; its cells are the text as it stands in the file, and entities."""
+
+    def make(texts: Sequence[str], cells: Sequence[Any], id_: str) -> SlotText:
+        raw, *rest = cells
+        if tagged:
+            raw, spans = parse_tagged(raw)
+        else:
+            spans = parse_spans(rest[0], raw)
+        text, cut = raw.strip(), len(raw) - len(raw.lstrip())
+        if not text:
+            raise ValueError("it has no text")
+        if known and (unknown := sorted({span.label for span in spans}.difference(known))):
+            raise ValueError(f"'{shown(unknown[0])}' is not in the list of labels")
+        moved = tuple(Span(s.start - cut, s.end - cut, s.label) for s in spans)
+        return SlotText(text, moved, id_)
+
+    return make
+
+
+def _entity_columns(config: SlotsConfig, path: Path | None) -> tuple[str, ...]:
+    """The column of a file's entities; none where they are tags in its texts."""
+    if config.data.entity_column is not None or path is None:
+        return (config.data.entity_column,) if config.data.entity_column else ()
+    try:
+        with open_table(path, (config.data.text_column, *COLUMNS), Problems()) as table:
+            return tuple(name for name in COLUMNS if name in table.columns)[:1]
+    except DataError:  # whoever reads the whole file says so
+        return COLUMNS[:1]
+
+
+def load_slots(config: SlotsConfig) -> Rows[SlotText]:
+    """The rows of the files that a config names; see `load_rows`."""
+    data = config.data
+    labels = tuple(read_taxonomy(data.classes)) if data.classes else ()
+    columns = _entity_columns(config, data.train)
+    make = _maker([each.name for each in labels], tagged=not columns)
+    rows = load_rows(config, (data.text_column,), (data.text_column, *columns), make)
+    return _with_labels(rows, labels)
+
+
+def read_slots(path: Path, config: SlotsConfig) -> list[SlotText]:
+    """The rows of another file; see `read_rows`."""
+    text, columns = config.data.text_column, _entity_columns(config, path)
+    return read_rows(path, (text,), (text, *columns), _maker((), tagged=not columns))
+
+
+def slots_from_arrays(
+    config: SlotsConfig,
+    inputs: Any,
+    outputs: Any = None,
+    classes: Sequence[Any] | None = None,
+    validation: tuple[Any, Any] | None = None,
+) -> Rows[SlotText]:
+    """Rows in memory; see `Task.from_arrays`.
+
+    Args:
+        config: the settings of the run.
+        inputs: n texts; with tags, where `outputs` is None.
+        outputs: n lists of entities, as `parse_spans` reads them.
+        classes: label names; None: those of the rows.
+        validation: inputs and outputs of validation rows.
+    """
+    labels = tuple(LabelClass(name_of(name)) for name in (classes or ()))
+
+    def pair(inputs: Any, outputs: Any) -> tuple[list[Any], list[Any]]:
+        texts = one_column(inputs, "texts")
+        return texts, list(zip(texts, texts if outputs is None else outputs, strict=False))
+
+    if outputs is not None and len(outputs) != len(inputs):
+        raise DataError(f"{len(inputs)} inputs, but {len(outputs)} outputs.")
+    inner = _maker([each.name for each in labels], tagged=outputs is None)
+    held = None if validation is None else pair(*validation)
+    train = pair(inputs, outputs)
+    rows = rows_from_arrays(config, *train, lambda t, cells, id_: inner(t, cells[0], id_), held)
+    return _with_labels(rows, labels)
+
+
+def _with_labels(rows: Rows[SlotText], labels: tuple[LabelClass, ...]) -> Rows[SlotText]:
+    """The rows, with all labels in their details."""
+    found = {label for row in (*rows.train, *rows.validation) for label in row.labels}
+    labels = labels or tuple(map(LabelClass, sorted(found)))
+    keys = [label_key(each.name) for each in labels]
+    if alike := [each.name for each in labels if keys.count(label_key(each.name)) > 1]:
+        raise DataError("These labels differ in their spelling alone:", alike)
+    if not any(row.entities for row in rows.train):
+        raise DataError(
+            "No training row has an entity: give a column 'entities', or tags in the text such as "
+            "[jazz](genre)."
+        )
+    return replace(rows, details={"classes": [asdict(each) for each in labels]})
+
+
+def labels_of(rows: Rows[Any]) -> tuple[LabelClass, ...]:
+    """The labels of a data set, in order."""
+    return tuple(LabelClass(**each) for each in rows.details["classes"])

@@ -1,0 +1,97 @@
+"""The learner of a run of span extraction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pgkd.data.spans import find_units
+from pgkd.encoders.head import Calibration
+from pgkd.encoders.tagging import Floats, lower_half, make_tags
+from pgkd.tasks.classification.data.dataset import stratified_folds
+from pgkd.tasks.classification.students.head import fit_calibration, log_losses
+from pgkd.tasks.common.encoders import EncoderLearner
+from pgkd.tasks.common.learning import Judged
+from pgkd.tasks.common.rows import Rows
+from pgkd.tasks.common.samples import SamplesPrompt
+from pgkd.tasks.slots.config import SlotsConfig
+from pgkd.tasks.slots.data import SlotText, labels_of
+from pgkd.tasks.slots.evaluation import SlotsEvaluation, find_errors, slot_cells
+from pgkd.tasks.slots.prompts import SlotsPrompts
+from pgkd.tasks.slots.student import SlotsStudent, find_answers, fit_student
+
+
+class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
+    """See `EncoderLearner`; a row's loss is the mean over its words, in nats."""
+
+    strengths = (10.0, 100.0)
+
+    def __init__(
+        self,
+        config: SlotsConfig,
+        dataset: Rows[SlotText],
+        weights: Sequence[float],
+        recipe: str | None = None,
+    ) -> None:
+        counts = Counter(label for row in dataset.train for label in row.labels)
+        rarest = [min(r.labels, key=lambda n: (counts[n], n), default="") for r in dataset.train]
+        folds = stratified_folds(rarest, min(config.guidance.folds, len(rarest)), config.seed)
+        super().__init__(config, dataset, folds, weights, recipe)
+        self.encoder = lower_half(self.encoder)
+        self._labels = tuple(each.name for each in labels_of(dataset))
+        self._writer = SlotsPrompts(config, dataset, folds)
+
+    def fit_model(
+        self, rows: Sequence[SlotText], weights: Floats, recipe: str, strength: float
+    ) -> SlotsStudent:
+        """See `EncoderLearner.fit_model`."""
+        return fit_student(
+            self.encoder, rows, weights, self._labels,
+            recipe=recipe, strength=strength, seed=self.config.seed,
+        )  # fmt: skip
+
+    def outputs(self, model: SlotsStudent, rows: Sequence[SlotText]) -> Sequence[Floats]:
+        """See `SlotsStudent.logits` and `EncoderLearner.outputs`."""
+        return model.logits([row.text for row in rows])
+
+    def _tags(self, row: SlotText) -> Any:
+        return make_tags(find_units(row.text), row.entities, self._labels)
+
+    def fit_calibration(self, outputs: Sequence[Floats], rows: Sequence[SlotText]) -> Calibration:
+        """See `EncoderLearner.fit_calibration`: a temperature."""
+        logits = np.concatenate(outputs)
+        gold = np.concatenate([self._tags(row) for row in rows])
+        return fit_calibration(logits, np.zeros(logits.shape[1]), gold)
+
+    def judge_outputs(
+        self, outputs: Sequence[Floats], rows: Sequence[SlotText], calibration: Calibration
+    ) -> Judged[SlotText]:
+        """See `EncoderLearner.judge_outputs`."""
+        texts, temperature = [row.text for row in rows], calibration.temperature
+        answers = find_answers(texts, outputs, temperature, self._labels)
+        losses = [
+            log_losses(logits / temperature, self._tags(row)).mean()
+            for logits, row in zip(outputs, rows, strict=True)
+        ]
+        return Judged(tuple(rows), tuple(answers), np.array(losses, dtype=np.float64))
+
+    def evaluation(
+        self, judged: Judged[SlotText], mined: Judged[SlotText], **known: Any
+    ) -> SlotsEvaluation:
+        """See `RowLearner.evaluation`."""
+        return SlotsEvaluation(judged=judged, mined=mined, labels=self._labels, **known)
+
+    def prompts(
+        self, number: int, evaluation: SlotsEvaluation, synthetic: Sequence[SlotText]
+    ) -> Sequence[SamplesPrompt]:
+        """See `pgkd.task.Learner.prompts`."""
+        rows, answers = evaluation.mined.examples, evaluation.mined.answers
+        errors = find_errors(rows, answers)
+        cells = [
+            {**cell, "errors": [error for error in errors if error.label == cell["name"]]}
+            for cell in slot_cells(rows, answers, self._labels)
+        ]
+        return self._writer.prompts(number, cells, synthetic)

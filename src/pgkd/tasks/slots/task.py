@@ -1,0 +1,104 @@
+"""Span extraction as a kind of task: see `pgkd.task.Task`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel
+
+from pgkd.data.spans import format_spans, has_tags, parse_spans
+from pgkd.runs.forms import Count, Form, Str, SyntheticRow
+from pgkd.task import Answer
+from pgkd.tasks.common.encoders import EncoderTask
+from pgkd.tasks.common.rows import Rows
+from pgkd.tasks.slots.config import SlotsConfig
+from pgkd.tasks.slots.data import (
+    COLUMNS,
+    SlotText,
+    labels_of,
+    load_slots,
+    read_slots,
+    slots_from_arrays,
+)
+from pgkd.tasks.slots.evaluation import slot_figures
+from pgkd.tasks.slots.learner import SlotsLearner
+from pgkd.tasks.slots.prompts import SlotsPrompts
+from pgkd.tasks.slots.student import SlotsStudent
+from pgkd.teachers.base import Request, Teacher
+
+
+class _Span(Form):
+    start: Count
+    end: Count
+    label: Str
+
+
+class _Example(SyntheticRow):
+    entities: list[_Span]
+
+
+class Slots(EncoderTask):
+    """The parts of a text that have a label."""
+
+    name = "slots"
+    model = SlotsStudent
+    config = SlotsConfig
+    forms: ClassVar[Mapping[str, type[BaseModel]]] = {"examples.jsonl": _Example}
+
+    def load(self, config: SlotsConfig) -> Rows[SlotText]:
+        """See `Task.load`."""
+        return load_slots(config)
+
+    def from_arrays(self, config: Any, *args: Any, **kwargs: Any) -> Rows[SlotText]:
+        """See `slots_from_arrays`."""
+        return slots_from_arrays(config, *args, **kwargs)
+
+    def example(self, data: dict[str, Any]) -> SlotText:
+        """See `Task.example`."""
+        return SlotText.from_json(data)
+
+    def row_learner(
+        self, config: Any, dataset: Any, weights: tuple[float, ...], student: Any = None
+    ) -> SlotsLearner:
+        """See `RowsTask.row_learner`."""
+        return SlotsLearner(config, dataset, weights, student and student.recipe)
+
+    def estimate(
+        self, config: Any, dataset: Any, teacher: Teacher
+    ) -> Iterable[tuple[Request, int]]:
+        """See `Task.estimate`: the requests if the student is equally weak in all labels."""
+        writer = SlotsPrompts(config, dataset, np.zeros(len(dataset.train), dtype=np.int64))
+        for number in range(1, config.rounds + 1):
+            yield from ((each.request, each.count) for each in writer.prompts(number, (), ()))
+
+    def choices(self, dataset: Any) -> tuple[str, ...]:
+        """The label names."""
+        return tuple(each.name for each in labels_of(dataset))
+
+    def output(self, answer: Answer) -> str:
+        """See `Task.output`."""
+        return format_spans(answer["entities"])
+
+    def read(self, path: Path, config: SlotsConfig) -> list[SlotText]:
+        """See `Task.read`."""
+        return read_slots(path, config)
+
+    def figures(self, answers: Sequence[Answer], examples: Sequence[Any]) -> dict[str, float]:
+        """See `slot_figures`."""
+        return slot_figures(answers, examples)
+
+    def recognises(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether there is a column of lists of entities, or texts with tags."""
+        cells = [(row.get(name), row.get("text")) for name in COLUMNS for row in rows]
+        return any(map(_has_entities, cells)) or any(has_tags(row.get("text")) for row in rows)
+
+
+def _has_entities(cells: tuple[Any, Any]) -> bool:
+    cell, text = cells
+    try:
+        return isinstance(text, str) and bool(parse_spans(cell, text))
+    except ValueError:
+        return False
