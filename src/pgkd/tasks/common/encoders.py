@@ -266,6 +266,8 @@ class EncoderTask(RowsTask):
     """A task whose students are of the type `model`."""
 
     model: ClassVar[type[EncoderModel]]
+    pooled: ClassVar[bool] = True
+    """Whether the encoder gives features of texts, and not of their tokens."""
 
     def load_student(self, folder: Path) -> Any:
         """See `Task.load_student`."""
@@ -284,7 +286,8 @@ class EncoderTask(RowsTask):
         student.save(folder, encoder=format == "plain")
         if format != "plain":
             texts = self.calibration_texts(student, dataset.train)
-            export_encoder(student.encoder, student.head, format, texts, folder)
+            encoder, head = student.encoder, student.head
+            export_encoder(encoder, head, format, texts, folder, pooled=self.pooled)
         return {}
 
     def load_export(
@@ -298,7 +301,13 @@ class EncoderTask(RowsTask):
 
 
 def export_encoder(
-    encoder: Encoder, head: Head, format: str, texts: Sequence[Any], folder: Path
+    encoder: Encoder,
+    head: Head,
+    format: str,
+    texts: Sequence[Any],
+    folder: Path,
+    *,
+    pooled: bool = True,
 ) -> None:
     """Write an encoder's graph, its tokenizer and a head.
 
@@ -308,11 +317,12 @@ def export_encoder(
         format: ``"onnx"`` or ``"onnx-int8"``.
         texts: such as it will be given; the scales of int8 are fixed by them.
         folder: where to; it exists.
+        pooled: see `encoder_graph`.
     """
     from pgkd.export.graph import encoder_graph
     from pgkd.export.quantize import quantize
 
-    graph = encoder_graph(encoder)
+    graph = encoder_graph(encoder, pooled=pooled)
     if format == "onnx-int8":
         graph = quantize(graph, encoder.tokens(texts))
     save_model(graph, encoder.tokenizer, head, folder)

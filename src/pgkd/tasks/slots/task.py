@@ -45,6 +45,7 @@ class Slots(EncoderTask):
 
     name = "slots"
     model = SlotsStudent
+    pooled = False
     config = SlotsConfig
     forms: ClassVar[Mapping[str, type[BaseModel]]] = {"examples.jsonl": _Example}
 
