@@ -79,9 +79,7 @@ class Encoder:
 
         Pooling after Sentence-BERT (Reimers & Gurevych, EMNLP 2019).
         """
-        fresh = dict(
-            self._embed([t for t in dict.fromkeys(texts) if t not in self._cache], self.pool)
-        )
+        fresh = dict(self._embed([t for t in dict.fromkeys(texts) if t not in self._cache]))
         rows = [fresh[text] if text in fresh else self._cache[text] for text in texts]
         self._cache.update(fresh)
         excess = max(0, len(self._cache) - _CACHED_TEXTS)
