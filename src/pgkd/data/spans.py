@@ -84,9 +84,10 @@ def locate(text: str, value: str, label: str, occurrence: int | None = None) -> 
         raise ValueError(f"'{shown(value)}' does not occur in the text")
     if occurrence is None and len(found) > 1:
         raise ValueError(f"'{shown(value)}' occurs {len(found)} times in the text")
-    if not 0 < (occurrence or 1) <= len(found):
-        raise ValueError(f"'{shown(value)}' does not occur {occurrence} times in the text")
-    return Span(*found[(occurrence or 1) - 1], label)
+    number = 1 if occurrence is None else occurrence
+    if not 0 < number <= len(found):
+        raise ValueError(f"'{shown(value)}' does not occur {number} times in the text")
+    return Span(*found[number - 1], label)
 
 
 def check_spans(spans: Iterable[Span], text: str) -> tuple[Span, ...]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from pgkd import Config
 from pgkd.data.spans import Span, find_units, has_tags, locate, parse_tagged
 from pgkd.errors import DataError
 from pgkd.tasks.slots.config import SlotsConfig
@@ -16,12 +15,11 @@ from pgkd.tasks.slots.data import SlotText
 from pgkd.tasks.slots.task import Slots
 
 JAZZ = SlotText("play jazz now", (Span(5, 9, "genre"),))
-TWICE = {"text": "my song by my band", "entities": [{"start": 11, "end": 13, "label": "owner"}]}
 
 
 def load(path: Path, **data: Any) -> Any:
-    settings = {"task": "slots", "data": {"train": str(path), **data}}
-    return Slots().load(Config.parse(settings))
+    config = SlotsConfig.model_validate({"data": {"train": str(path), **data}})
+    return Slots().load(config)
 
 
 def write(path: Path, rows: list[Any]) -> Path:
@@ -58,7 +56,8 @@ def test_tags_in_the_text_are_read(tmp_path: Path) -> None:
     first, second = load(path).train
     assert (first.text, first.entities) == (JAZZ.text, JAZZ.entities)
     assert (second.text, second.entities) == ("a [b] [c](d), e]f", (Span(14, 17, "g)h"),))
-    assert has_tags("play [jazz](genre)") and not has_tags("see [1] (a)")
+    assert has_tags("play [jazz](genre)")
+    assert not has_tags("see [1] (a)")
 
 
 def test_offsets_follow_the_text_that_is_kept(tmp_path: Path) -> None:
@@ -89,7 +88,9 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
 def test_labels_come_from_a_list(tmp_path: Path) -> None:
     classes = tmp_path / "classes.yaml"
     classes.write_text("genre: a kind of music\nartist: who plays\n")
-    rows = [{"text": "play jazz", "entities": [[5, 9, "genre"]]}, {"text": "x", "entities": []}]
+    rows: list[Any] = [
+        {"text": "play jazz", "entities": [[5, 9, "genre"]]}, {"text": "x", "entities": []},
+    ]  # fmt: skip
     found = load(write(tmp_path / "rows.jsonl", rows), classes=str(classes))
     assert Slots().choices(found) == ("genre", "artist")
     assert found.details["classes"][0]["description"] == "a kind of music"

@@ -105,8 +105,8 @@ def slot_figures(answers: Sequence[Answer], examples: Sequence[SlotText]) -> dic
     Micro F1, macro F1 over the labels that are right or given anywhere, precision, recall, and the
     share of texts that are wholly right. As seqeval counts (Nakayama, 2018).
     """
-    given = [set(spans_of(answer)) for answer in answers]
-    pairs = [(set(row.entities), each) for row, each in zip(examples, given, strict=True)]
+    said_spans = [set(spans_of(answer)) for answer in answers]
+    pairs = [(set(row.entities), each) for row, each in zip(examples, said_spans, strict=True)]
     n, said = Counter[str](), Counter[str]()
     right = Counter(span.label for asked, given in pairs for span in asked & given)
     for asked, given in pairs:
