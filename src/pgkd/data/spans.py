@@ -36,6 +36,42 @@ class Span:
         return {**asdict(self), "text": text[self.start : self.end]}
 
 
+ERRORS = ("missed", "boundary", "wrong_label", "invented")
+"""What can be wrong with a span."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanError:
+    """A difference between the spans of a text and what a model gives.
+
+    Attributes:
+        kind: one of `ERRORS`.
+        span: what the text has; what the model gave, where that is invented.
+        given: what the model gave instead; None where that is nothing.
+    """
+
+    kind: str
+    span: Span
+    given: Span | None = None
+
+
+def find_span_errors(expected: Iterable[Span], given: Iterable[Span]) -> list[SpanError]:
+    """What is wrong with spans that a model gives, in order.
+
+    One that was not given as it is has a boundary error if one of its label overlaps it, a wrong
+    label if another one does, and else is missed. What overlaps none is invented.
+    """
+    errors, expected, given = list[SpanError](), sorted(expected), sorted(given)
+    for span in expected:
+        near = [each for each in given if each.overlaps(span)]
+        same = [each for each in near if each.label == span.label]
+        if span not in same:
+            kind = "boundary" if same else "wrong_label" if near else "missed"
+            errors.append(SpanError(kind, span, next(iter(same or near), None)))
+    invented = [span for span in given if not any(span.overlaps(each) for each in expected)]
+    return errors + [SpanError("invented", span) for span in invented]
+
+
 def format_spans(entities: Iterable[Mapping[str, Any]]) -> str:
     r"""A line ``label: value @start`` for each of an answer's entities.
 

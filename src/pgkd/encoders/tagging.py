@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgkd.data.spans import find_units
+from pgkd.data.spans import Span, find_units
 from pgkd.encoders.head import Head, make_linear, read_linear
 
 if TYPE_CHECKING:
@@ -42,28 +42,28 @@ def tag_names(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def make_tags(
-    units: Sequence[tuple[int, int]], entities: Sequence[Any], labels: Sequence[str]
+    units: Sequence[tuple[int, int]], spans: Sequence[Span], labels: Sequence[str]
 ) -> NDArray[np.int64]:
-    """The column of each unit's tag, shape (units,); a unit that an entity cuts is all of it."""
+    """The column of each unit's tag, shape (units,); a unit that a span cuts belongs to it."""
     tags = np.zeros(len(units), dtype=np.int64)
-    for entity in entities:
-        column = 1 + 2 * labels.index(entity.label)
+    for span in spans:
+        column = 1 + 2 * labels.index(span.label)
         for i, (start, end) in enumerate(units):
-            if start < entity.end and entity.start < end and not tags[i]:
+            if start < span.end and span.start < end and not tags[i]:
                 tags[i], column = column, column + column % 2  # B, and I from then on
     return tags
 
 
 def tagged_spans(
     units: Sequence[tuple[int, int]], tags: Sequence[int], labels: Sequence[str]
-) -> list[tuple[int, int, str]]:
-    """Start, end and label of each entity of a valid sequence of tags."""
-    spans: list[tuple[int, int, str]] = []
+) -> list[Span]:
+    """The spans of a valid sequence of tags."""
+    spans: list[Span] = []
     for (start, end), tag in zip(units, tags, strict=True):
         if tag % 2:
-            spans.append((start, end, labels[tag // 2]))
+            spans.append(Span(start, end, labels[tag // 2]))
         elif tag:
-            spans[-1] = (spans[-1][0], end, spans[-1][2])
+            spans[-1] = Span(spans[-1].start, end, spans[-1].label)
     return spans
 
 
@@ -139,7 +139,6 @@ def fine_tune_tags(
     encoder: Encoder,
     head: Head,
     texts: Sequence[str],
-    units: Sequence[Any],
     tags: Sequence[NDArray[np.int64]],
     weights: Floats,
     seed: int,
@@ -150,7 +149,6 @@ def fine_tune_tags(
         encoder: where training starts; it is not changed.
         head: on `unit_features`; all of its numbers are finite.
         texts: n texts.
-        units: of each text.
         tags: of each text, shape (units,).
         weights: shape (n,), of each text's words.
         seed: of the order of the texts and of dropout.
@@ -160,8 +158,8 @@ def fine_tune_tags(
 
     from pgkd.encoders.training import FineTuning, train_encoder
 
-    offsets = encoder.offsets(texts)
-    shares = [torch.tensor(align(*pair)) for pair in zip(units, offsets, strict=True)]
+    offsets = zip(texts, encoder.offsets(texts), strict=True)
+    shares = [torch.tensor(align(find_units(text), found)) for text, found in offsets]
     row_weights = weights / weights.mean()
 
     def read(hidden: Any, batch: NDArray[np.int64]) -> Any:

@@ -85,6 +85,18 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         assert reason in said
 
 
+def test_rows_that_differ_in_case_and_spaces_agree(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        {"text": "play Jazz", "entities": [[5, 9, "genre"]]},
+        {"text": "Play  jazz", "entities": [[6, 10, "genre"]]},
+        {"text": "stop", "entities": []},
+    ]
+    assert len(load(write(tmp_path / "rows.jsonl", rows)).train) == 2
+    rows[1]["entities"] = []
+    with pytest.raises(DataError, match="several"):
+        load(write(tmp_path / "rows.jsonl", rows))
+
+
 def test_labels_come_from_a_list(tmp_path: Path) -> None:
     classes = tmp_path / "classes.yaml"
     classes.write_text("genre: a kind of music\nartist: who plays\n")

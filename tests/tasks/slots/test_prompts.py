@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from pgkd.curation import Reason
-from pgkd.data.spans import Span
+from pgkd.data.spans import Span, find_span_errors
+from pgkd.tasks.common.learning import Judged
 from pgkd.tasks.slots.config import SlotsConfig
-from pgkd.tasks.slots.evaluation import find_errors, slot_cells, slot_figures
+from pgkd.tasks.slots.evaluation import slot_cells, slot_figures, spans_of
 from pgkd.tasks.slots.prompts import (
     UNKNOWN_LABEL,
     WRONG_LABELS,
@@ -55,14 +56,14 @@ def answers() -> list[dict[str, Any]]:
 
 
 def test_errors_are_of_four_kinds() -> None:
-    errors = find_errors(ROWS.train, answers())
-    assert [(e.row, e.kind, e.label, e.value) for e in errors] == [
-        ("train:1", "boundary", "artist", "miles davis"),
-        ("train:2", "wrong_label", "genre", "dark funk"),
-        ("train:3", "missed", "artist", "nina simone"),
-        ("train:4", "invented", "genre", "stop"),
+    found = [(i, e.kind, e.span.label) for i, es in ERRORS.items() for e in es]
+    assert found == [
+        ("train:1", "boundary", "artist"),
+        ("train:2", "wrong_label", "genre"),
+        ("train:3", "missed", "artist"),
+        ("train:4", "invented", "genre"),
     ]
-    [artist, genre, year] = slot_cells(ROWS.train, answers(), ("artist", "genre", "year"))
+    [artist, genre, year] = CELLS
     assert (artist["n"], artist["missed"], artist["boundary"]) == (3, 1, 1)
     assert artist["f1"] == pytest.approx(2 * 1 / (3 + 3))
     assert (genre["wrong_label"], genre["invented"], year["f1"]) == (1, 1, 1.0)
@@ -79,14 +80,19 @@ def test_figures_are_those_of_seqeval() -> None:
     assert slot_figures([], [])["micro_f1"] == 1.0
 
 
+ERRORS = {
+    row.id: find_span_errors(row.entities, spans_of(answer))
+    for row, answer in zip(ROWS.train, answers(), strict=True)
+}
+JUDGED = Judged(ROWS.train, tuple(answers()), np.zeros(6))
+CELLS = slot_cells(JUDGED, ("artist", "genre", "year"))
+
+
 def prompts(**guidance: Any) -> list[Any]:
     config = SlotsConfig.model_validate({"texts": 24, "rounds": 1, "guidance": guidance})
-    errors = find_errors(ROWS.train, answers())
-    cells = [
-        {**cell, "errors": [e for e in errors if e.label == cell["name"]]}
-        for cell in slot_cells(ROWS.train, answers(), ("artist", "genre", "year"))
-    ]
-    return SlotsPrompts(config, ROWS, FOLDS).prompts(1, cells, ())
+    return SlotsPrompts(config, ROWS, FOLDS).prompts(
+        1, [{**cell, "errors": ERRORS} for cell in CELLS], ()
+    )
 
 
 def test_weak_labels_get_more_texts() -> None:
@@ -106,7 +112,7 @@ def test_a_request_shows_rows_of_one_fold_and_what_is_wrong_in_them() -> None:
             if fold[row.id] != fold[prompt.shown[0].id]:
                 assert row.text not in user
         found += user
-    assert '"davis" is given as artist instead of "miles davis"' in found
+    assert 'artist "miles davis" is given as "davis"' in found
     assert 'genre "dark funk" is taken for artist' in found
     assert "maxLength" not in json.dumps(prompts()[0].request.schema)
 

@@ -15,7 +15,7 @@ from pgkd.task import Example, Origin
 from pgkd.tasks.classification.data.examples import LabelClass, read_taxonomy
 from pgkd.tasks.common.rows import Make, Rows, load_rows, read_rows, rows_from_arrays
 from pgkd.tasks.slots.config import SlotsConfig
-from pgkd.text import label_key, shown
+from pgkd.text import label_key, shown, text_key
 
 COLUMNS = ("entities", "spans", "ents")
 """Where entities are looked for."""
@@ -35,6 +35,11 @@ class SlotText(Example):
     def output(self) -> str:
         """See `format_spans`."""
         return format_spans(span.to_json(self.text) for span in self.entities)
+
+    @property
+    def output_key(self) -> tuple[tuple[str, str], ...]:
+        """What it shares with rows whose text differs from its own in case and spaces alone."""
+        return tuple((s.label, text_key(self.text[s.start : s.end])) for s in self.entities)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -67,8 +72,6 @@ def _maker(known: Sequence[str], *, tagged: bool) -> Make[SlotText]:
         else:
             spans = parse_spans(rest[0], raw)
         text, cut = raw.strip(), len(raw) - len(raw.lstrip())
-        if not text:
-            raise ValueError("it has no text")
         if known and (unknown := sorted({span.label for span in spans}.difference(known))):
             raise ValueError(f"'{shown(unknown[0])}' is not in the list of labels")
         moved = tuple(Span(s.start - cut, s.end - cut, s.label) for s in spans)

@@ -8,20 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from pgkd.data.spans import find_units
-from pgkd.encoders.head import Calibration
-from pgkd.encoders.tagging import Floats, lower_half, make_tags
+from pgkd.data.spans import find_span_errors, find_units
+from pgkd.encoders.head import Calibration, Head
+from pgkd.encoders.tagging import (
+    Floats,
+    fine_tune_tags,
+    lower_half,
+    make_tags,
+    tag_names,
+    unit_features,
+)
 from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.students.head import fit_calibration, log_losses
+from pgkd.tasks.classification.students.head import (
+    HeadSettings,
+    fit_calibration,
+    fit_head,
+    log_losses,
+)
 from pgkd.tasks.common.encoders import EncoderLearner
 from pgkd.tasks.common.learning import Judged
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import SamplesPrompt
 from pgkd.tasks.slots.config import SlotsConfig
 from pgkd.tasks.slots.data import SlotText, labels_of
-from pgkd.tasks.slots.evaluation import SlotsEvaluation, find_errors, slot_cells
+from pgkd.tasks.slots.evaluation import SlotsEvaluation, slot_cells, spans_of
 from pgkd.tasks.slots.prompts import SlotsPrompts
-from pgkd.tasks.slots.student import SlotsStudent, find_answers, fit_student
+from pgkd.tasks.slots.student import SlotsStudent, find_answers
+
+_UNSEEN = -10.0  # logit of a tag that no row had, above the mean of the others
 
 
 class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
@@ -47,11 +61,20 @@ class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
     def fit_model(
         self, rows: Sequence[SlotText], weights: Floats, recipe: str, strength: float
     ) -> SlotsStudent:
-        """See `EncoderLearner.fit_model`."""
-        return fit_student(
-            self.encoder, rows, weights, self._labels,
-            recipe=recipe, strength=strength, seed=self.config.seed,
+        """See `EncoderLearner.fit_model`: logistic regression over words."""
+        texts, names, encoder = [row.text for row in rows], tag_names(self._labels), self.encoder
+        tags = [self._tags(row) for row in rows]
+        head = fit_head(
+            np.concatenate(unit_features(encoder, texts)),
+            [names[tag] for tag in np.concatenate(tags)], names, HeadSettings(C=strength),
+            np.repeat(weights, [len(each) for each in tags]),
         )  # fmt: skip
+        seen = np.isfinite(head.bias)
+        head = Head(head.weights, np.where(seen, head.bias, head.bias[seen].mean() + _UNSEEN))
+        if recipe == "finetune":
+            encoder, head = fine_tune_tags(encoder, head, texts, tags, weights, self.config.seed)
+        found = Calibration()
+        return SlotsStudent(encoder, head, recipe, encoder.max_length, found, self._labels)
 
     def outputs(self, model: SlotsStudent, rows: Sequence[SlotText]) -> Sequence[Floats]:
         """See `SlotsStudent.logits` and `EncoderLearner.outputs`."""
@@ -88,10 +111,10 @@ class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
         self, number: int, evaluation: SlotsEvaluation, synthetic: Sequence[SlotText]
     ) -> Sequence[SamplesPrompt]:
         """See `pgkd.task.Learner.prompts`."""
-        rows, answers = evaluation.mined.examples, evaluation.mined.answers
-        errors = find_errors(rows, answers)
-        cells = [
-            {**cell, "errors": [error for error in errors if error.label == cell["name"]]}
-            for cell in slot_cells(rows, answers, self._labels)
-        ]
+        mined = evaluation.mined
+        errors = {
+            row.id: find_span_errors(row.entities, spans_of(answer))
+            for row, answer in zip(mined.examples, mined.answers, strict=True)
+        }
+        cells = [{**cell, "errors": errors} for cell in slot_cells(mined, self._labels)]
         return self._writer.prompts(number, cells, synthetic)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgkd.curation import Reason
-from pgkd.data.spans import check_spans, has_tags, locate
+from pgkd.data.spans import Span, SpanError, check_spans, has_tags, locate
 from pgkd.tasks.common.cells import CellPrompts
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import (
@@ -31,7 +31,6 @@ from pgkd.tasks.common.samples import (
 )
 from pgkd.tasks.slots.config import SlotsConfig
 from pgkd.tasks.slots.data import SlotText, labels_of
-from pgkd.tasks.slots.evaluation import SlotError
 from pgkd.text import shown
 
 UNKNOWN_LABEL, WRONG_LABELS = "unknown label", "label not in the text"
@@ -57,7 +56,7 @@ the text, letter by letter, and is as long as those shown. It occurs once in its
 
 
 class SlotsPrompts(CellPrompts[SlotText]):
-    """See `CellPrompts`: a cell is a label. Its mined cells have ``errors``, too."""
+    """See `CellPrompts`: a cell is a label."""
 
     def __init__(
         self, config: SlotsConfig, dataset: Rows[SlotText], folds: NDArray[np.int64]
@@ -76,8 +75,11 @@ class SlotsPrompts(CellPrompts[SlotText]):
     ) -> SamplesPrompt:
         """See `CellPrompts.prompt`."""
         near, wanted = self.next_fold(cell), self._label_sets(id_, cell, count)
-        errors: Sequence[SlotError] = mined.get("errors", ())
-        rows, length = self._pick_rows(cell, near, {error.row for error in errors}), self._length
+        errors = {
+            row: [error for error in found if error.span.label == cell]
+            for row, found in mined.get("errors", {}).items()
+        }
+        rows, length = self._pick_rows(cell, near, errors), self._length
         names = {name for labels in wanted for name in labels}.union(*(row.labels for row in rows))
         listed = [c for c in self._labels if len(self._labels) <= _LISTED or c.name in names]
         lines = ["The labels:"]
@@ -88,8 +90,12 @@ class SlotsPrompts(CellPrompts[SlotText]):
             lines.append(f"- {each.name}" + (f": {'; '.join(known)}" if known else ""))
         lines += ["", "Real texts and their entities:"]
         lines += [f"{i}. {_sample(row)}" for i, row in enumerate(rows, start=1)]
-        if told := [line for e in errors for line in _describe(e, rows)]:
-            lines += ["", "The model makes mistakes in them:", *told]
+        told = [
+            f"- {i}: {_describe(error, row.text)}"
+            for i, row in enumerate(rows, start=1)
+            for error in errors.get(row.id, ())
+        ]
+        lines += ["", "The model makes mistakes in them:", *told] if told else []
         lines += ["", f"Write {count} new texts, each of about {length.usual} {length.unit} (from "
                   f"{length.shortest} to {length.longest}), in which {cell} is hard to find. They "
                   "have these labels:"]  # fmt: skip
@@ -115,9 +121,11 @@ class SlotsPrompts(CellPrompts[SlotText]):
         rng = np.random.default_rng([self.config.seed, crc32(id_.encode())])
         return [sets[i] for i in rng.permutation(max(count, len(sets)))[:count] % len(sets)]
 
-    def _pick_rows(self, cell: str, near: Sequence[SlotText], wrong: set[str]) -> list[SlotText]:
+    def _pick_rows(
+        self, cell: str, near: Sequence[SlotText], errors: Mapping[str, Any]
+    ) -> list[SlotText]:
         """Rows of one fold: half of them with mistakes, then of the label, then others."""
-        chosen = self.pick([row for row in near if row.id in wrong], _SHOWN // 2)
+        chosen = self.pick([row for row in near if errors.get(row.id)], _SHOWN // 2)
         for found in ([row for row in near if cell in row.labels], near):
             rest = [row for row in found if row not in chosen]
             chosen += self.pick(rest, _SHOWN - len(chosen))
@@ -125,12 +133,7 @@ class SlotsPrompts(CellPrompts[SlotText]):
 
 
 def read_sample(known: frozenset[str], cell: str, item: Mapping[str, Any]) -> SlotText:
-    """An example of an item of a reply.
-
-    Args:
-        known: all labels.
-        cell: the label that has to be in it.
-        item: untrusted.
+    """An example of an untrusted item of a reply; the label of the request has to be in it.
 
     Raises:
         SampleError: it is none.
@@ -140,28 +143,25 @@ def read_sample(known: frozenset[str], cell: str, item: Mapping[str, Any]) -> Sl
         raise SampleError("the text has tags in it", Reason.PLACEHOLDER)
     if not isinstance(entities, list) or len(entities) > _MOST:
         raise SampleError(f"entities has to be a list of at most {_MOST}")
-    spans = []
-    for entity in entities:
-        label, value = (
-            entity.get(key) if isinstance(entity, dict) else None for key in ("label", "value")
-        )
-        if not isinstance(label, str) or not isinstance(value, str):
-            raise SampleError("an entity has to be an object with a label and a value")
-        if label not in known:
-            raise SampleError(f"there is no label '{shown(label)}'", UNKNOWN_LABEL)
-        number = entity.get("occurrence")
-        try:
-            spans.append(
-                locate(text, normalise(value), label, number if type(number) is int else None)
-            )
-        except ValueError as error:
-            raise SampleError(str(error), WRONG_VALUE) from error
-    if not any(span.label == cell for span in spans):
-        raise SampleError(f"the text has no {shown(cell)}, which was asked for", WRONG_LABELS)
     try:
-        return SlotText(text, check_spans(spans, text))
+        spans = check_spans([_read_entity(known, each, text) for each in entities], text)
+    except SampleError:
+        raise
     except ValueError as error:
         raise SampleError(str(error), WRONG_VALUE) from error
+    if all(span.label != cell for span in spans):
+        raise SampleError(f"the text has no {shown(cell)}, which was asked for", WRONG_LABELS)
+    return SlotText(text, spans)
+
+
+def _read_entity(known: frozenset[str], entity: Any, text: str) -> Span:
+    found = entity if isinstance(entity, dict) else {}
+    label, value, number = (found.get(key) for key in ("label", "value", "occurrence"))
+    if not isinstance(label, str) or not isinstance(value, str):
+        raise SampleError("an entity has to be an object with a label and a value")
+    if label not in known:
+        raise SampleError(f"there is no label '{shown(label)}'", UNKNOWN_LABEL)
+    return locate(text, normalise(value), label, number if type(number) is int else None)
 
 
 def _values_of(rows: Sequence[SlotText], label: str) -> list[str]:
@@ -176,20 +176,14 @@ def _sample(row: SlotText) -> str:
     return _json({"text": row.text, "entities": entities})
 
 
-def _describe(error: SlotError, rows: Sequence[SlotText]) -> list[str]:
-    """What is wrong with an answer, where its row is shown."""
-    [*found] = [(i, row) for i, row in enumerate(rows, start=1) if row.id == error.row]
-    if not found:
-        return []
-    [(i, row)], value, given = found, _json(error.value), error.answer
-    part = _json(row.text[given.start : given.end]) if given else ""
-    told = {
-        "missed": f"{error.label} {value} is missed",
-        "boundary": f"{part} is given as {error.label} instead of {value}",
-        "wrong_label": f"{error.label} {value} is taken for {given.label if given else ''}",
-        "invented": f"{value} is given as {error.label}, but is none",
-    }
-    return [f"- {i}: {told[error.kind]}"]
+def _describe(error: SpanError, text: str) -> str:
+    span, given = error.span, error.given
+    said = f"{span.label} {_json(text[span.start : span.end])}"
+    if given is None:
+        return f"{said} is missed" if error.kind == "missed" else f"{said} is given, but is none"
+    if error.kind == "wrong_label":
+        return f"{said} is taken for {given.label}"
+    return f"{said} is given as {_json(text[given.start : given.end])}"
 
 
 def _json(value: Any) -> str:
