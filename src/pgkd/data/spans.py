@@ -54,6 +54,20 @@ class SpanError:
     span: Span
     given: Span | None = None
 
+    def describe(self, text: str) -> str:
+        """What is wrong, in words."""
+        found = {
+            each: json.dumps(text[each.start : each.end], ensure_ascii=False)
+            for each in (self.span, self.given)
+            if each
+        }
+        said = f"{self.span.label} {found[self.span]}"
+        if self.given is None:
+            return f"{said} is missed" if self.kind == "missed" else f"{said} is given, but is none"
+        if self.kind == "wrong_label":
+            return f"{said} is taken for {self.given.label}"
+        return f"{said} is given as {found[self.given]}"
+
 
 def find_span_errors(expected: Iterable[Span], given: Iterable[Span]) -> list[SpanError]:
     """What is wrong with spans that a model gives, in order.
@@ -197,6 +211,14 @@ def parse_spans(cell: Any, text: str) -> tuple[Span, ...]:
     if not isinstance(entities, list | tuple):
         raise ValueError(f"its entities are a value of type {type(cell).__name__}, not a list")
     return check_spans((_parse_entity(each, text) for each in entities), text)
+
+
+def has_spans(cell: Any, text: Any) -> bool:
+    """Whether a cell has spans of a text; see `parse_spans`."""
+    try:
+        return isinstance(text, str) and bool(parse_spans(cell, text))
+    except ValueError:
+        return False
 
 
 def _parse_entity(entity: Any, text: str) -> Span:

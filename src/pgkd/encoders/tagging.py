@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 _CHUNK = 256  # texts that are decoded together
 _NO_LENGTH = 1e-9  # of features: a word beyond `max_length` has none
+_UNSEEN = -10.0  # logit of a tag that no text has
+_STEPS = 500  # of the solver
 _EPOCHS = 10  # three cost two points of F1 with a hundred rows
 
 
@@ -116,6 +118,14 @@ def _decode(logits: Sequence[Floats]) -> list[tuple[list[int], float]]:
     return [(paths[: len(rows), i].tolist(), float(chances[i])) for i, rows in enumerate(logits)]
 
 
+def find_spans(
+    texts: Sequence[str], logits: Sequence[Floats], labels: Sequence[str]
+) -> list[tuple[list[Span], float]]:
+    """The spans of n texts, and the probability of all of a text's tags; see `decode`."""
+    pairs = zip(texts, decode(logits), strict=True)
+    return [(tagged_spans(find_units(text), tags, labels), p) for text, (tags, p) in pairs]
+
+
 def unit_features(encoder: Any, texts: Sequence[str]) -> list[NDArray[np.float32]]:
     """Features of each text's words, shape (words, 3 * hidden size).
 
@@ -133,6 +143,47 @@ def beside(means: NDArray[np.float32]) -> NDArray[np.float32]:
     found = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), _NO_LENGTH)
     padded = np.pad(found, ((1, 1), (0, 0)))
     return np.hstack([padded[:-2], padded[1:-1], padded[2:]])
+
+
+def fit_tagger(
+    encoder: Encoder,
+    texts: Sequence[str],
+    tags: Sequence[NDArray[np.int64]],
+    n_tags: int,
+    weights: Floats,
+    strength: float,
+) -> Head:
+    """Fit logistic regression to the tags of words.
+
+    Args:
+        encoder: gives their features.
+        texts: n texts.
+        tags: of each text, shape (units,).
+        n_tags: how many tags there are.
+        weights: shape (n,), of each text's words.
+        strength: scikit-learn's C.
+
+    Returns:
+        A head, all of whose numbers are finite.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    features, gold = np.concatenate(unit_features(encoder, texts)), np.concatenate(tags)
+    seen = np.unique(gold)
+    head = Head(np.zeros((n_tags, features.shape[1])), np.full(n_tags, _UNSEEN))
+    if len(seen) == 1:
+        head.bias[seen] = 0.0
+        return head
+    # One thread: the last digit of a sum over several depends on the number of cores.
+    with threadpool_limits(limits=1):
+        model = LogisticRegression(C=strength, max_iter=_STEPS)
+        model.fit(features, gold, np.repeat(weights, [len(each) for each in tags]))
+    coef, intercept = model.coef_, model.intercept_
+    if len(seen) == 2:  # scikit-learn has one row of weights for two classes
+        coef, intercept = (np.concatenate([-part, part]) / 2 for part in (coef, intercept))
+    head.weights[seen], head.bias[seen] = coef, intercept
+    return head
 
 
 def fine_tune_tags(

@@ -114,6 +114,8 @@ def test_labels_come_from_a_list(tmp_path: Path) -> None:
 def test_rows_without_any_entity_are_refused() -> None:
     with pytest.raises(DataError, match="No training row has an entity"):
         Slots().from_arrays(SlotsConfig(), ["play jazz", "stop"], [[], []])
+    with pytest.raises(DataError, match="2 inputs, but 1 outputs"):
+        Slots().from_arrays(SlotsConfig(), ["play jazz", "stop"], [[]])
     with pytest.raises(DataError, match="spelling alone"):
         Slots().from_arrays(SlotsConfig(), ["play [jazz](genre)", "play [pop](Genre)"])
 
@@ -166,6 +168,13 @@ def test_a_value_is_found_as_a_whole_word() -> None:
 )
 def test_words_are_whole_characters(text: str, units: list[str]) -> None:
     assert [text[start:end] for start, end in find_units(text)] == units
+
+
+def test_entities_that_cut_a_word_are_told() -> None:
+    rows = Slots().from_arrays(SlotsConfig(), ["at [5](time)pm", "stop", "on [may 5](date)"])
+    assert rows.warnings == (
+        "entities that begin or end inside a word, answered as whole words: 1",
+    )
 
 
 def test_a_kind_of_file_is_recognised() -> None:

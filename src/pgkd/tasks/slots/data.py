@@ -9,7 +9,14 @@ from typing import Any
 
 from pgkd.data.cells import Problems, name_of, one_column
 from pgkd.data.reading import open_table
-from pgkd.data.spans import Span, format_spans, parse_lines, parse_spans, parse_tagged
+from pgkd.data.spans import (
+    Span,
+    find_units,
+    format_spans,
+    parse_lines,
+    parse_spans,
+    parse_tagged,
+)
 from pgkd.errors import DataError
 from pgkd.task import Example, Origin
 from pgkd.tasks.classification.data.examples import LabelClass, read_taxonomy
@@ -124,17 +131,17 @@ def slots_from_arrays(
         validation: inputs and outputs of validation rows.
     """
     labels = tuple(LabelClass(name_of(name)) for name in (classes or ()))
+    make = _maker([each.name for each in labels], tagged=outputs is None)
 
-    def pair(inputs: Any, outputs: Any) -> tuple[list[Any], list[Any]]:
+    def pair(inputs: Any, outputs: Any = None) -> tuple[list[Any], list[Any]]:
         texts = one_column(inputs, "texts")
-        return texts, list(zip(texts, texts if outputs is None else outputs, strict=False))
+        given = texts if outputs is None else list(outputs)
+        return texts, [*zip(texts, given, strict=False)] if len(given) == len(texts) else given
 
-    if outputs is not None and len(outputs) != len(inputs):
-        raise DataError(f"{len(inputs)} inputs, but {len(outputs)} outputs.")
-    inner = _maker([each.name for each in labels], tagged=outputs is None)
     held = None if validation is None else pair(*validation)
-    train = pair(inputs, outputs)
-    rows = rows_from_arrays(config, *train, lambda t, cells, id_: inner(t, cells[0], id_), held)
+    rows = rows_from_arrays(
+        config, *pair(inputs, outputs), lambda texts, cells, id_: make(texts, cells[0], id_), held
+    )
     return _with_labels(rows, labels)
 
 
@@ -150,7 +157,18 @@ def _with_labels(rows: Rows[SlotText], labels: tuple[LabelClass, ...]) -> Rows[S
             "No training row has an entity: give a column 'entities', or tags in the text such as "
             "[jazz](genre)."
         )
-    return replace(rows, details={"classes": [asdict(each) for each in labels]})
+    cut = sum(
+        span.start not in starts or span.end not in ends
+        for row in rows.train
+        for starts, ends in [map(set, zip(*find_units(row.text), strict=True))]
+        for span in row.entities
+    )
+    told = [f"entities that begin or end inside a word, answered as whole words: {cut}"]
+    return replace(
+        rows,
+        details={"classes": [asdict(each) for each in labels]},
+        warnings=(*rows.warnings, *(told if cut else ())),
+    )
 
 
 def labels_of(rows: Rows[Any]) -> tuple[LabelClass, ...]:

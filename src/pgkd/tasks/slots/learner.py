@@ -9,22 +9,17 @@ from typing import Any
 import numpy as np
 
 from pgkd.data.spans import find_span_errors, find_units
-from pgkd.encoders.head import Calibration, Head
+from pgkd.encoders.head import Calibration
 from pgkd.encoders.tagging import (
     Floats,
     fine_tune_tags,
+    fit_tagger,
     lower_half,
     make_tags,
     tag_names,
-    unit_features,
 )
 from pgkd.tasks.classification.data.dataset import stratified_folds
-from pgkd.tasks.classification.students.head import (
-    HeadSettings,
-    fit_calibration,
-    fit_head,
-    log_losses,
-)
+from pgkd.tasks.classification.students.head import fit_calibration, log_losses
 from pgkd.tasks.common.encoders import EncoderLearner
 from pgkd.tasks.common.learning import Judged
 from pgkd.tasks.common.rows import Rows
@@ -34,8 +29,6 @@ from pgkd.tasks.slots.data import SlotText, labels_of
 from pgkd.tasks.slots.evaluation import SlotsEvaluation, slot_cells, spans_of
 from pgkd.tasks.slots.prompts import SlotsPrompts
 from pgkd.tasks.slots.student import SlotsStudent, find_answers
-
-_UNSEEN = -10.0  # logit of a tag that no row had, above the mean of the others
 
 
 class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
@@ -62,15 +55,8 @@ class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
         self, rows: Sequence[SlotText], weights: Floats, recipe: str, strength: float
     ) -> SlotsStudent:
         """See `EncoderLearner.fit_model`: logistic regression over words."""
-        texts, names, encoder = [row.text for row in rows], tag_names(self._labels), self.encoder
-        tags = [self._tags(row) for row in rows]
-        head = fit_head(
-            np.concatenate(unit_features(encoder, texts)),
-            [names[tag] for tag in np.concatenate(tags)], names, HeadSettings(C=strength),
-            np.repeat(weights, [len(each) for each in tags]),
-        )  # fmt: skip
-        seen = np.isfinite(head.bias)
-        head = Head(head.weights, np.where(seen, head.bias, head.bias[seen].mean() + _UNSEEN))
+        texts, tags, encoder = [row.text for row in rows], list(map(self._tags, rows)), self.encoder
+        head = fit_tagger(encoder, texts, tags, len(tag_names(self._labels)), weights, strength)
         if recipe == "finetune":
             encoder, head = fine_tune_tags(encoder, head, texts, tags, weights, self.config.seed)
         found = Calibration()
@@ -93,11 +79,10 @@ class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
         self, outputs: Sequence[Floats], rows: Sequence[SlotText], calibration: Calibration
     ) -> Judged[SlotText]:
         """See `EncoderLearner.judge_outputs`."""
-        texts, temperature = [row.text for row in rows], calibration.temperature
-        answers = find_answers(texts, outputs, temperature, self._labels)
+        texts, logits = [row.text for row in rows], [o / calibration.temperature for o in outputs]
+        answers = find_answers(texts, logits, self._labels)
         losses = [
-            log_losses(logits / temperature, self._tags(row)).mean()
-            for logits, row in zip(outputs, rows, strict=True)
+            log_losses(each, self._tags(row)).mean() for each, row in zip(logits, rows, strict=True)
         ]
         return Judged(tuple(rows), tuple(answers), np.array(losses, dtype=np.float64))
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgkd.curation import Reason
-from pgkd.data.spans import Span, SpanError, check_spans, has_tags, locate
+from pgkd.data.spans import Span, check_spans, has_tags, locate
 from pgkd.tasks.common.cells import CellPrompts
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import (
@@ -70,6 +70,19 @@ class SlotsPrompts(CellPrompts[SlotText]):
         self._length = LengthTarget.of([row.text for row in dataset.train])
         self._most = max(len(row.entities) for row in dataset.train)
 
+    def prompts(
+        self, number: int, mined: Sequence[Mapping[str, Any]], written: Sequence[Any]
+    ) -> list[SamplesPrompt]:
+        """See `CellPrompts.prompts`; mined cells are `slot_cells` with ``errors`` by row.
+
+        A label gets texts by the root of its number of errors: F1 counts entities, and further
+        texts help less and less. One without rows counts as if it had as many as others, all wrong.
+        """
+        usual = sum(cell["n"] for cell in mined) / max(1, len(mined))
+        errors = [cell["wrong"] if cell["n"] else usual for cell in mined]
+        cells = [{**c, "error_rate": (e + 1) ** 0.5} for c, e in zip(mined, errors, strict=True)]
+        return super().prompts(number, cells, written)
+
     def prompt(
         self, id_: str, cell: str, count: int, mined: Mapping[str, Any], written: Sequence[Any]
     ) -> SamplesPrompt:
@@ -91,7 +104,7 @@ class SlotsPrompts(CellPrompts[SlotText]):
         lines += ["", "Real texts and their entities:"]
         lines += [f"{i}. {_sample(row)}" for i, row in enumerate(rows, start=1)]
         told = [
-            f"- {i}: {_describe(error, row.text)}"
+            f"- {i}: {error.describe(row.text)}"
             for i, row in enumerate(rows, start=1)
             for error in errors.get(row.id, ())
         ]
@@ -174,16 +187,6 @@ def _sample(row: SlotText) -> str:
     """A row as a reply would have it."""
     entities = [{"label": s.label, "value": row.text[s.start : s.end]} for s in row.entities]
     return _json({"text": row.text, "entities": entities})
-
-
-def _describe(error: SpanError, text: str) -> str:
-    span, given = error.span, error.given
-    said = f"{span.label} {_json(text[span.start : span.end])}"
-    if given is None:
-        return f"{said} is missed" if error.kind == "missed" else f"{said} is given, but is none"
-    if error.kind == "wrong_label":
-        return f"{said} is taken for {given.label}"
-    return f"{said} is given as {_json(text[given.start : given.end])}"
 
 
 def _json(value: Any) -> str:

@@ -7,24 +7,21 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from pgkd.data.cells import check_texts
-from pgkd.data.spans import find_units
 from pgkd.encoders.head import Calibration
-from pgkd.encoders.tagging import Floats, decode, tag_names, tagged_spans, unit_features
+from pgkd.encoders.tagging import Floats, find_spans, tag_names, unit_features
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderModel
 
 
 def find_answers(
-    texts: Sequence[str], logits: Sequence[Floats], temperature: float, labels: Sequence[str]
+    texts: Sequence[str], logits: Sequence[Floats], labels: Sequence[str]
 ) -> list[Answer]:
     """The answers that logits of words are: ``entities`` in order, and ``probability`` of all."""
-    answers = []
-    found = decode([rows / temperature for rows in logits])
-    for text, (tags, probability) in zip(texts, found, strict=True):
-        spans = tagged_spans(find_units(text), tags, labels)
-        entities = [span.to_json(text) for span in spans]
-        answers.append({"entities": entities, "probability": probability})
-    return answers
+    found = zip(texts, find_spans(texts, logits, labels), strict=True)
+    return [
+        {"entities": [span.to_json(text) for span in spans], "probability": probability}
+        for text, (spans, probability) in found
+    ]
 
 
 @dataclass(frozen=True)
@@ -49,8 +46,8 @@ class SlotsStudent(EncoderModel):
         check_texts(inputs)
         if not len(inputs):
             return []
-        temperature = self.calibration.temperature
-        return find_answers(inputs, self.logits(inputs), temperature, self.labels)
+        logits = [rows / self.calibration.temperature for rows in self.logits(inputs)]
+        return find_answers(inputs, logits, self.labels)
 
     def logits(self, texts: Sequence[str]) -> list[Floats]:
         """Of the tags of each text's words, not calibrated, shape (words, tags)."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import BaseModel
 
-from pgkd.data.spans import format_spans, has_tags, parse_spans
+from pgkd.data.spans import format_spans, has_spans, has_tags
 from pgkd.runs.forms import Count, Form, Str, SyntheticRow
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderTask
@@ -94,12 +94,4 @@ class Slots(EncoderTask):
     def recognises(self, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bool:
         """Whether there is a column of lists of entities, or texts with tags."""
         cells = [(row.get(name), row.get("text")) for name in COLUMNS for row in rows]
-        return any(map(_has_entities, cells)) or any(has_tags(row.get("text")) for row in rows)
-
-
-def _has_entities(cells: tuple[Any, Any]) -> bool:
-    cell, text = cells
-    try:
-        return isinstance(text, str) and bool(parse_spans(cell, text))
-    except ValueError:
-        return False
+        return any(has_spans(*pair) for pair in cells) or any(has_tags(text) for _, text in cells)
