@@ -140,6 +140,12 @@ def locate(text: str, value: str, label: str, occurrence: int | None = None) -> 
     return Span(*found[number - 1], label)
 
 
+def cuts_word(span: Span, text: str) -> bool:
+    """Whether a span begins or ends inside a word."""
+    units = find_units(text)
+    return span.start not in {a for a, _ in units} or span.end not in {b for _, b in units}
+
+
 def check_spans(spans: Iterable[Span], text: str) -> tuple[Span, ...]:
     """Spans in order, without the space at their ends.
 

@@ -11,7 +11,7 @@ from pgkd.data.cells import Problems, name_of, one_column
 from pgkd.data.reading import open_table
 from pgkd.data.spans import (
     Span,
-    find_units,
+    cuts_word,
     format_spans,
     parse_lines,
     parse_spans,
@@ -157,18 +157,10 @@ def _with_labels(rows: Rows[SlotText], labels: tuple[LabelClass, ...]) -> Rows[S
             "No training row has an entity: give a column 'entities', or tags in the text such as "
             "[jazz](genre)."
         )
-    cut = sum(
-        span.start not in starts or span.end not in ends
-        for row in rows.train
-        for starts, ends in [map(set, zip(*find_units(row.text), strict=True))]
-        for span in row.entities
-    )
+    cut = sum(cuts_word(span, row.text) for row in rows.train for span in row.entities)
     told = [f"entities that begin or end inside a word, answered as whole words: {cut}"]
-    return replace(
-        rows,
-        details={"classes": [asdict(each) for each in labels]},
-        warnings=(*rows.warnings, *(told if cut else ())),
-    )
+    details = {"classes": [asdict(each) for each in labels]}
+    return replace(rows, details=details, warnings=(*rows.warnings, *(told if cut else ())))
 
 
 def labels_of(rows: Rows[Any]) -> tuple[LabelClass, ...]:

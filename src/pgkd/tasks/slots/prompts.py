@@ -28,6 +28,7 @@ from pgkd.tasks.common.samples import (
     normalise,
     read_text,
     samples_request,
+    shorten,
 )
 from pgkd.tasks.slots.config import SlotsConfig
 from pgkd.tasks.slots.data import SlotText, labels_of
@@ -184,9 +185,10 @@ def _values_of(rows: Sequence[SlotText], label: str) -> list[str]:
 
 
 def _sample(row: SlotText) -> str:
-    """A row as a reply would have it."""
-    entities = [{"label": s.label, "value": row.text[s.start : s.end]} for s in row.entities]
-    return _json({"text": row.text, "entities": entities})
+    """A row as a reply would have it; of a long text its beginning."""
+    text, pairs = shorten(row.text), [(s.label, row.text[s.start : s.end]) for s in row.entities]
+    entities = [{"label": label, "value": value} for label, value in pairs if value in text]
+    return _json({"text": text, "entities": entities})
 
 
 def _json(value: Any) -> str:
