@@ -215,3 +215,15 @@ def test_weights_in_a_pickle_are_refused(base: Path) -> None:
     (base / "model.safetensors").unlink()
     with pytest.raises(StudentError, match="cannot be loaded"):
         load_encoder(str(base), 32)
+
+
+def test_tokens_have_features_and_places(encoder: Encoder) -> None:
+    texts = ["refund the fee", "fee", "refund the fee " * 40]
+    found = encoder.token_features(texts)
+    for text, (offsets, features) in zip(texts, found, strict=True):
+        assert len(offsets) == len(features) > 0
+        assert features.shape[1] == encoder.model.config.hidden_size
+        assert all(text[start:end].strip() for start, end in offsets.tolist())
+    [(_, alone)] = encoder.with_model(encoder.model).token_features(texts[:1])
+    assert np.array_equal(alone, found[0][1])
+    assert encoder.token_features([]) == []

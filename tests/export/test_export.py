@@ -108,10 +108,10 @@ def test_a_wrong_float_export_is_refused(
     """The gate has to be able to fail: one matrix a hundredth too large."""
     make = graph.encoder_graph
 
-    def spoiled(encoder: Any) -> Any:
+    def spoiled(encoder: Any, *, pooled: bool) -> Any:
         import onnx
 
-        model = make(encoder)
+        model = make(encoder, pooled=pooled)
         matrix = next(i for i in model.graph.initializer if len(i.dims) == 2 and i.dims[0] == 64)
         values = onnx.numpy_helper.to_array(matrix) * np.float32(1.01)
         matrix.CopyFrom(onnx.numpy_helper.from_array(values, matrix.name))

@@ -104,18 +104,29 @@ def fine_tune(
     # Mean 1 over all rows, not over a batch: else a batch of light rows counts like a heavy one.
     row_weights = weights / weights.mean()
 
-    def make_layer() -> Any:
-        layer = torch.nn.Linear(head.weights.shape[1], len(head.bias))
-        with torch.no_grad():
-            layer.weight.copy_(torch.tensor(head.weights))
-            layer.bias.copy_(torch.tensor(head.bias))
-        return layer
-
     def mean_loss(logits: Any, rows: NDArray[np.int64]) -> Any:
         wanted = torch.tensor(targets[rows], device=logits.device)
         scale = torch.tensor(row_weights[rows], dtype=torch.float32, device=logits.device)
         return (loss(logits, wanted) * scale).mean()
 
-    trained, layer = train_encoder(encoder, make_layer, mean_loss, texts, seed=seed, recipe=recipe)
-    new, bias = (part.detach().cpu().double().numpy() for part in (layer.weight, layer.bias))
-    return trained, Head(new, bias)
+    trained, layer = train_encoder(
+        encoder, lambda: make_linear(head), mean_loss, texts, seed=seed, recipe=recipe
+    )
+    return trained, read_linear(layer)
+
+
+def make_linear(head: Head) -> Any:
+    """A head as a torch module; all of its numbers are finite."""
+    import torch
+
+    layer = torch.nn.Linear(head.weights.shape[1], len(head.bias))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(head.weights))
+        layer.bias.copy_(torch.tensor(head.bias))
+    return layer
+
+
+def read_linear(layer: Any) -> Head:
+    """What `make_linear` made, trained, as a head."""
+    weights, bias = (part.detach().cpu().double().numpy() for part in (layer.weight, layer.bias))
+    return Head(weights, bias)

@@ -51,16 +51,20 @@ def train_encoder(
     *,
     seed: int,
     recipe: FineTuning | None = None,
+    read: Callable[[Any, NDArray[np.int64]], Any] | None = None,
 ) -> tuple[Encoder, Any]:
     """Train a copy of an encoder together with a head, on the encoder's device.
 
     Args:
         encoder: where training starts; it is not changed.
-        make_head: makes a torch module on top of features of shape (rows, hidden size).
+        make_head: makes a torch module on top of features of shape (rows, hidden size), or of what
+            `read` gives.
         loss: of a batch, from the head's outputs and the indices of its texts.
         texts: n texts, or pairs of texts that are read as one.
         seed: of the order of the texts and of dropout.
         recipe: how long and how fast.
+        read: what the head is given, from the hidden states of a batch's tokens, shape (rows,
+            length, hidden size), and the indices of its texts; None: the pooled features.
 
     Returns:
         The trained encoder and head.
@@ -78,9 +82,11 @@ def train_encoder(
         for batch in batches(np.array([len(row) for row in ids]), recipe, seed):
             rows = [ids[i] for i in batch]
             with accelerator.autocast(), dropout:
-                pooled = encoder.pool(model, rows, rows=len(rows), length=max(map(len, rows)))
+                look = encoder.hidden_states if read else encoder.pool
+                found = look(model, rows, rows=len(rows), length=max(map(len, rows)))
             # The head in float32: bf16 keeps two digits of its large numbers.
-            value = loss(head(pooled.float()), batch)
+            features = read(found.float(), batch) if read else found.float()
+            value = loss(head(features), batch)
             optimiser.zero_grad()
             accelerator.backward(value)
             accelerator.clip_grad_norm_(parameters, recipe.clip)

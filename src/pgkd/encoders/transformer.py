@@ -11,7 +11,7 @@ Models come from safetensors alone: a pickle, or a model that brings its own cod
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,11 @@ _BATCH = 8  # rows of every batch; the last one of a length is filled up with em
 _LARGE_BATCH = 128  # the same on a GPU, which eight rows leave idle
 _STEP = 8  # token lengths are rounded up to a multiple of this
 _CACHED_TEXTS = 200_000  # about 300 MB at 384 features
+_CACHED_TOKENS = 200_000  # the same, of features of tokens
+
+TokenFeatures = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Of the n tokens of a text that stand for some of its characters: where each begins and ends,
+shape (n, 2), and its features, shape (n, hidden size)."""
 
 
 class Encoder:
@@ -59,6 +64,7 @@ class Encoder:
         limit = getattr(model.config, "max_position_embeddings", max_length)
         self.max_length = int(min(max_length, limit, tokenizer.model_max_length))
         self._cache: dict[Any, NDArray[np.float32]] = {}  # by text, or by pair of texts
+        self._token_cache: dict[str, TokenFeatures] = {}
 
     @property
     def width(self) -> int:
@@ -86,6 +92,41 @@ class Encoder:
             del self._cache[text]
         return np.array(rows, dtype=np.float64).reshape(len(texts), self.width)
 
+    def token_features(self, texts: Sequence[str]) -> list[TokenFeatures]:
+        """The last hidden states of each text's tokens, with the characters they stand for.
+
+        Raises:
+            StudentError: the tokenizer does not tell where a token stands in a text.
+        """
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._token_cache]
+        offsets = dict(zip(fresh, self.offsets(fresh), strict=True))
+        found = {text: self._token_cache[text] for text in texts if text not in offsets}
+        for text, hidden in self._embed(fresh, self.hidden_states):
+            found[text] = spanning(offsets[text], hidden)
+        self._token_cache = {text: found[text] for text in fresh} | self._token_cache
+        excess = sum(len(spans) for spans, _ in self._token_cache.values()) - _CACHED_TOKENS
+        while excess > 0:
+            excess -= len(self._token_cache.popitem()[1][0])
+        return [found[text] for text in texts]
+
+    def offsets(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        """Where each token begins and ends in its text, in characters; shape (tokens, 2) each.
+
+        Raises:
+            StudentError: the tokenizer does not tell.
+        """
+        if not self.tokenizer.is_fast:
+            raise StudentError(
+                f"The encoder's tokenizer, {type(self.tokenizer).__name__}, does not tell where a "
+                "token stands in a text. Choose an encoder with a tokenizer.json."
+            )
+        if not texts:
+            return []
+        found = self.tokenizer(
+            list(texts), truncation=True, max_length=self.max_length, return_offsets_mapping=True
+        )
+        return [np.array(rows, dtype=np.int64) for rows in found["offset_mapping"]]
+
     def tokens(self, texts: Sequence[Any]) -> list[list[int]]:
         """Token ids of every text, or pair of texts, at most `max_length`."""
         found = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)
@@ -96,6 +137,16 @@ class Encoder:
 
         Rows beyond those given are empty, and token ids are padded to `length`.
         """
+        return mean_pool(model, *self._padded(ids, rows, length))
+
+    def hidden_states(
+        self, model: Any, ids: Sequence[Sequence[int]], *, rows: int, length: int
+    ) -> Any:
+        """As `pool`, before pooling: shape (rows, length, hidden size)."""
+        inputs, mask = self._padded(ids, rows, length)
+        return model(input_ids=inputs, attention_mask=mask).last_hidden_state
+
+    def _padded(self, ids: Sequence[Sequence[int]], rows: int, length: int) -> tuple[Any, Any]:
         import torch
 
         inputs = torch.full((rows, length), self.tokenizer.pad_token_id or 0, dtype=torch.long)
@@ -104,11 +155,12 @@ class Encoder:
         for i, row in enumerate(ids):
             inputs[i, : len(row)] = torch.tensor(row)
             mask[i, : len(row)] = 1
-        return mean_pool(model, inputs.to(self.device.name), mask.to(self.device.name))
+        return inputs.to(self.device.name), mask.to(self.device.name)
 
     def forget(self) -> None:
         """Empty the cache."""
         self._cache.clear()
+        self._token_cache.clear()
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer; see `save_weights`."""
@@ -119,8 +171,10 @@ class Encoder:
 
         save_weights(folder, self.origin, save)
 
-    def _embed(self, texts: Sequence[Any]) -> Iterator[tuple[Any, NDArray[np.float32]]]:
-        """Yield each text with its features, batch by batch."""
+    def _embed(
+        self, texts: Sequence[Any], read: Callable[..., Any] | None = None
+    ) -> Iterator[tuple[Any, NDArray[np.float32]]]:
+        """Yield each text with what `pool`, or `hidden_states`, gives of it, batch by batch."""
         import torch
 
         size = _BATCH if self.device.name == "cpu" else _LARGE_BATCH
@@ -133,8 +187,19 @@ class Encoder:
                 batch = group[start : start + size]
                 rows = [ids for _, ids in batch]
                 with torch.inference_mode():
-                    pooled = self.pool(self.model, rows, rows=size, length=length)
-                yield from zip((text for text, _ in batch), pooled.cpu().numpy(), strict=False)
+                    found = (read or self.pool)(self.model, rows, rows=size, length=length)
+                yield from zip((text for text, _ in batch), found.cpu().numpy(), strict=False)
+
+
+def spanning(offsets: NDArray[np.int64], hidden: NDArray[np.float32]) -> TokenFeatures:
+    """What stands for characters: no special token, and nothing that fills a row up.
+
+    Args:
+        offsets: shape (tokens, 2); a special token is empty.
+        hidden: shape (tokens or more, hidden size).
+    """
+    kept = offsets[:, 1] > offsets[:, 0]
+    return offsets[kept], hidden[: len(offsets)][kept]
 
 
 def mean_pool(model: Any, inputs: Any, mask: Any) -> Any:

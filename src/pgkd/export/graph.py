@@ -180,15 +180,16 @@ _OPSET = 20  # the first with Gelu
 _EXAMPLE = ([101, 7, 102, 0], [101, 7, 8, 102]), ([1, 1, 1, 0], [1, 1, 1, 1])
 
 
-def encoder_graph(encoder: Encoder) -> Any:
-    """The graph from token ids and attention mask to features of unit length, in float32.
+def encoder_graph(encoder: Encoder, *, pooled: bool = True) -> Any:
+    """The graph from token ids and attention mask to features, in float32.
 
     Args:
         encoder: of a fitted student; it is not changed.
+        pooled: features of texts, of unit length; else the last hidden states of their tokens.
 
     Returns:
         An `onnx.ModelProto`. Inputs ``input_ids`` and ``attention_mask``, int64 of shape (batch,
-        length); output ``features``, float32 of shape (batch, width).
+        length); output ``features``, float32 of shape (batch, width), or (batch, length, width).
 
     Raises:
         ExportError: the encoder's architecture cannot be traced.
@@ -197,13 +198,13 @@ def encoder_graph(encoder: Encoder) -> Any:
     onnx = require("onnx", extra="export", job=_JOB)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "traced.onnx"
-        _trace(encoder, path)
+        _trace(encoder, path, pooled=pooled)
         model = onnx.load(path)
     fix_reshapes(model)
     return model
 
 
-def _trace(encoder: Encoder, path: Path) -> None:
+def _trace(encoder: Encoder, path: Path, *, pooled: bool) -> None:
     """Write the graph as torch traces it.
 
     By the tracer of TorchScript: the newer exporter would need one package more.
@@ -217,7 +218,7 @@ def _trace(encoder: Encoder, path: Path) -> None:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # of the tracer: deprecated, and constants it finds
             torch.onnx.export(
-                _pooled(torch, model),
+                _module(torch, model, pooled=pooled),
                 tuple(torch.tensor(rows) for rows in _EXAMPLE),
                 str(path),
                 dynamo=False,
@@ -226,7 +227,7 @@ def _trace(encoder: Encoder, path: Path) -> None:
                 output_names=[OUTPUT],
                 dynamic_axes={
                     **{name: {0: "batch", 1: "length"} for name in INPUTS},
-                    OUTPUT: {0: "batch"},
+                    OUTPUT: {0: "batch"} if pooled else {0: "batch", 1: "length"},
                 },
             )
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
@@ -251,18 +252,20 @@ def _fix_segment(torch: Any, model: Any) -> None:
         embeddings.token_type_embeddings = First()
 
 
-def _pooled(torch: Any, model: Any) -> Any:
-    """The model under its mean pooling, as a torch module."""
+def _module(torch: Any, model: Any, *, pooled: bool) -> Any:
+    """The model, under its mean pooling where that is wanted, as a torch module."""
 
-    class Pooled(torch.nn.Module):  # type: ignore[misc]
+    class Features(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
-            return mean_pool(self.model, input_ids, attention_mask)
+            if pooled:
+                return mean_pool(self.model, input_ids, attention_mask)
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    return Pooled().eval()
+    return Features().eval()
 
 
 def look_inside(model: Any, names: Sequence[str]) -> Look:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from pgkd.encoders.head import Head
+from pgkd.encoders.transformer import spanning
 from pgkd.errors import ConfigError, ExportError, StudentError
 from pgkd.extras import require
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from pgkd.encoders.transformer import TokenFeatures
 
     Inputs = NDArray[np.int64]
 
@@ -145,6 +148,16 @@ class OnnxEncoder:
         features = np.empty((len(ids), self.width))
         for batch, inputs in batches(ids):
             features[batch] = self._session.run((OUTPUT,), inputs)[0]
+        return features
+
+    def token_features(self, texts: Sequence[str]) -> list[TokenFeatures]:
+        """As `pgkd.encoders.transformer.Encoder.token_features`, of a graph that does not pool."""
+        encoded = self._tokenizer.encode_batch(list(texts))
+        features: list[Any] = [None] * len(encoded)
+        for batch, inputs in batches([found.ids for found in encoded]):
+            for i, hidden in zip(batch, self._session.run((OUTPUT,), inputs)[0], strict=True):
+                offsets = np.array(encoded[i].offsets, dtype=np.int64)
+                features[i] = spanning(offsets, hidden)
         return features
 
 

@@ -19,6 +19,7 @@ _OWN = {
     "pairs": ("pgkd.tasks.pairs.task", "Pairs"),
     "generation": ("pgkd.tasks.generation.task", "Generation"),
     "hierarchy": ("pgkd.tasks.hierarchy.task", "Hierarchy"),
+    "slots": ("pgkd.tasks.slots.task", "Slots"),
 }
 DEFAULT = "classification"
 

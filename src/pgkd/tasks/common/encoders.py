@@ -242,12 +242,10 @@ class EncoderLearner(RowLearner[E, M], Generic[E, M]):
         With few samples it has to be better by more than a standard error, as for classifiers.
         """
         losses: dict[float, float] = {}
-        for strength in self.strengths:
-            self._strength = strength
-            self.forget_folds()
+        for strength in sorted(self.strengths, key=lambda strength: strength != self._strength):
+            self._use(strength)  # what is known of the first one is not computed again
             losses[strength] = float(self._out_of_fold(synthetic, self._weight).losses.mean())
-        self._strength = min(losses, key=lambda strength: losses[strength])
-        self.forget_folds()
+        self._use(min(self.strengths, key=lambda strength: losses[strength]))
         training, numbers = self.split(0, synthetic)
         affordable = self._given_recipe == "auto" and len(training) <= _AFFORDABLE
         if not affordable and self._given_recipe != "finetune":
@@ -266,6 +264,11 @@ class EncoderLearner(RowLearner[E, M], Generic[E, M]):
             better = change.mean < 0 if many else change.is_improvement
             self._recipe = "finetune" if better else "frozen"
 
+    def _use(self, strength: float) -> None:
+        if strength != self._strength:
+            self._strength = strength
+            self.forget_folds()
+
 
 class EncoderTask(RowsTask):
     """A task whose students are of the type `model`; see `RowsTask`.
@@ -274,11 +277,13 @@ class EncoderTask(RowsTask):
         model: of its students.
         learner_type: takes config, data set, weights, and a recipe or None.
         prompts_type: takes config, data set and folds.
+        pooled: whether the encoder gives features of texts, and not of their tokens.
     """
 
     model: ClassVar[type[EncoderModel]]
     learner_type: ClassVar[Callable[..., EncoderLearner[Any, Any]]]
     prompts_type: ClassVar[Callable[..., CellPrompts[Any]]]
+    pooled: ClassVar[bool] = True
 
     def row_learner(
         self, config: Any, dataset: Any, weights: tuple[float, ...], student: Any = None
@@ -311,7 +316,8 @@ class EncoderTask(RowsTask):
         student.save(folder, encoder=format == "plain")
         if format != "plain":
             texts = self.calibration_texts(student, dataset.train)
-            export_encoder(student.encoder, student.head, format, texts, folder)
+            encoder, head = student.encoder, student.head
+            export_encoder(encoder, head, format, texts, folder, pooled=self.pooled)
         return {}
 
     def load_export(
@@ -325,7 +331,13 @@ class EncoderTask(RowsTask):
 
 
 def export_encoder(
-    encoder: Encoder, head: Head, format: str, texts: Sequence[Any], folder: Path
+    encoder: Encoder,
+    head: Head,
+    format: str,
+    texts: Sequence[Any],
+    folder: Path,
+    *,
+    pooled: bool = True,
 ) -> None:
     """Write an encoder's graph, its tokenizer and a head.
 
@@ -335,11 +347,12 @@ def export_encoder(
         format: ``"onnx"`` or ``"onnx-int8"``.
         texts: such as it will be given; the scales of int8 are fixed by them.
         folder: where to; it exists.
+        pooled: see `encoder_graph`.
     """
     from pgkd.export.graph import encoder_graph
     from pgkd.export.quantize import quantize
 
-    graph = encoder_graph(encoder)
+    graph = encoder_graph(encoder, pooled=pooled)
     if format == "onnx-int8":
         graph = quantize(graph, encoder.tokens(texts))
     save_model(graph, encoder.tokenizer, head, folder)

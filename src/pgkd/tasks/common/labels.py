@@ -15,7 +15,7 @@ from pgkd.text import label_key
 def with_labels(
     rows: Rows[E],
     labels_of: Callable[[E], Iterable[str]],
-    taxonomy: Taxonomy | None,
+    classes: Iterable[LabelClass] | None,
     names: Sequence[str] = (),
 ) -> Rows[E]:
     """The rows, with all labels in their details.
@@ -23,20 +23,25 @@ def with_labels(
     Args:
         rows: of the user.
         labels_of: tells the labels of a row.
-        taxonomy: all labels, where they are given with descriptions.
+        classes: all labels, where they are given with descriptions.
         names: all labels, where their names alone are given.
 
     Raises:
         DataError: two labels differ in their spelling alone.
     """
     found = {label for row in (*rows.train, *rows.validation) for label in labels_of(row)}
-    taxonomy = taxonomy or Taxonomy.from_names(names or sorted(found))
-    keys = [label_key(name) for name in taxonomy.names]
-    if alike := [n for n, key in zip(taxonomy.names, keys, strict=True) if keys.count(key) > 1]:
+    known = list(classes or map(LabelClass, names or sorted(found)))
+    keys = [label_key(each.name) for each in known]
+    if alike := [c.name for c, key in zip(known, keys, strict=True) if keys.count(key) > 1]:
         raise DataError("These labels differ in their spelling alone:", alike)
-    return replace(rows, details={"classes": [asdict(each) for each in taxonomy]})
+    return replace(rows, details={"classes": [asdict(each) for each in known]})
+
+
+def classes_of(rows: Rows[Any]) -> tuple[LabelClass, ...]:
+    """The labels of a data set, in column order."""
+    return tuple(LabelClass(**each) for each in rows.details["classes"])
 
 
 def taxonomy_of(rows: Rows[Any]) -> Taxonomy:
-    """The labels of a data set, in column order."""
-    return Taxonomy(tuple(LabelClass(**each) for each in rows.details["classes"]))
+    """The same as a taxonomy: at least two."""
+    return Taxonomy(classes_of(rows))

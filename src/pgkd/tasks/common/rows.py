@@ -208,13 +208,16 @@ def split_rows(
 
 
 def _agreeing(rows: Sequence[E], problems: Problems, warnings: list[str], *, drop: bool) -> list[E]:
-    """Each input once, without those that have several outputs."""
+    """Each input once, without those that have several outputs.
+
+    What tells an output from others is itself, or the example's `output_key`, if it has one.
+    """
     same: defaultdict[str, list[E]] = defaultdict(list)
     for row in rows:
         same[_key(row)].append(row)
     accepted, repeated, contradicting = list[E](), 0, 0
     for group in same.values():
-        if len({row.output for row in group}) == 1:
+        if len({getattr(row, "output_key", row.output) for row in group}) == 1:
             accepted.append(group[0])
             repeated += len(group) - 1
             continue
