@@ -38,7 +38,9 @@ def test_the_best_valid_sequence_is_found_with_its_probability() -> None:
         assert tuple(tags) == sequences[int(scores.argmax())]
         assert probability == pytest.approx(np.exp(scores.max()) / np.exp(scores).sum())
     [(tags, probability)] = decode(logits[2:3])
-    assert (decode(logits)[2][0], decode(logits)[2][1]) == (tags, pytest.approx(probability))
+    same, its_probability = decode(logits)[2]
+    assert same == tags
+    assert its_probability == pytest.approx(probability)
     assert decode([]) == []
 
 
