@@ -53,6 +53,11 @@ class SlotsStudent(EncoderModel):
         """Of the tags of each text's words, not calibrated, shape (words, tags)."""
         return [self.head.logits(rows) for rows in unit_features(self.encoder, texts)]
 
+    @classmethod
+    def head_width(cls, width: int, recipe: str) -> int:
+        """See `unit_features`."""
+        return 3 * width
+
     def describe(self) -> dict[str, Any]:
         """See `EncoderModel.describe`."""
         return {"labels": self.labels}
