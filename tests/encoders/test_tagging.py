@@ -38,9 +38,8 @@ def test_the_best_valid_sequence_is_found_with_its_probability() -> None:
         assert tuple(tags) == sequences[int(scores.argmax())]
         assert probability == pytest.approx(np.exp(scores.max()) / np.exp(scores).sum())
     [(tags, probability)] = decode(logits[2:3])
-    same, its_probability = decode(logits)[2]
-    assert same == tags
-    assert its_probability == pytest.approx(probability)
+    assert tags == decode(logits)[2][0]
+    assert probability == pytest.approx(decode(logits)[2][1])
     assert decode([]) == []
 
 

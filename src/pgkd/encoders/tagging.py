@@ -21,7 +21,7 @@ _CHUNK = 256  # texts that are decoded together
 _NO_LENGTH = 1e-9  # of features: a word beyond `max_length` has none
 _UNSEEN = -10.0  # logit of a tag that no text has
 _STEPS = 500  # of the solver
-_EPOCHS = 10  # three cost two points of F1 with a hundred rows
+_EPOCHS = 10  # with a hundred rows half a point of F1 more than three
 
 
 def align(units: Sequence[tuple[int, int]], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
