@@ -189,11 +189,11 @@ def main() -> None:
     for line in done:
         groups[line["set"], line["rows"], line["arm"]].append(line)
     for group, lines in groups.items():
-        values = {x: [line[x] for line in lines if x in line] for x in SHOWN}
-        told = "  ".join(
-            f"{x} {mean(v):.3f} ± {stdev(v) if len(v) > 1 else 0:.3f}" for x, v in values.items()
-        )
-        print(*group, f"{len(lines)} seeds", told)
+        print(*group, f"{len(lines)} seeds", end="")
+        for name in SHOWN:
+            values = [line[name] for line in lines if name in line] or [0.0]
+            print(f"  {name} {mean(values):.3f} ± {stdev(values) if values[1:] else 0:.3f}", end="")
+        print()
 
 
 if __name__ == "__main__":

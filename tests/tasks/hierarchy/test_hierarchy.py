@@ -13,6 +13,7 @@ import pytest
 
 from pgkd import Config, Distiller, FakeTeacher, RunFolder
 from pgkd.errors import ConfigError, DataError, StudentError
+from pgkd.evaluation import judge_models
 from pgkd.tasks import make_task
 from pgkd.tasks.classification.data.examples import LabelledText
 from pgkd.tasks.classification.evaluation.metrics import evaluate
@@ -370,3 +371,12 @@ def test_an_export_answers_as_its_student(tmp_path: Path, tiny_encoder: Path, ki
         for answer, own in zip(answers, best.answers(texts), strict=True):
             assert answer.keys() == own.keys()
             assert answer["leaf_probability"] == pytest.approx(own["leaf_probability"], abs=0.02)
+
+
+def test_a_resample_without_the_deepest_level_is_no_obstacle() -> None:
+    examples = [LabelledText("a loan", "money > loan"), LabelledText("a pin", "money > card > pin")]
+    tree = Tree(tuple(WORDS))
+    answers = tree.answers(np.array([[0.1, 0.1, 0.8, 0, 0], [0.1, 0.9, 0, 0, 0]]), 0)
+    found = judge_models(TASK.figures, {"before": answers, "after": answers}, examples)
+    assert found["students"]["after"]["intervals"]["accuracy_level_3"] == [1.0, 1.0]
+    assert found["after_minus_before"]["accuracy_level_3"]["interval"] == [0.0, 0.0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from pgkd.tasks.classification.students import head, linear, load_student
+from pgkd.tasks.classification.students import head, head_student, linear, load_student
 from pgkd.tasks.classification.students.linear import LinearStudent
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def widths(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         seen.append(features.shape)
         return fit_head(features, *given)
 
-    monkeypatch.setattr(linear, "fit_head", watched)
+    monkeypatch.setattr(head_student, "fit_head", watched)
     return seen
 
 
