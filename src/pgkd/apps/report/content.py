@@ -135,7 +135,7 @@ class CellChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ConfusedPair:
     """How many rows of one class were predicted as another, before and after."""
 
     gold: str
@@ -148,8 +148,8 @@ class Pair:
 class Confusions:
     """Pairs of classes that are confused less or more often, the largest change first."""
 
-    shrank: tuple[Pair, ...] = ()
-    grew: tuple[Pair, ...] = ()
+    shrank: tuple[ConfusedPair, ...] = ()
+    grew: tuple[ConfusedPair, ...] = ()
     more_shrank: int = 0  # pairs that are not listed
     more_grew: int = 0
 

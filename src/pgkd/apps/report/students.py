@@ -13,10 +13,10 @@ from pgkd.apps.report.content import (
     BEFORE,
     CellChange,
     Conclusion,
+    ConfusedPair,
     Confusions,
     EvaluationSet,
     Money,
-    Pair,
     Texts,
     Tone,
 )
@@ -162,7 +162,9 @@ def compare_confusions(rows: EvaluationSet) -> Confusions:
         {(cell["gold"], cell["predicted"]): cell["rows"] for cell in metrics.get("confused", ())}
         for metrics in (rows.before, rows.after)
     )
-    pairs = [Pair(*key, before.get(key, 0), after.get(key, 0)) for key in before.keys() | after]
+    pairs = [
+        ConfusedPair(*key, before.get(key, 0), after.get(key, 0)) for key in before.keys() | after
+    ]
     pairs.sort(key=lambda p: (-abs(p.after - p.before), -p.before, p.gold, p.predicted))
     shrank = [pair for pair in pairs if pair.after < pair.before]
     grew = [pair for pair in pairs if pair.after > pair.before]
