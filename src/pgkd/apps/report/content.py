@@ -135,7 +135,7 @@ class CellChange:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfusedPair:
+class ConfusionChange:
     """How many rows of one class were predicted as another, before and after."""
 
     gold: str
@@ -148,8 +148,8 @@ class ConfusedPair:
 class Confusions:
     """Pairs of classes that are confused less or more often, the largest change first."""
 
-    shrank: tuple[ConfusedPair, ...] = ()
-    grew: tuple[ConfusedPair, ...] = ()
+    shrank: tuple[ConfusionChange, ...] = ()
+    grew: tuple[ConfusionChange, ...] = ()
     more_shrank: int = 0  # pairs that are not listed
     more_grew: int = 0
 

@@ -13,7 +13,7 @@ from pgkd.apps.report.content import (
     BEFORE,
     CellChange,
     Conclusion,
-    ConfusedPair,
+    ConfusionChange,
     Confusions,
     EvaluationSet,
     Money,
@@ -163,7 +163,8 @@ def compare_confusions(rows: EvaluationSet) -> Confusions:
         for metrics in (rows.before, rows.after)
     )
     pairs = [
-        ConfusedPair(*key, before.get(key, 0), after.get(key, 0)) for key in before.keys() | after
+        ConfusionChange(*key, before.get(key, 0), after.get(key, 0))
+        for key in before.keys() | after
     ]
     pairs.sort(key=lambda p: (-abs(p.after - p.before), -p.before, p.gold, p.predicted))
     shrank = [pair for pair in pairs if pair.after < pair.before]

@@ -17,7 +17,7 @@ class SlotsData(RowsData):
         default=None,
         min_length=1,
         description="column of the entities; default: entities, spans or ents, else tags in the "
-        "text such as [jazz](genre)",
+        "text such as `[jazz](genre)`",
     )
     classes: Path | None = Field(
         default=None, description="YAML list of labels; default: from the rows"
