@@ -64,7 +64,8 @@ def test_errors_are_of_four_kinds() -> None:
         ("train:4", "invented", "genre"),
     ]
     [artist, genre, year] = CELLS
-    assert (artist["n"], artist["wrong"], artist["missed"], artist["boundary"]) == (3, 4, 1, 1)
+    assert (artist["n"], artist["missed"], artist["boundary"]) == (3, 1, 1)
+    assert artist["error_rate"] == pytest.approx(5 / 7)
     assert artist["f1"] == pytest.approx(2 * 1 / (3 + 3))
     assert (genre["wrong_label"], genre["invented"], year["f1"]) == (1, 1, 1.0)
 

@@ -35,7 +35,7 @@ def _count(rows: Sequence[SlotText], answers: Sequence[Answer]) -> tuple[Counter
 def slot_cells(judged: Judged[SlotText], labels: Sequence[str]) -> list[dict[str, Any]]:
     """Figures by label, and how many of its errors are of which of `ERRORS`.
 
-    ``wrong`` is how many entities are not given as they are, or are given and are not there.
+    ``error_rate`` is 1 - F1 with one more mistake than there was: no label is perfect.
     """
     rows, answers, kinds = judged.examples, judged.answers, Counter[tuple[str, str]]()
     for row, answer in zip(rows, answers, strict=True):
@@ -49,7 +49,7 @@ def slot_cells(judged: Judged[SlotText], labels: Sequence[str]) -> list[dict[str
             "precision": right / said if said else 0.0,
             "recall": right / n if n else 0.0,
             "f1": 2 * right / (n + said) if n + said else 0.0,
-            "wrong": n + said - 2 * right,
+            "error_rate": (n + said - 2 * right + 1) / (n + said + 1),
         }
         cells.append(
             {"name": name, "n": n, **figures, **{kind: kinds[name, kind] for kind in ERRORS}}

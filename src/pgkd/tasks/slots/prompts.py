@@ -58,7 +58,7 @@ the text, letter by letter, and is as long as those shown. It occurs once in its
 
 
 class SlotsPrompts(CellPrompts[SlotText]):
-    """See `CellPrompts`: a cell is a label."""
+    """See `CellPrompts`: a cell is a label; mined cells have ``errors`` by row."""
 
     def __init__(
         self, config: SlotsConfig, dataset: Rows[SlotText], folds: NDArray[np.int64]
@@ -71,19 +71,6 @@ class SlotsPrompts(CellPrompts[SlotText]):
         super().__init__(config, cells, dataset.train, folds)
         self._length = LengthTarget.of([row.text for row in dataset.train])
         self._most = max(len(row.entities) for row in dataset.train)
-
-    def prompts(
-        self, number: int, mined: Sequence[Mapping[str, Any]], written: Sequence[Any]
-    ) -> list[SamplesPrompt]:
-        """See `CellPrompts.prompts`; mined cells are `slot_cells` with ``errors`` by row.
-
-        A label gets texts by the root of its number of errors: F1 counts entities, and further
-        texts help less and less. One without rows counts as if it had as many as others, all wrong.
-        """
-        usual = sum(cell["n"] for cell in mined) / max(1, len(mined))
-        errors = [cell["wrong"] if cell["n"] else usual for cell in mined]
-        cells = [{**c, "error_rate": (e + 1) ** 0.5} for c, e in zip(mined, errors, strict=True)]
-        return super().prompts(number, cells, written)
 
     def prompt(
         self, id_: str, cell: str, count: int, mined: Mapping[str, Any], written: Sequence[Any]
