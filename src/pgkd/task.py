@@ -75,6 +75,11 @@ class Example(ABC):
         return (self.text,)
 
     @property
+    def marks(self) -> tuple[tuple[int, int, str], ...]:
+        """Parts of `text` that a review marks, in order: start, end and label of each."""
+        return ()
+
+    @property
     def is_real(self) -> bool:
         """Whether the user gave it, input and output."""
         return self.origin is None

@@ -332,13 +332,13 @@ def list_texts(run: RunFolder, records: Records) -> Texts:
     each = _DROPPED // max(1, len(by_reason))
     shown = [
         Text(
-            round=int((line.get("origin") or {}).get("round", 0)),
-            label=one_line(run.task.example(line).output, _OUTPUT),
+            round=example.origin.round if example.origin else 0,
+            label=one_line(example.output, _OUTPUT),
             outcome=KEPT,
-            text=Snippet.of(line["text"], _TEXT),
+            text=Snippet.of(" | ".join(example.texts), _TEXT),
             detail=Snippet("", 0),
         )
-        for line in spread(records.accepted, _KEPT)
+        for example in map(run.task.example, spread(records.accepted, _KEPT))
     ]
     shown += [
         Text(

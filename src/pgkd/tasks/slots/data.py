@@ -46,6 +46,11 @@ class SlotText(Example):
         return format_spans(span.to_json(self.text) for span in self.entities)
 
     @property
+    def marks(self) -> tuple[tuple[int, int, str], ...]:
+        """See `Example.marks`."""
+        return tuple((span.start, span.end, span.label) for span in self.entities)
+
+    @property
     def output_key(self) -> tuple[tuple[str, str], ...]:
         """What it shares with rows whose text differs from its own in case and spaces alone."""
         return tuple((s.label, text_key(self.text[s.start : s.end])) for s in self.entities)
