@@ -7,7 +7,7 @@ adds what the outputs of the head mean.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -20,9 +20,10 @@ from pgkd.encoders.head import Head
 from pgkd.encoders.transformer import Encoder, load_encoder
 from pgkd.errors import ExportError, StudentError
 from pgkd.evaluation import paired_change
+from pgkd.export.card import named
 from pgkd.export.predictor import OnnxEncoder, save_model
 from pgkd.extras import require
-from pgkd.task import Answer, Answering, Example
+from pgkd.task import Answer, Answering, CardText, Example
 from pgkd.tasks.common import saving
 from pgkd.tasks.common.cells import CellPrompts
 from pgkd.tasks.common.config import EncoderConfig
@@ -30,6 +31,7 @@ from pgkd.tasks.common.learning import Judged, RowLearner, weigh
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.task import RowsTask
 from pgkd.teachers.base import Request, Teacher
+from pgkd.weights.pins import find
 
 _FOLDER = "encoder"
 _AFFORDABLE = 5_000  # rows and samples up to which fine-tuning is tried unasked
@@ -278,12 +280,16 @@ class EncoderTask(RowsTask):
         learner_type: takes config, data set, weights, and a recipe or None.
         prompts_type: takes config, data set and folds.
         pooled: whether the encoder gives features of texts, and not of their tokens.
+        title: of a model card.
+        pipeline_tag: see `CardText`.
     """
 
     model: ClassVar[type[EncoderModel]]
     learner_type: ClassVar[Callable[..., EncoderLearner[Any, Any]]]
     prompts_type: ClassVar[Callable[..., CellPrompts[Any]]]
     pooled: ClassVar[bool] = True
+    title: ClassVar[str]
+    pipeline_tag: ClassVar[str]
 
     def row_learner(
         self, config: Any, dataset: Any, weights: tuple[float, ...], student: Any = None
@@ -319,6 +325,22 @@ class EncoderTask(RowsTask):
             encoder, head = student.encoder, student.head
             export_encoder(encoder, head, format, texts, folder, pooled=self.pooled)
         return {}
+
+    def card(
+        self, student: Any, config: Any, format: str, record: Mapping[str, Any] | None
+    ) -> CardText:
+        """See `Task.card`."""
+        known, labels = find(config.student.encoder), getattr(student, "labels", ())
+        given = '"a text"' if len(self.inputs) == 1 else '("a text", "another")'
+        return CardText(
+            title=f"{self.title}, distilled with pgkd",
+            pipeline_tag=self.pipeline_tag,
+            about=f"Labels: {', '.join(labels)}." if labels else "",
+            use=("import pgkd", "", f'pgkd.load("FOLDER").answers([{given}])'),
+            student=f"Student: encoder, {named(config.student.encoder)}, {student.recipe}.",
+            base_model=known.hub or "" if known else "",
+            limits=(f"It reads {student.max_length} tokens of an input, and no more.",),
+        )
 
     def load_export(
         self, folder: Path, format: str, details: dict[str, Any], threads: int | None

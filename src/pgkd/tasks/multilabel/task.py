@@ -35,6 +35,8 @@ class MultiLabel(EncoderTask):
 
     name = "multilabel"
     example_type = MultiLabelText
+    title = "A multi-label classifier of texts"
+    pipeline_tag = "text-classification"
     model = MultiLabelStudent
     learner_type = MultiLabelLearner
     prompts_type = MultiLabelPrompts

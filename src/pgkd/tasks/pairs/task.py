@@ -41,6 +41,8 @@ class Pairs(EncoderTask):
 
     name = "pairs"
     example_type = Pair
+    title = "A model for pairs of texts"
+    pipeline_tag = "text-classification"
     model = PairStudent
     learner_type = PairLearner
     prompts_type = PairPrompts

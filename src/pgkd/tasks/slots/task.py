@@ -43,6 +43,8 @@ class Slots(EncoderTask):
 
     name = "slots"
     example_type = SlotText
+    title = "A tagger of spans"
+    pipeline_tag = "token-classification"
     model = SlotsStudent
     learner_type = SlotsLearner
     prompts_type = SlotsPrompts
