@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pgkd.encoders.language_model import LanguageModel
 
 _Judged = Judged[GenerationExample]
+_Rows = Rows[GenerationExample]
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,7 @@ class GenerationEvaluation(RowEvaluation[GenerationExample]):
 class GenerationLearner(RowLearner[GenerationExample, "LanguageModel"]):
     """Fine-tunes a language model anew each round."""
 
-    def __init__(
-        self,
-        config: GenerationConfig,
-        dataset: Rows[GenerationExample],
-        weights: tuple[float, ...],
-    ) -> None:
+    def __init__(self, config: GenerationConfig, dataset: _Rows, weights: Sequence[float]) -> None:
         rows = dataset.train
         folds = random_folds(len(rows), min(config.guidance.folds, len(rows)), config.seed)
         super().__init__(dataset, folds, weights)
