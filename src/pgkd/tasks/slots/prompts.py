@@ -48,9 +48,11 @@ label, as the people who send such texts would write them.
 
 Rules:
 - Each text has at least the labels that are asked for.
-- List every part of the text that one of the labels fits, and no other. A value is copied from \
-the text, letter by letter, and is as long as those shown. It occurs once in its text.
-- Use other values than those shown, and every value once.
+- List every part of the text that one of the labels fits, as the shown texts do: what they leave \
+unlabelled stays so, and values begin and end where theirs do.
+- A value is copied from the text, letter by letter, and occurs once in it.
+- Names and titles are other ones than those shown, and each is used once. Words that people \
+always use, such as "here", may come again.
 - Match the shown texts in language, tone, length and spelling. Never copy or paraphrase them.
 - Every text is different: other wording, other openings, the values in other places.
 - No placeholders such as [name], no numbering, no quotes around a text.
@@ -98,9 +100,10 @@ class SlotsPrompts(CellPrompts[SlotText]):
             for error in errors.get(row.id, ())
         ]
         lines += ["", "The model makes mistakes in them:", *told] if told else []
-        lines += ["", f"Write {count} new texts, each of about {length.usual} {length.unit} (from "
-                  f"{length.shortest} to {length.longest}), in which {cell} is hard to find. They "
-                  "have these labels:"]  # fmt: skip
+        what = "1 new text" if count == 1 else f"{count} new texts, each"
+        hard = f", in which {cell} is as hard to find" if told else ""
+        lines += ["", f"Write {what} of about {length.usual} {length.unit} (from {length.shortest} "
+                  f"to {length.longest}){hard}. They have these labels:"]  # fmt: skip
         lines += [f"{i}. {_json(labels)}" for i, labels in enumerate(wanted, start=1)]
         lines += ["", 'Answer: {"samples": [{"text": "…", "entities": [{"label": "…", "value": '
                   '"…"}, …]}, …]}']  # fmt: skip
