@@ -95,13 +95,17 @@ def test_a_failure_of_an_earlier_life_is_not_waited_for() -> None:
 
 
 class Crowded(Teacher):
-    """Counts how many calls it has at once; says 429 to all beyond a limit."""
+    """Counts how many calls it has at once; says 429 to all beyond a limit.
+
+    With `together`, a call ends only when so many are inside at once.
+    """
 
     concurrency = 64
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, together: int = 1) -> None:
         self.limit, self.inside, self.most, self.refused = limit, 0, 0, 0
         self.lock = threading.Lock()
+        self.together = threading.Barrier(together, timeout=60)
 
     def complete(self, request: Request) -> Reply:
         with self.lock:
@@ -109,6 +113,7 @@ class Crowded(Teacher):
             self.most = max(self.most, self.inside)
             too_many = self.inside > self.limit
             self.refused += too_many
+        self.together.wait()
         time.sleep(0.002)
         with self.lock:
             self.inside -= 1
@@ -126,7 +131,7 @@ def ask_at_once(teacher: Teacher, n: int) -> None:
 
 
 def test_no_more_calls_are_in_flight_than_were_allowed() -> None:
-    crowd = Crowded(limit=64)
+    crowd = Crowded(limit=64, together=5)
     ask_at_once(RetryingTeacher(crowd, Retry(concurrency=5)), 40)
     assert crowd.most == 5
 

@@ -31,7 +31,7 @@ from tests.conftest import make_rows
 
 class Slow(FakeTeacher):
     def complete(self, request):
-        time.sleep(0.25)
+        time.sleep(2)  # longer than a page takes to be brought up to date
         return super().complete(request)
 
 Distiller(

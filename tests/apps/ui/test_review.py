@@ -275,6 +275,22 @@ def test_a_long_text_is_whole_in_the_editor_and_stays_so(page: Page, ui: WebUI) 
     assert (kind, text) == ("edit", LONG.strip())
 
 
+def test_a_form_that_htmx_does_not_know_yet_is_sent_by_it_all_the_same(
+    page: Page, ui: WebUI
+) -> None:
+    review(page, ui)
+    page.evaluate(
+        """() => {
+            const form = document.querySelector(".card form");
+            const fresh = form.cloneNode(true);
+            form.replaceWith(fresh);
+            fresh.querySelector("button[value=accept]").click();
+        }"""
+    )
+    page.get_by_text("Accepted by ann").wait_for()
+    assert [kind for kind, _, _ in latest(ui).values()] == ["accept"]
+
+
 def test_an_edit_that_nears_a_validation_row_is_refused_and_not_lost(page: Page, ui: WebUI) -> None:
     held = run_of(ui).dataset().validation[0].text
     review(page, ui)

@@ -38,6 +38,16 @@
     errors().forEach((box) => tell(box, message));
   });
 
+  // A form that was swapped in just now is not known to htmx yet: without this the browser would
+  // send it as a page of its own, and what was typed would be gone.
+  document.addEventListener("submit", (event) => {
+    const { target: form, submitter: button } = event;
+    if (event.defaultPrevented || !form.hasAttribute("hx-post")) return;
+    event.preventDefault();
+    htmx.process(form);
+    setTimeout(() => button ? button.click() : form.requestSubmit());
+  });
+
   // ---- a run that goes on ----------------------------------------------------------------------
 
   document.addEventListener("htmx:afterSettle", () => {
