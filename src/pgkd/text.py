@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -29,6 +30,11 @@ def shown(value: object, width: int = 60) -> str:
     text = str(value)
     cut = "…" if len(text) > width else ""
     return "".join(_escaped(c) for c in text[:width]) + cut
+
+
+def as_json(value: object) -> str:
+    """Plain data as one line of JSON; letters stay as they are."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _escaped(character: str) -> str:

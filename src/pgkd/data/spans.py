@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 from pgkd.data.cells import is_broken, is_missing, name_of
-from pgkd.text import counts_characters, shown
+from pgkd.text import as_json, counts_characters, shown
 
 _TAG = re.compile(r"\\([\\\[\]()])|\[((?:\\.|[^\\\[\]])*)\]\(((?:\\.|[^\\()])*)\)", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -57,9 +58,7 @@ class SpanError:
     def describe(self, text: str) -> str:
         """What is wrong, in words."""
         found = {
-            each: json.dumps(text[each.start : each.end], ensure_ascii=False)
-            for each in (self.span, self.given)
-            if each
+            each: as_json(text[each.start : each.end]) for each in (self.span, self.given) if each
         }
         said = f"{self.span.label} {found[self.span]}"
         if self.given is None:
@@ -84,6 +83,21 @@ def find_span_errors(expected: Iterable[Span], given: Iterable[Span]) -> list[Sp
             errors.append(SpanError(kind, span, next(iter(same or near), None)))
     invented = [span for span in given if not any(span.overlaps(each) for each in expected)]
     return errors + [SpanError("invented", span) for span in invented]
+
+
+def count_spans(
+    expected: Sequence[Iterable[Span]], given: Sequence[Iterable[Span]]
+) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """How many spans of each label n texts have, a model gives, and are right, as seqeval counts.
+
+    A span is right if its characters and its label are (Nakayama, 2018).
+    """
+    has, said, right = Counter[str](), Counter[str](), Counter[str]()
+    for one, other in zip(expected, given, strict=True):
+        has.update(span.label for span in one)
+        said.update(span.label for span in other)
+        right.update(span.label for span in set(one).intersection(other))
+    return has, said, right
 
 
 def format_spans(entities: Iterable[Mapping[str, Any]]) -> str:

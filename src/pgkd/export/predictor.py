@@ -201,7 +201,7 @@ def batches(rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], dict[str
     """Inputs of a graph for texts, the shortest first, in batches of about as many tokens.
 
     Args:
-        rows: token ids of n texts, n at least 1.
+        rows: token ids of n texts.
 
     Yields:
         The indices of a batch, and its inputs, both of shape (texts, length of the longest); the
@@ -213,7 +213,8 @@ def batches(rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], dict[str
             yield batch, _padded([rows[i] for i in batch])
             batch = []
         batch.append(i)
-    yield batch, _padded([rows[i] for i in batch])
+    if batch:
+        yield batch, _padded([rows[i] for i in batch])
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> dict[str, Inputs]:

@@ -27,6 +27,7 @@ from pgkd.task import Answer, Answering, CardText, Example
 from pgkd.tasks.common import saving
 from pgkd.tasks.common.cells import CellPrompts
 from pgkd.tasks.common.config import EncoderConfig
+from pgkd.tasks.common.labels import classes_of
 from pgkd.tasks.common.learning import Judged, RowLearner, weigh
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.task import RowsTask
@@ -304,6 +305,10 @@ class EncoderTask(RowsTask):
         writer = self.prompts_type(config, dataset, np.zeros(len(dataset.train), dtype=np.int64))
         for number in range(1, config.rounds + 1):
             yield from ((each.request, each.count) for each in writer.prompts(number, (), ()))
+
+    def choices(self, dataset: Any) -> tuple[str, ...]:
+        """The label names."""
+        return tuple(each.name for each in classes_of(dataset))
 
     def load_student(self, folder: Path) -> Any:
         """See `Task.load_student`."""

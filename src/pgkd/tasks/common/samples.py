@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +13,10 @@ import numpy as np
 
 from pgkd.curation import Reason
 from pgkd.task import Example, Parsed, Prompt, Rejected
+from pgkd.tasks.common.config import RowsConfig
 from pgkd.teachers.base import Message, Reply, Request, Sampling
 from pgkd.teachers.replies import json_values
-from pgkd.text import mostly_characters, shortened
+from pgkd.text import as_json, mostly_characters, shortened
 
 SHOWN_WORDS = 80  # of a text in a prompt: the context of a local teacher is small
 _LONGEST_ASKED = 1_000  # characters of a text that a teacher is asked for
@@ -141,27 +141,28 @@ def samples_request(
     count: int,
     *,
     tokens: int,
-    teacher: Any,
-    seed: int,
+    config: RowsConfig,
 ) -> Request:
     """A request for so many samples.
 
     Args:
         id_: of the request.
-        system: the system prompt: what is the same in every request of a run.
+        system: the system prompt: what is the same in every request of every run.
         user: what the user says.
         item: JSON schema of one sample; see `closed`.
         count: samples.
         tokens: that an answer may take, where the settings do not say.
-        teacher: the settings of the teacher.
-        seed: the run's; every request draws its own from it and its id.
+        config: the settings of the run; every request draws its own seed from theirs and its id.
     """
+    teacher, about = config.teacher, config.guidance.instructions
+    if about:
+        system += f"\n\nAbout the texts: {about}"
     samples = {"type": "array", "items": item, "minItems": count, "maxItems": count}
     sampling = Sampling(
         temperature=teacher.temperature,
         top_p=teacher.top_p,
         max_tokens=teacher.max_tokens or tokens,
-        seed=crc32(f"{seed}/{id_}".encode()) >> 1,  # fits a signed 32-bit integer
+        seed=crc32(f"{config.seed}/{id_}".encode()) >> 1,  # fits a signed 32-bit integer
     )
     messages = (Message("system", system), Message("user", user))
     return Request(messages, closed({"samples": samples}), sampling)
@@ -226,6 +227,6 @@ def normalise(text: str) -> str:
 def quote(item: Any) -> str:
     """The beginning of an item as it came."""
     try:
-        return json.dumps(item, ensure_ascii=False)[:_RAW]
+        return as_json(item)[:_RAW]
     except (ValueError, RecursionError):
         return repr(type(item))

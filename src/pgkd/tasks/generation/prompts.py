@@ -16,6 +16,7 @@ from pgkd.tasks.common.samples import SampleError, SamplesPrompt, shorten
 from pgkd.tasks.generation.config import GenerationConfig
 from pgkd.tasks.generation.data import GenerationExample
 from pgkd.tasks.generation.metrics import WHOLE, OutputMetric, OutputScore
+from pgkd.text import as_json
 
 _SHOWN = 6  # rows of a prompt
 _WRONG = 3  # of them, those that the student gets wrong
@@ -67,12 +68,10 @@ class PairWriter:
         sure = sorted(sure, key=lambda each: -each.answer["probability"])[:_WRONG]
         found = {each.row.id: each for each in (*sure, *having, *order) if each.fold == fold}
         shown, lines = list(found.values())[:_SHOWN], []
-        if about := self._config.guidance.instructions:
-            lines += [f"About the task: {about}", ""]
         lines.append("Examples:")
         for each in shown:
             pair = {"input": shorten(each.row.text), "output": each.row.target}
-            lines.append(json.dumps(pair, ensure_ascii=False))
+            lines.append(as_json(pair))
             if each in sure:
                 answer = shorten(each.answer["output"]) or "nothing"
                 lines.append(f"  The model wrongly answered: {answer} ({each.score.reason})")
@@ -87,9 +86,8 @@ class PairWriter:
             "string, as in the examples.",
         ]
         request = samples.samples_request(
-            id_, _SYSTEM, "\n".join(lines), _ITEM, count, teacher=self._config.teacher,
+            id_, _SYSTEM, "\n".join(lines), _ITEM, count, config=self._config,
             tokens=samples.answer_tokens(count, words) + count * self._longest // 2,
-            seed=self._config.seed,
         )  # fmt: skip
         reason = f"{len(wrong)} of {len(having)} rows with {part} are wrong"
         kept = tuple(each.row for each in shown)

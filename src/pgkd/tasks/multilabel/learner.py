@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,8 +21,7 @@ from pgkd.encoders.one_vs_rest import (
 )
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderLearner
-from pgkd.tasks.common.folds import stratified_folds
-from pgkd.tasks.common.labels import taxonomy_of
+from pgkd.tasks.common.labels import label_folds, label_rates, taxonomy_of
 from pgkd.tasks.common.learning import Judged, RowEvaluation
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import SamplesPrompt
@@ -67,7 +65,6 @@ def multilabel_figures(
 def label_cells(judged: Judged[MultiLabelText], labels: Sequence[str]) -> list[dict[str, Any]]:
     """Figures by label; rows without a label are a cell, too, where there are any.
 
-    ``error_rate`` is 1 - F1 with one more mistake than there was: no label is perfect.
     ``confused_with`` are labels that are given where this one is missed, or missed where this one
     is given, and ``forgotten_with`` those that are missed together with it, most often first.
     """
@@ -86,16 +83,12 @@ def label_cells(judged: Judged[MultiLabelText], labels: Sequence[str]) -> list[d
 
     cells = []
     for j, name in enumerate(names):
-        n, said = int(gold[:, j].sum()), int(given[:, j].sum())
-        right = int((gold & given)[:, j].sum())
+        n, said, right = (int(m[:, j].sum()) for m in (gold, given, gold & given))
         cells.append(
             {
                 "name": name,
                 "n": n,
-                "precision": right / said if said else 0.0,
-                "recall": right / n if n else 0.0,
-                "f1": 2 * right / (n + said) if n + said else 0.0,
-                "error_rate": (n + said - 2 * right + 1) / (n + said + 1),
+                **label_rates(n, said, right),
                 "confused_with": first(confused[j]),
                 "forgotten_with": first(forgotten[j]),
             }
@@ -134,9 +127,8 @@ class MultiLabelLearner(EncoderLearner[MultiLabelText, MultiLabelStudent]):
         weights: Sequence[float],
         recipe: str | None = None,
     ) -> None:
-        counts = Counter(label for row in dataset.train for label in row.labels)
-        rarest = [min(r.labels, key=lambda n: (counts[n], n), default="") for r in dataset.train]
-        folds = stratified_folds(rarest, min(config.guidance.folds, len(rarest)), config.seed)
+        labels = [row.labels for row in dataset.train]
+        folds = label_folds(labels, config.guidance.folds, config.seed)
         super().__init__(config, dataset, folds, weights, recipe)
         self._labels = taxonomy_of(dataset).names
         self._never_empty = all(row.labels for row in dataset.train)

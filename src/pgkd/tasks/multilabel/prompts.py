@@ -7,7 +7,6 @@ reply states each set again: a text whose labels were not asked for is not used.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -32,7 +31,7 @@ from pgkd.tasks.common.samples import (
 )
 from pgkd.tasks.multilabel.config import MultiLabelConfig
 from pgkd.tasks.multilabel.data import MultiLabelText
-from pgkd.text import shown
+from pgkd.text import as_json, shown
 
 NO_LABEL = "(no label)"
 """The cell of texts that no label fits."""
@@ -90,25 +89,23 @@ class MultiLabelPrompts(CellPrompts[MultiLabelText]):
         names = {name for labels in wanted for name in labels} | set(confused)
         rows, length = self._rows(cell, confused), self._length
         listed = [c for c in self._taxonomy if len(self._taxonomy) <= _LISTED or c.name in names]
-        about = self.config.guidance.instructions
         lines = ["The labels:"]
         lines += [f"- {c.name}" + (f": {c.description}" if c.description else "") for c in listed]
         lines += ["", "Real texts and their labels:"]
-        lines += [f"{i}. {_list(r.labels)} {shorten(r.text)}" for i, r in enumerate(rows, 1)]
+        lines += [f"{i}. {as_json(r.labels)} {shorten(r.text)}" for i, r in enumerate(rows, 1)]
         if confused:
             lines += ["", f"Often mistaken: {cell} and {' or '.join(confused)}. A text has one of "
                       "them only where it is asked for."]  # fmt: skip
         lines += ["", f"Write {count} new texts, each of about {length.usual} {length.unit} (from "
                   f"{length.shortest} to {length.longest}), with these labels:"]  # fmt: skip
-        lines += [f"{i}. {_list(labels)}" for i, labels in enumerate(wanted, start=1)]
+        lines += [f"{i}. {as_json(labels)}" for i, labels in enumerate(wanted, start=1)]
         lines += ["", 'Answer: {"samples": [{"labels": ["…"], "text": "…"}, …]}']
         label = {"type": "string", "enum": sorted(names) or list(self._taxonomy.names)}
         labels_schema = {"type": "array", "items": label}
         request = samples_request(
-            id_, _SYSTEM + (f"\n\nAbout the texts: {about}" if about else ""), "\n".join(lines),
+            id_, _SYSTEM, "\n".join(lines),
             closed({"labels": labels_schema, "text": {"type": "string"}}), count,
-            tokens=answer_tokens(count, length), teacher=self.config.teacher,
-            seed=self.config.seed,
+            tokens=answer_tokens(count, length), config=self.config,
         )  # fmt: skip
         reason = f"{cell}: F1 {mined['f1']:.2f} on {mined['n']} rows" if mined else cell
         read = partial(read_sample, frozenset(self._taxonomy.names), tuple(map(frozenset, wanted)))
@@ -156,10 +153,6 @@ def read_sample(
     if unknown := sorted(labels - known):
         raise SampleError(f"there is no label '{shown(unknown[0])}'", UNKNOWN_LABEL)
     if labels not in wanted and not (labels and any(labels < each for each in wanted)):
-        found = _list(sorted(labels)[:10])
+        found = as_json(sorted(labels)[:10])
         raise SampleError(f"the labels {found} were not asked for together", WRONG_LABELS)
     return MultiLabelText(read_text(item), tuple(sorted(labels)))
-
-
-def _list(labels: Sequence[str]) -> str:
-    return json.dumps(list(labels), ensure_ascii=False)

@@ -12,7 +12,6 @@ from pgkd.data.label_sets import holds_several, is_flag, join_labels
 from pgkd.runs.forms import Str, SyntheticRow
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderTask
-from pgkd.tasks.common.labels import taxonomy_of
 from pgkd.tasks.common.rows import Rows, read_rows
 from pgkd.tasks.multilabel.config import MultiLabelConfig
 from pgkd.tasks.multilabel.data import (
@@ -51,10 +50,6 @@ class MultiLabel(EncoderTask):
     def from_arrays(self, config: Any, *args: Any, **kwargs: Any) -> Rows[MultiLabelText]:
         """See `multilabel_from_arrays`."""
         return multilabel_from_arrays(config, *args, **kwargs)
-
-    def choices(self, dataset: Any) -> tuple[str, ...]:
-        """The label names."""
-        return taxonomy_of(dataset).names
 
     def output(self, answer: Answer) -> str:
         """See `Task.output`."""

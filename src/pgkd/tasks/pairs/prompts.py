@@ -50,8 +50,6 @@ class PairPrompts(CellPrompts[Pair]):
         system = [_SYSTEM.format(what=what, kind=kind)]
         if scale := config.guidance.scale:
             system.append(f"What a {kind} means: {scale}")
-        if about := config.guidance.instructions:
-            system.append(f"About the texts: {about}")
         self._system = "\n\n".join(system)
 
     def prompt(
@@ -85,8 +83,7 @@ class PairPrompts(CellPrompts[Pair]):
         both = LengthTarget(1, 2, sum(length.longest for length in self._lengths))
         request = samples.samples_request(
             id_, self._system, "\n\n".join(part for part in parts if part), item, count,
-            tokens=samples.answer_tokens(count, both), teacher=self.config.teacher,
-            seed=self.config.seed,
+            tokens=samples.answer_tokens(count, both), config=self.config,
         )  # fmt: skip
         reasons = (
             f"{cell}: {count} pairs, error rate {mined['error_rate']:.2f}" if mined else cell,

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from pgkd.data.spans import ERRORS, Span, find_span_errors
+from pgkd.data.spans import ERRORS, Span, count_spans, find_span_errors
 from pgkd.task import Answer
+from pgkd.tasks.common.labels import label_rates
 from pgkd.tasks.common.learning import Judged, RowEvaluation
 from pgkd.tasks.slots.data import SlotText
 
@@ -21,40 +23,18 @@ def spans_of(answer: Answer) -> list[Span]:
     return [Span(each["start"], each["end"], each["label"]) for each in answer["entities"]]
 
 
-def _count(rows: Sequence[SlotText], answers: Sequence[Answer]) -> tuple[Counter[str], ...]:
-    """How many entities of each label n rows have, are given, and are right."""
-    has, said, right = Counter[str](), Counter[str](), Counter[str]()
-    for row, answer in zip(rows, answers, strict=True):
-        given = spans_of(answer)
-        has.update(span.label for span in row.entities)
-        said.update(span.label for span in given)
-        right.update(span.label for span in set(given).intersection(row.entities))
-    return has, said, right
-
-
 def slot_cells(judged: Judged[SlotText], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Figures by label, and how many of its errors are of which of `ERRORS`.
-
-    ``error_rate`` is 1 - F1 with one more mistake than there was: no label is perfect.
-    """
-    rows, answers, kinds = judged.examples, judged.answers, Counter[tuple[str, str]]()
-    for row, answer in zip(rows, answers, strict=True):
-        errors = find_span_errors(row.entities, spans_of(answer))
-        kinds.update((error.span.label, error.kind) for error in errors)
-    cells = []
-    counts = _count(rows, answers)
-    for name in labels:
-        n, said, right = (count[name] for count in counts)
-        figures = {
-            "precision": right / said if said else 0.0,
-            "recall": right / n if n else 0.0,
-            "f1": 2 * right / (n + said) if n + said else 0.0,
-            "error_rate": (n + said - 2 * right + 1) / (n + said + 1),
-        }
-        cells.append(
-            {"name": name, "n": n, **figures, **{kind: kinds[name, kind] for kind in ERRORS}}
-        )
-    return cells
+    """Figures by label, see `label_rates`, and how many of its errors are of which of `ERRORS`."""
+    expected = [row.entities for row in judged.examples]
+    given = [spans_of(answer) for answer in judged.answers]
+    errors = chain.from_iterable(map(find_span_errors, expected, given))
+    kinds = Counter((error.span.label, error.kind) for error in errors)
+    has, said, right = count_spans(expected, given)
+    return [
+        {"name": name, "n": has[name], **label_rates(has[name], said[name], right[name]),
+         **{kind: kinds[name, kind] for kind in ERRORS}}
+        for name in labels
+    ]  # fmt: skip
 
 
 def slot_figures(answers: Sequence[Answer], examples: Sequence[SlotText]) -> dict[str, float]:
@@ -63,15 +43,15 @@ def slot_figures(answers: Sequence[Answer], examples: Sequence[SlotText]) -> dic
     Micro F1, macro F1 over the labels that are right or given anywhere, precision, recall, and the
     share of texts that are wholly right.
     """
-    has, said, right = _count(examples, answers)
-    n, given, found = has.total(), said.total(), right.total()
+    expected, given = [row.entities for row in examples], list(map(spans_of, answers))
+    has, said, right = count_spans(expected, given)
+    n, found, total = has.total(), right.total(), said.total()
     scores = [2 * right[name] / (has[name] + said[name]) for name in sorted({*has, *said})]
-    pairs = zip(examples, answers, strict=True)
-    exact = [set(row.entities) == set(spans_of(answer)) for row, answer in pairs]
+    exact = [set(one) == set(other) for one, other in zip(expected, given, strict=True)]
     return {
-        "micro_f1": 2 * found / (n + given) if n + given else 1.0,
+        "micro_f1": 2 * found / (n + total) if n + total else 1.0,
         "macro_f1": float(np.mean(scores)) if scores else 1.0,
-        "precision": found / given if given else float(not n),
+        "precision": found / total if total else float(not n),
         "recall": found / n if n else 1.0,
         "exact": float(np.mean(exact)) if exact else 1.0,
     }

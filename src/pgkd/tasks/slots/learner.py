@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +19,7 @@ from pgkd.encoders.tagging import (
 )
 from pgkd.tasks.classification.students.head import fit_calibration, log_losses
 from pgkd.tasks.common.encoders import EncoderLearner
-from pgkd.tasks.common.folds import stratified_folds
-from pgkd.tasks.common.labels import classes_of
+from pgkd.tasks.common.labels import classes_of, label_folds
 from pgkd.tasks.common.learning import Judged
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.common.samples import SamplesPrompt
@@ -44,9 +42,8 @@ class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
         weights: Sequence[float],
         recipe: str | None = None,
     ) -> None:
-        counts = Counter(label for row in dataset.train for label in row.labels)
-        rarest = [min(r.labels, key=lambda n: (counts[n], n), default="") for r in dataset.train]
-        folds = stratified_folds(rarest, min(config.guidance.folds, len(rarest)), config.seed)
+        labels = [row.labels for row in dataset.train]
+        folds = label_folds(labels, config.guidance.folds, config.seed)
         super().__init__(config, dataset, folds, weights, recipe)
         self.encoder = lower_half(self.encoder)
         self._labels = tuple(each.name for each in classes_of(dataset))
@@ -82,9 +79,8 @@ class SlotsLearner(EncoderLearner[SlotText, SlotsStudent]):
         """See `EncoderLearner.judge_outputs`."""
         texts, logits = [row.text for row in rows], [o / calibration.temperature for o in outputs]
         answers = find_answers(texts, logits, self._labels)
-        losses = [
-            log_losses(each, self._tags(row)).mean() for each, row in zip(logits, rows, strict=True)
-        ]
+        gold = map(self._tags, rows)
+        losses = [log_losses(*each).mean() for each in zip(logits, gold, strict=True)]
         return Judged(tuple(rows), tuple(answers), np.array(losses, dtype=np.float64))
 
     def evaluation(

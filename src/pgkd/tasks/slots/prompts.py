@@ -6,7 +6,6 @@ names each value as it stands in the text: a teacher that counts characters coun
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -33,7 +32,7 @@ from pgkd.tasks.common.samples import (
 )
 from pgkd.tasks.slots.config import SlotsConfig
 from pgkd.tasks.slots.data import SlotText
-from pgkd.text import shown
+from pgkd.text import as_json, shown
 
 UNKNOWN_LABEL, WRONG_LABELS = "unknown label", "label not in the text"
 WRONG_VALUE = "value that cannot be found"
@@ -66,11 +65,9 @@ class SlotsPrompts(CellPrompts[SlotText]):
         self, config: SlotsConfig, dataset: Rows[SlotText], folds: NDArray[np.int64]
     ) -> None:
         self._labels = classes_of(dataset)
-        cells: dict[str, list[SlotText]] = {each.name: [] for each in self._labels}
-        for row in dataset.train:
-            for label in row.labels:
-                cells[label].append(row)
-        super().__init__(config, cells, dataset.train, folds)
+        names, rows = [each.name for each in self._labels], dataset.train
+        cells = {name: [row for row in rows if name in row.labels] for name in names}
+        super().__init__(config, cells, rows, folds)
         self._length = LengthTarget.of([row.text for row in dataset.train])
         self._most = max(len(row.entities) for row in dataset.train)
 
@@ -79,10 +76,8 @@ class SlotsPrompts(CellPrompts[SlotText]):
     ) -> SamplesPrompt:
         """See `CellPrompts.prompt`."""
         near, wanted = self.next_fold(cell), self._label_sets(id_, cell, count)
-        errors = {
-            row: [error for error in found if error.span.label == cell]
-            for row, found in mined.get("errors", {}).items()
-        }
+        errors = mined.get("errors", {})
+        errors = {row: [x for x in those if x.span.label == cell] for row, those in errors.items()}
         rows, length = self._pick_rows(cell, near, errors), self._length
         names = {name for labels in wanted for name in labels}.union(*(row.labels for row in rows))
         listed = [c for c in self._labels if len(self._labels) <= _LISTED or c.name in names]
@@ -104,17 +99,16 @@ class SlotsPrompts(CellPrompts[SlotText]):
         hard = f", in which {cell} is as hard to find" if told else ""
         lines += ["", f"Write {what} of about {length.usual} {length.unit} (from {length.shortest} "
                   f"to {length.longest}){hard}. They have these labels:"]  # fmt: skip
-        lines += [f"{i}. {_json(labels)}" for i, labels in enumerate(wanted, start=1)]
+        lines += [f"{i}. {as_json(labels)}" for i, labels in enumerate(wanted, start=1)]
         lines += ["", 'Answer: {"samples": [{"text": "…", "entities": [{"label": "…", "value": '
                   '"…"}, …]}, …]}']  # fmt: skip
-        about = self.config.guidance.instructions
         label = {"type": "string", "enum": [each.name for each in listed]}
         entity = closed({"label": label, "value": {"type": "string"}})
         tokens = answer_tokens(count, length) + count * (20 * self._most + 2 * length.longest)
         request = samples_request(
-            id_, _SYSTEM + (f"\n\nAbout the texts: {about}" if about else ""), "\n".join(lines),
+            id_, _SYSTEM, "\n".join(lines),
             closed({"text": {"type": "string"}, "entities": {"type": "array", "items": entity}}),
-            count, tokens=tokens, teacher=self.config.teacher, seed=self.config.seed,
+            count, tokens=tokens, config=self.config,
         )  # fmt: skip
         reason = f"{cell}: F1 {mined['f1']:.2f} on {mined['n']} entities" if mined else cell
         read = partial(read_sample, frozenset(self.rows), cell)
@@ -131,9 +125,8 @@ class SlotsPrompts(CellPrompts[SlotText]):
     ) -> list[SlotText]:
         """Rows of one fold: half of them with mistakes, then of the label, then others."""
         chosen = self.pick([row for row in near if errors.get(row.id)], _SHOWN // 2)
-        for found in ([row for row in near if cell in row.labels], near):
-            rest = [row for row in found if row not in chosen]
-            chosen += self.pick(rest, _SHOWN - len(chosen))
+        for those in ([row for row in near if cell in row.labels], near):
+            chosen += self.pick([r for r in those if r not in chosen], _SHOWN - len(chosen))
         return chosen
 
 
@@ -172,15 +165,11 @@ def _read_entity(known: frozenset[str], entity: Any, text: str) -> Span:
 def _values_of(rows: Sequence[SlotText], label: str) -> list[str]:
     """The first different values of a label, as JSON."""
     found = (row.text[s.start : s.end] for row in rows for s in row.entities if s.label == label)
-    return [_json(shown(value)) for value in list(dict.fromkeys(found))[:_VALUES]]
+    return [as_json(shown(value)) for value in list(dict.fromkeys(found))[:_VALUES]]
 
 
 def _sample(row: SlotText) -> str:
     """A row as a reply would have it; of a long text its beginning."""
     text, pairs = shorten(row.text), [(s.label, row.text[s.start : s.end]) for s in row.entities]
     entities = [{"label": label, "value": value} for label, value in pairs if value in text]
-    return _json({"text": text, "entities": entities})
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return as_json({"text": text, "entities": entities})

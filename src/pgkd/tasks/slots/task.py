@@ -12,7 +12,6 @@ from pgkd.data.spans import format_spans, has_spans, has_tags
 from pgkd.runs.forms import Count, Form, Str, SyntheticRow
 from pgkd.task import Answer
 from pgkd.tasks.common.encoders import EncoderTask
-from pgkd.tasks.common.labels import classes_of
 from pgkd.tasks.common.rows import Rows
 from pgkd.tasks.slots.config import SlotsConfig
 from pgkd.tasks.slots.data import (
@@ -59,10 +58,6 @@ class Slots(EncoderTask):
     def from_arrays(self, config: Any, *args: Any, **kwargs: Any) -> Rows[SlotText]:
         """See `slots_from_arrays`."""
         return slots_from_arrays(config, *args, **kwargs)
-
-    def choices(self, dataset: Any) -> tuple[str, ...]:
-        """The label names."""
-        return tuple(each.name for each in classes_of(dataset))
 
     def output(self, answer: Answer) -> str:
         """See `Task.output`."""
