@@ -1,10 +1,11 @@
 """Several labels a text, on GoEmotions: the student alone, and with a teacher's texts.
 
 `lr-1`, `lr-10` and `lr-100` are scikit-learn's one-vs-rest logistic regression on the same frozen
-features, with that C and a threshold of a half. `alone` is the student without a teacher. The
-others have texts of one: `even` spreads them over the labels, `guided` is what pgkd does, `oracle`
-gets real training rows with the labels that were asked for. The bank's texts, of a strong LLM, have
-one label each. With `--wrong .4` so many of them are texts of another label than they say.
+features, with that C and a threshold of a half. `setfit` is SetFit's one-vs-rest on the same
+encoder, fine-tuned, with 20 pairs a row as in its paper. `alone` is the student without a teacher.
+The others have texts of one: `even` spreads them over the labels, `guided` is what pgkd does,
+`oracle` gets real training rows with the labels that were asked for. The bank's texts, of a strong
+LLM, have one label each. With `--wrong .4` so many of them are of another label than they say.
 
 A cell that is in the results already is not run again. The test rows are read for the figures only.
 
@@ -28,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from recipes import ask_setfit
 
 from pgkd import Config, Distiller, FakeTeacher
 from pgkd.encoders.one_vs_rest import indicators
@@ -36,6 +39,7 @@ from pgkd.tasks.multilabel.data import MultiLabelText
 from pgkd.tasks.multilabel.learner import multilabel_figures
 from pgkd.tasks.multilabel.task import MultiLabel
 from pgkd.teachers.base import Request
+from pgkd.weights.fetch import ensure
 
 RESULTS = Path(__file__).parent / "results" / "multilabel.jsonl"
 ENCODER = "all-minilm-l6-v2"
@@ -85,6 +89,20 @@ def read_texts(args: argparse.Namespace, left: list[MultiLabelText]) -> dict[Any
     return texts
 
 
+def logistic_regression(
+    strength: float, texts: list[str], gold: NDArray[np.bool_], judged: list[str]
+) -> list[list[float]]:
+    """The probabilities of scikit-learn's one-vs-rest, on frozen features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    encoder = load_encoder(ENCODER, 128)
+    model = OneVsRestClassifier(LogisticRegression(C=strength, max_iter=2000))
+    model.fit(encoder.features(texts), gold)
+    found: list[list[float]] = model.predict_proba(encoder.features(judged)).tolist()
+    return found
+
+
 def measure(args: argparse.Namespace, seed: int, arm: str) -> dict[str, Any]:
     """One cell: the figures on the test rows."""
     task, config = MultiLabel(), MultiLabel.config()
@@ -94,20 +112,19 @@ def measure(args: argparse.Namespace, seed: int, arm: str) -> dict[str, Any]:
     rows, left = ([pool[i] for i in part] for part in (order[: args.rows], order[args.rows :]))
     labels = sorted({label for row in pool for label in row.labels})
     texts = [row.text for row in test]
-    if arm.startswith("lr-"):
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.multiclass import OneVsRestClassifier
-
-        encoder = load_encoder(ENCODER, 128)
-        model = OneVsRestClassifier(LogisticRegression(C=float(arm[3:]), max_iter=2000))
-        model.fit(
-            encoder.features([row.text for row in rows]),
-            indicators([r.labels for r in rows], labels),
-        )
-        found = model.predict_proba(encoder.features(texts))
+    if arm.startswith(("lr-", "setfit")):
+        own, gold = [row.text for row in rows], indicators([row.labels for row in rows], labels)
+        if arm == "setfit":
+            found = ask_setfit(args.setfit_python, {
+                "texts": own, "labels": gold.astype(int).tolist(), "judged": texts,
+                "encoder": str(ensure(ENCODER)), "max_length": 128, "seed": seed,
+                "iterations": 20, "threads": 1,
+            })["probabilities"]  # fmt: skip
+        else:
+            found = logistic_regression(float(arm[3:]), own, gold, texts)
         answers: list[Any] = [
             {
-                "probabilities": dict(zip(labels, p.tolist(), strict=True)),
+                "probabilities": dict(zip(labels, p, strict=True)),
                 "labels": [name for name, q in zip(labels, p, strict=True) if q >= 0.5],
             }
             for p in found
@@ -168,6 +185,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=float, default=0.0)
     parser.add_argument("--recipe", default="frozen")
     parser.add_argument("--test", type=int, default=3000, help="test rows that are used")
+    parser.add_argument("--setfit-python", help="Python of a virtual environment with setfit")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--quick", action="store_true", help="one seed, 300 test rows")
     parser.add_argument("--show", action="store_true", help="print the table, measure nothing")

@@ -247,23 +247,26 @@ def logistic_regression(cell: Cell) -> NDArray[np.float64]:
 
 def setfit(args: argparse.Namespace, cell: Cell) -> tuple[NDArray[np.float64], float]:
     """SetFit with the same encoder, in a process of its own; its probabilities and CPU seconds."""
-    if args.setfit_python is None:
-        raise SystemExit("The arm setfit needs --setfit-python; see benchmarks/setfit_arm.py.")
     texts, labels = cell.rows
     index = cell.task.taxonomy.index
-    given = {
+    answer = ask_setfit(args.setfit_python, {
         "texts": texts, "labels": [index[label] for label in labels], "judged": list(cell.judged),
         "encoder": str(ensure(ENCODER)), "max_length": MAX_LENGTH, "seed": cell.seed,
         "iterations": args.setfit_iterations, "threads": args.threads,
-    }  # fmt: skip
-    answer = json.loads(
-        subprocess.run(
-            [args.setfit_python, HERE / "setfit_arm.py"],
-            input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True,
-        ).stdout
-    )  # fmt: skip
+    })  # fmt: skip
     probabilities = np.array(answer["probabilities"])
     return spread(probabilities, answer["classes"], len(index)), float(answer["cpu_s"])
+
+
+def ask_setfit(python: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    """What `setfit_arm.py` answers to a cell, under a Python that has setfit."""
+    if python is None:
+        raise SystemExit("The arm setfit needs --setfit-python; see benchmarks/setfit_arm.py.")
+    command = [python, str(HERE / "setfit_arm.py")]
+    done = subprocess.run(
+        command, input=json.dumps(given), stdout=subprocess.PIPE, text=True, check=True
+    )
+    return dict(json.loads(done.stdout))
 
 
 def spread(

@@ -1,4 +1,4 @@
-"""SetFit (Tunstall et al., 2022) on the rows of one cell, for `recipes.py`.
+"""SetFit (Tunstall et al., 2022) on the rows of one cell, for `recipes.py` and `multilabel.py`.
 
 SetFit wants other versions of what pgkd is tested with. So it is a process of its own: a cell comes
 in as JSON on standard input, and the probabilities of the judged texts go out the same way.
@@ -23,7 +23,9 @@ def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # progress bars must not mix with the answer
     torch.set_num_threads(cell["threads"])
     started = time.process_time()
-    model = SetFitModel.from_pretrained(cell["encoder"])
+    many = isinstance(cell["labels"][0], list)  # 0 or 1 for each label
+    strategy = "one-vs-rest" if many else None
+    model = SetFitModel.from_pretrained(cell["encoder"], multi_target_strategy=strategy)
     model.model_body.max_seq_length = cell["max_length"]
     trainer = Trainer(
         model=model,
@@ -40,7 +42,7 @@ def main() -> None:
     trainer.train()
     seconds = time.process_time() - started
     probabilities = model.predict_proba(cell["judged"], as_numpy=True)
-    known = [int(c) for c in model.model_head.classes_]
+    known = [] if many else [int(c) for c in model.model_head.classes_]
     json.dump(
         {"classes": known, "probabilities": probabilities.tolist(), "cpu_s": seconds}, answers
     )
