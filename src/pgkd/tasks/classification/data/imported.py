@@ -7,16 +7,22 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from pgkd.data.cells import name_of
 from pgkd.data.json_fields import read_fields
 from pgkd.errors import ConfigError, DataError
-from pgkd.tasks.classification.data.logs import Call, Unusable
+from pgkd.tasks.classification.data.examples import LabelledText, label_indices
+from pgkd.tasks.classification.data.logs import Unusable
+from pgkd.tasks.common.folds import stratified_folds
 from pgkd.teachers.replies import objects, without_thinking
 from pgkd.text import label_key, shown, text_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from pgkd.tasks.classification.data.logs import Call
 
@@ -30,7 +36,7 @@ _BOUNDARY = frozenset(":\"'`<>[](){}|#*=\n»«“”")  # what stands between in
 _NAMES = ("label", "class", "category", "intent", "topic", "sentiment", "answer", "prediction")
 _PREFIX = re.compile(rf"(?:the\s+)?(?:{'|'.join(_NAMES)})\s*(?:is\b\s*:?|[:=])\s*", re.I)
 _QUOTES = " \t\r\n\"'`*“”‘’«»"
-_LONGEST_LABEL = 100  # characters
+_FOLDS = 5
 _MANY = 50  # answers of which one that is seen once is a slip, and no class
 
 
@@ -113,24 +119,14 @@ def _cut(tokens: list[str]) -> list[str]:
     return tokens if words >= _WORDS else tokens[:last]
 
 
-class Row(NamedTuple):
-    """A text with the LLM's label."""
-
-    text: str
-    label: str
-    origin: str
-
-
 def find_texts(calls: Iterable[Call], template: Template) -> tuple[list[Call], list[Unusable]]:
     """Calls with the text in the place of the prompt, and those of another template."""
     found, rejected = [], []
     for call in calls:
-        text = template.text(call.prompt)
-        if text is None:
-            reason = "the prompt does not follow the template"
-            rejected.append(Unusable(call.origin, reason, call.prompt, call.answer))
+        if text := template.text(call.text):
+            found.append(call._replace(text=text))
         else:
-            found.append(Call(text, call.answer, call.origin))
+            rejected.append(Unusable.of(call, "the prompt does not follow the template"))
     return found, rejected
 
 
@@ -157,17 +153,18 @@ def find_field(answers: Iterable[str], given: str | None = None) -> str | None:
 
 def _fields(answer: str) -> dict[str, str]:
     """The fields of an answer that is JSON, by their paths; of a list, its only item."""
-    for found in reversed(objects(answer)):
-        fields = read_fields(json.dumps(found))
-        single = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in fields.items()}
-        plain = {k: v for k, v in single.items() if isinstance(v, str | int | float)}
-        return {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in plain.items()}
-    return {}
+    found = objects(answer)
+    try:
+        fields = read_fields(json.dumps(found[-1])) if found else {}
+    except (ValueError, RecursionError):
+        return {}
+    single = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in fields.items()}
+    return {k: name_of(v) for k, v in single.items() if isinstance(v, str | int | float)}
 
 
 def find_labels(
     calls: Sequence[Call], classes: Sequence[str] | None, field: str | None
-) -> tuple[list[Row], list[Unusable]]:
+) -> tuple[list[Call], list[Unusable]]:
     """The class that each answer names, and the answers that name none.
 
     Quotes, a full stop and a prefix such as ``Label:`` are taken off. Case, and ``_`` for a space,
@@ -183,37 +180,31 @@ def find_labels(
     """
     rejected, named = [], []
     for call in calls:
-        answer = _fields(call.answer).get(field, "") if field else without_thinking(call.answer)
-        label = _trimmed(answer)
-        if not label:
-            reason = f"the answer has no field {field}" if field else "the answer is empty"
-            rejected.append(Unusable(call.origin, reason, call.prompt, call.answer))
-        else:
+        said = _fields(call.answer).get(field, "") if field else without_thinking(call.answer)
+        if label := _trimmed(said):
             named.append((call, label))
-    spellings = Counter(label for _, label in named)
+        else:
+            rejected.append(Unusable.of(call, "no class in the answer"))
+    spellings = [label for label, _ in Counter(label for _, label in named).most_common()]
     by_key: dict[str, str] = {}
-    for label in classes or [label for label, _ in spellings.most_common()]:
+    for label in classes or spellings:
         by_key.setdefault(_key(label), label)
     seen = Counter(_key(label) for _, label in named)
     once = sum(count == 1 for count in seen.values())
-    if classes is None and 2 * once > len(named) >= _FEWEST * 2:
+    if classes is None and 2 * once > len(named) > _FEWEST:
         raise DataError(
             f"The answers are no classes: {once} of {len(named)} occur once, such as "
-            f"'{shown(named[0][1])}'. Give --classes, or --answer-field with the field of the class."
+            f"'{shown(named[0][1])}'. Give --classes, or --answer-field for answers in JSON."
         )
     rows = []
     for call, label in named:
         key = _key(label)
         if key not in by_key:
-            reason = f"no class of the list: {shown(label)}"
-        elif classes is None and len(label) > _LONGEST_LABEL:
-            reason = "the answer is a sentence, not a class"
+            rejected.append(Unusable.of(call, f"no class of the list: {shown(label)}"))
         elif classes is None and seen[key] == 1 and len(named) >= _MANY:
-            reason = f"answered once only: {shown(label)}"
+            rejected.append(Unusable.of(call, f"answered only once: {shown(label)}"))
         else:
-            rows.append(Row(call.prompt, by_key[key], call.origin))
-            continue
-        rejected.append(Unusable(call.origin, reason, call.prompt, call.answer))
+            rows.append(call._replace(answer=by_key[key]))
     return rows, rejected
 
 
@@ -227,41 +218,67 @@ def _key(label: str) -> str:
     return label_key(re.sub(r"(?<=\w)[-_\s]+(?=\w)", " ", label))
 
 
-@dataclass(frozen=True, slots=True)
-class Repeats:
-    """How often the LLM says the same of the same text.
+def without_repeats(
+    rows: Iterable[Call],
+) -> tuple[list[Call], list[Unusable], list[float]]:
+    """Each text once, with the class that more than half of its answers name.
 
-    Attributes:
-        texts: how many were answered more than once.
-        agreement: share of pairs of answers to one text that agree, averaged over these texts; a
-            student cannot agree with the LLM more often. None without such texts.
+    Returns:
+        The texts; what is left out; and for every text that was answered more than once the share
+        of pairs of its answers that agree: a student cannot agree with the LLM more often.
     """
-
-    texts: int
-    agreement: float | None
-
-
-def without_repeats(rows: Iterable[Row]) -> tuple[list[Row], list[Unusable], Repeats]:
-    """Each text once, with the label that most of its answers give, if more than half do."""
-    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    groups: defaultdict[str, list[Call]] = defaultdict(list)
     for row in rows:
         groups[text_key(row.text)].append(row)
-    kept, rejected, shares = [], [], []
+    kept: list[Call] = []
+    rejected: list[Unusable] = []
+    agreement: list[float] = []
     for same in groups.values():
-        counts = Counter(row.label for row in same)
+        counts = Counter(row.answer for row in same)
         label, most = counts.most_common(1)[0]
-        n = len(same)
-        if n > 1:
-            shares.append(sum(c * (c - 1) for c in counts.values()) / (n * (n - 1)))
-        agrees = 2 * most > n
-        kept += [next(row for row in same if row.label == label)] if agrees else []
-        first = kept[-1] if agrees else None
-        rejected += [
-            Unusable(row.origin, "repeated text", row.text, row.label)
-            if agrees and row.label == label
-            else Unusable(row.origin, "answered differently elsewhere", row.text, row.label)
-            for row in same
-            if row is not first
-        ]
-    mean = sum(shares) / len(shares) if shares else None
-    return kept, rejected, Repeats(len(shares), mean)
+        if (n := len(same)) > 1:
+            agreement.append(sum(c * (c - 1) for c in counts.values()) / (n * (n - 1)))
+        first = next(row for row in same if row.answer == label) if 2 * most > n else None
+        kept += [first] if first else []
+        for row in same:
+            if row is not first:
+                repeated = first and row.answer == label
+                reason = "repeated text" if repeated else "another answer to the same text"
+                rejected.append(Unusable.of(row, reason))
+    return kept, rejected, agreement
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What students say of rows that they have not seen.
+
+    Attributes:
+        predicted: n classes.
+        doubtful: shape (n,); whose answer is probably wrong, by confident learning.
+    """
+
+    predicted: list[str]
+    doubtful: NDArray[np.bool_]
+
+
+def judge(rows: Sequence[Call], kind: str, seed: int) -> Judged:
+    """Cross-validate a student on n rows.
+
+    Args:
+        rows: each text once.
+        kind: of the student; an encoder is not fine-tuned for this.
+        seed: of the folds.
+    """
+    from pgkd.tasks.classification.feedback.cross_validation import out_of_fold
+    from pgkd.tasks.classification.feedback.mining import suspected
+    from pgkd.tasks.classification.students import make_student
+
+    texts, labels = [row.text for row in rows], [row.answer for row in rows]
+    names = sorted(set(labels))
+    settings = {"recipe": "frozen"} if kind == "encoder" else {}
+    student = make_student(kind, names, seed=seed, **settings).tune(texts, labels, seed=seed)
+    real = [LabelledText(row.text, row.answer, row.origin) for row in rows]
+    folds = stratified_folds(labels, min(_FOLDS, len(rows)), seed)
+    found = out_of_fold(student, real, [], folds)
+    doubtful = suspected(label_indices(labels, names), found.probabilities) & found.testable
+    return Judged([names[i] for i in found.probabilities.argmax(axis=1)], doubtful)
