@@ -24,7 +24,7 @@ def import_logs(
     out: Path = Option(Path("labelled.csv"), help="CSV or JSONL file of labelled rows to write."),
     classes: Path | None = Option(None, help="The classes: YAML list, or a text file, one a line."),
     template: str | None = Option(None, help='Of the prompts: "Classify this: {text}".'),
-    text_field: str | None = Option(None, help="Column of the text."),
+    text_field: str | None = Option(None, help="Column of the text, or its name among inputs."),
     answer_field: str | None = Option(None, help="Column of the answer, or field of JSON answers."),
     labelled: Path | None = Option(None, help="Rows with right labels, to judge the answers by."),
     text_column: options.TextColumn = "text",

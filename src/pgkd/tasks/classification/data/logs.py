@@ -106,7 +106,7 @@ def read_logs(
 
     Args:
         paths: JSON lines or tables; requests and answers of batches may be in different files.
-        text_field: column of the text, where the files are tables.
+        text_field: column of the text, or its name among the inputs of a chain.
         answer_field: column of the answer.
 
     Raises:
@@ -193,6 +193,8 @@ def _read(
         kind, request, reply = pair[0], record.get(pair[1], messages), record.get(pair[2])
     elif reply is None:
         request, reply = messages[:-1], messages[-1:]
+    if isinstance(request, dict) and text_field in request:
+        request = request[text_field]
     result = reply if isinstance(reply, dict) else {}
     status = result.get("status_code", result.get("type"))
     failed = record.get("level") == "ERROR" or status in ("errored", "canceled", "expired")
@@ -262,7 +264,7 @@ def _said(value: Any, role: str = "", levels: int = _LEVELS) -> list[tuple[str, 
         call = calls[0] if isinstance(calls, list) and isinstance(calls[0], dict) else {}
         call = call["function"] if isinstance(call.get("function"), dict) else call
         found = call.get("arguments", call.get("args"))
-        return [(role, found if isinstance(found, str) else json.dumps(found))]
+        return [(role, found if isinstance(found, str) else json.dumps(found or {}))]
     for name in _WRAPPERS:
         if isinstance(value.get(name), dict | list) or (name in value and name in _PLAIN):
             return _said(value[name], role, levels - 1)
