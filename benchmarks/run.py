@@ -75,6 +75,7 @@ SPECS: dict[str, tuple[tuple[str, ...], ...]] = {
         (*_POOL, "$results/pool_test_held.jsonl", "--teacher", "held", "--data", *_FOUR),
         (*_POOL, "$results/pool_test_full.jsonl", "--teacher", "full", "--data", "trec6"),
     ),
+    "imported": (("imported.py", *_ROOT, "--judge", "test"),),
     "labelling": (("labelling.py", *_ROOT, "--out", "$results/labelling.json"),),
     "serving": (
         ("serving.py", "--teacher"),

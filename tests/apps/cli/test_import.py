@@ -186,11 +186,12 @@ def test_a_template_can_be_given_and_others_are_left_out(tmp_path: Path) -> None
 
 def test_a_class_has_one_spelling_and_others_are_left_out(tmp_path: Path) -> None:
     said = ["Label: VPN.", "**vpn**", "vpn", "printer", '"Printer"', "printer", "I cannot say"]
+    said += ["My label: vpn"]
     log = write(tmp_path / "log.jsonl", (chat(f"text {i}", a) for i, a in enumerate(said)))
     listed = write(tmp_path / "classes.txt", ["vpn", "printer"])
     told, labels = imported(tmp_path, log, "--classes", listed)
     assert list(labels.values()) == ["vpn"] * 3 + ["printer"] * 3
-    assert told["rejected"] == {"no class of the list": 1}
+    assert told["rejected"] == {"no class of the list": 2}
     log = write(tmp_path / "log.jsonl", [*tickets(copies=5), chat("why", "I cannot say")])
     assert imported(tmp_path, log)[0]["rejected"] == {"answered only once": 1}
     log = write(tmp_path / "log.jsonl", (chat(f"t {i}", f"Dear {i}") for i in range(9)))
@@ -252,6 +253,7 @@ def test_doubtful_answers_are_left_out_and_labelled_rows_judge(tmp_path: Path) -
         {"prompt": "\ud800", "completion": "y"},
         {"prompt": "x" * (LONGEST + 1), "completion": "y"},
         {"data": [1, {"runs": 2}]},
+        {"input": "x", "output": json.loads('{"a":' * 700 + "1" + "}" * 700)},
         {},
     ],
 )

@@ -72,6 +72,7 @@ def import_logs(
     }
     kept = rows
     if student != "none":
+        console(stderr=True).print(f"cross-validating a student on {len(rows)} rows")
         judged = imported.judge(rows, student, seed)
         verdict["student_agrees"] = _mean(
             [row.answer == p for row, p in zip(rows, judged.predicted, strict=True)]

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pgkd.tasks.classification.data.logs import Call
 
 HOLE = "{text}"
-_LOOKED_AT = 500  # prompts that the template is found in
+_LOOKED_AT = 200  # prompts that the template is found in
 _SHARE = 0.9  # of the prompts share the template; the others are of another one
 _FEWEST = 3
 _WORDS = 3  # that all prompts share are no chance, however the texts begin
 _TOKEN = re.compile(r"\w+|\n|[^\S\n]+|[^\w\s]")
 _BOUNDARY = frozenset(":\"'`<>[](){}|#*=\n»«“”")  # what stands between instruction and text
 _NAMES = ("label", "class", "category", "intent", "topic", "sentiment", "answer", "prediction")
-_PREFIX = re.compile(rf"(?:the\s+)?(?:{'|'.join(_NAMES)})\s*(?:is\b\s*:?|[:=])\s*", re.I)
+_PREFIX = re.compile(rf"\A(?:the\s+)?(?:{'|'.join(_NAMES)})\s*(?:is\b\s*:?|[:=])\s*", re.I)
 _QUOTES = " \t\r\n\"'`*“”‘’«»"
 _FOLDS = 5
 _MANY = 50  # answers of which one that is seen once is a slip, and no class
@@ -188,7 +188,7 @@ def find_labels(
     spellings = [label for label, _ in Counter(label for _, label in named).most_common()]
     by_key: dict[str, str] = {}
     for label in classes or spellings:
-        by_key.setdefault(_key(label), label)
+        by_key.setdefault(_key(_trimmed(label)), label)
     seen = Counter(_key(label) for _, label in named)
     once = sum(count == 1 for count in seen.values())
     if classes is None and 2 * once > len(named) > _FEWEST:
@@ -209,8 +209,7 @@ def find_labels(
 
 
 def _trimmed(answer: str) -> str:
-    label = _PREFIX.sub("", answer.strip(_QUOTES), count=1) if answer else ""
-    label = label.strip(_QUOTES)
+    label = _PREFIX.sub("", answer.strip(_QUOTES)).strip(_QUOTES)
     return label.removesuffix(".").strip(_QUOTES)
 
 
@@ -218,9 +217,7 @@ def _key(label: str) -> str:
     return label_key(re.sub(r"(?<=\w)[-_\s]+(?=\w)", " ", label))
 
 
-def without_repeats(
-    rows: Iterable[Call],
-) -> tuple[list[Call], list[Unusable], list[float]]:
+def without_repeats(rows: Iterable[Call]) -> tuple[list[Call], list[Unusable], list[float]]:
     """Each text once, with the class that more than half of its answers name.
 
     Returns:

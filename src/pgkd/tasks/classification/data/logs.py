@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-LONGEST = 100_000  # characters of a prompt or an answer
+LONGEST = 50_000  # characters of a prompt or an answer
 MOST_RECORDS = 2_000_000
 _LEVELS = 16  # of nesting between a record and its text
 _PAIRS = (
@@ -121,7 +121,7 @@ def read_logs(
         key = record.get("custom_id")
         try:
             kind, text, answer = _read(record, text_field, answer_field)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             log.rejected.append(Unusable(origin, str(error)))
             asked.pop(str(key), None)
             continue
