@@ -285,6 +285,12 @@ def test_a_log_becomes_a_student(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "printer" in run("predict", "run", "printer on fire")
 
 
+def test_a_log_is_not_overwritten(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", tickets())
+    with pytest.raises(ConfigError, match="is one of the logs"):
+        run("import", log, "--out", log)
+
+
 def test_texts_that_a_spreadsheet_would_run_come_back_as_they_were(tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", [*tickets(), chat("=vpn(1)", "vpn")])
     labels = imported(tmp_path, log)[1]

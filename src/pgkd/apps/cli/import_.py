@@ -43,7 +43,8 @@ def import_logs(
     from pgkd.tasks.classification.data.logs import Unusable, read_logs, reasons_of
 
     options.check_choice("student", student, ("encoder", "static", "linear", "none"))
-    check_out(out)
+    if check_out(out).resolve() in [path.resolve() for path in logs]:
+        raise ConfigError(f"{out} is one of the logs: give another --out.")
     names = _read_classes(classes) if classes else None
     right = _right_labels(labelled, text_column, label_column) if labelled else {}
     found = imported.Template.parse(template) if template else None
@@ -68,30 +69,24 @@ def import_logs(
         "answer_field": field,
         "tokens": log.tokens,
         "repeated_texts": len(agreement),
-        "agrees_with_itself": _mean(agreement),
+        "agrees_with_itself": round(sum(agreement) / len(agreement), 4) if agreement else None,
     }
     kept = rows
     if student != "none":
         console(stderr=True).print(f"cross-validating a student on {len(rows)} rows")
-        judged = imported.judge(rows, student, seed)
-        verdict["student_agrees"] = _mean(
-            [row.answer == p for row, p in zip(rows, judged.predicted, strict=True)]
-        )
-        kept = [row for row, d in zip(rows, judged.doubtful, strict=True) if not d]
-        rejected += [
-            Unusable.of(row, "doubtful by confident learning")
-            for row, d in zip(rows, judged.doubtful, strict=True)
-            if d
-        ]
+        predicted, doubtful = imported.judge(rows, student, seed)
+        verdict["student_agrees"] = _agreement(predicted, [row.answer for row in rows])
+        kept = [row for row, doubt in zip(rows, doubtful, strict=True) if not doubt]
+        reason = "doubtful by confident learning"
+        pairs = zip(rows, doubtful, strict=True)
+        rejected += [Unusable.of(row, reason) for row, doubt in pairs if doubt]
     if labelled:
         known = [i for i, row in enumerate(rows) if text_key(row.text) in right]
         gold = [right[text_key(rows[i].text)] for i in known]
-        same = zip(known, gold, strict=True)
         verdict["labelled_texts"] = len(known)
-        verdict["accuracy"] = _mean([rows[i].answer == label for i, label in same])
+        verdict["accuracy"] = _agreement([rows[i].answer for i in known], gold)
         if student != "none":
-            same = zip(known, gold, strict=True)
-            verdict["student_accuracy"] = _mean([judged.predicted[i] == lab for i, lab in same])
+            verdict["student_accuracy"] = _agreement([predicted[i] for i in known], gold)
     rejects = out.with_name(f"{out.stem}.rejected{out.suffix}")
     write_answers(out, ("text", "label", "origin"), kept)
     write_answers(rejects, ("origin", "reason", "text", "answer"), rejected)
@@ -122,8 +117,9 @@ def _right_labels(path: Path, text_column: str, label_column: str) -> dict[str, 
     return dict(zip(map(text_key, texts), labels, strict=True))
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return round(sum(values) / len(values), 4) if values else None
+def _agreement(given: Sequence[str], right: Sequence[str]) -> float | None:
+    same = sum(one == other for one, other in zip(given, right, strict=True))
+    return round(same / len(given), 4) if given else None
 
 
 def _print_verdict(verdict: dict[str, Any], example: str) -> None:

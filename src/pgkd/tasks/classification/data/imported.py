@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pgkd.tasks.classification.data.logs import Call
+    from pgkd.tasks.classification.data.logs import LoggedCall
 
 HOLE = "{text}"
 _LOOKED_AT = 200  # prompts that the template is found in
@@ -119,7 +119,9 @@ def _cut(tokens: list[str]) -> list[str]:
     return tokens if words >= _WORDS else tokens[:last]
 
 
-def find_texts(calls: Iterable[Call], template: Template) -> tuple[list[Call], list[Unusable]]:
+def find_texts(
+    calls: Iterable[LoggedCall], template: Template
+) -> tuple[list[LoggedCall], list[Unusable]]:
     """Calls with the text in the place of the prompt, and those of another template."""
     found, rejected = [], []
     for call in calls:
@@ -163,8 +165,8 @@ def _fields(answer: str) -> dict[str, str]:
 
 
 def find_labels(
-    calls: Sequence[Call], classes: Sequence[str] | None, field: str | None
-) -> tuple[list[Call], list[Unusable]]:
+    calls: Sequence[LoggedCall], classes: Sequence[str] | None, field: str | None
+) -> tuple[list[LoggedCall], list[Unusable]]:
     """The class that each answer names, and the answers that name none.
 
     Quotes, a full stop and a prefix such as ``Label:`` are taken off. Case, and ``_`` for a space,
@@ -217,17 +219,19 @@ def _key(label: str) -> str:
     return label_key(re.sub(r"(?<=\w)[-_\s]+(?=\w)", " ", label))
 
 
-def without_repeats(rows: Iterable[Call]) -> tuple[list[Call], list[Unusable], list[float]]:
+def without_repeats(
+    rows: Iterable[LoggedCall],
+) -> tuple[list[LoggedCall], list[Unusable], list[float]]:
     """Each text once, with the class that more than half of its answers name.
 
     Returns:
         The texts; what is left out; and for every text that was answered more than once the share
         of pairs of its answers that agree: a student cannot agree with the LLM more often.
     """
-    groups: defaultdict[str, list[Call]] = defaultdict(list)
+    groups: defaultdict[str, list[LoggedCall]] = defaultdict(list)
     for row in rows:
         groups[text_key(row.text)].append(row)
-    kept: list[Call] = []
+    kept: list[LoggedCall] = []
     rejected: list[Unusable] = []
     agreement: list[float] = []
     for same in groups.values():
@@ -245,26 +249,16 @@ def without_repeats(rows: Iterable[Call]) -> tuple[list[Call], list[Unusable], l
     return kept, rejected, agreement
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What students say of rows that they have not seen.
-
-    Attributes:
-        predicted: n classes.
-        doubtful: shape (n,); whose answer is probably wrong, by confident learning.
-    """
-
-    predicted: list[str]
-    doubtful: NDArray[np.bool_]
-
-
-def judge(rows: Sequence[Call], kind: str, seed: int) -> Judged:
-    """Cross-validate a student on n rows.
+def judge(rows: Sequence[LoggedCall], kind: str, seed: int) -> tuple[list[str], NDArray[np.bool_]]:
+    """What students say of n rows that they have not seen, by cross-validation.
 
     Args:
         rows: each text once.
-        kind: of the student; an encoder is not fine-tuned for this.
+        kind: of the students; an encoder is not fine-tuned for this.
         seed: of the folds.
+
+    Returns:
+        The predicted classes, and whether confident learning doubts an answer, shape (n,).
     """
     from pgkd.tasks.classification.feedback.cross_validation import out_of_fold
     from pgkd.tasks.classification.feedback.mining import suspected
@@ -278,4 +272,4 @@ def judge(rows: Sequence[Call], kind: str, seed: int) -> Judged:
     folds = stratified_folds(labels, min(_FOLDS, len(rows)), seed)
     found = out_of_fold(student, real, [], folds)
     doubtful = suspected(label_indices(labels, names), found.probabilities) & found.testable
-    return Judged([names[i] for i in found.probabilities.argmax(axis=1)], doubtful)
+    return [names[i] for i in found.probabilities.argmax(axis=1)], doubtful

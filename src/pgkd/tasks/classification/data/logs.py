@@ -52,7 +52,7 @@ _BLOCKS = ("text", "output_text", "input_text")
 _THOUGHTS = ("thinking", "redacted_thinking", "reasoning")
 
 
-class Call(NamedTuple):
+class LoggedCall(NamedTuple):
     """A call that was answered.
 
     Attributes:
@@ -75,7 +75,7 @@ class Unusable(NamedTuple):
     answer: str | None = None
 
     @classmethod
-    def of(cls, call: Call, reason: str) -> Unusable:
+    def of(cls, call: LoggedCall, reason: str) -> Unusable:
         """A call that is left out."""
         return cls(call.origin, reason, call.text, call.answer)
 
@@ -92,7 +92,7 @@ class Log:
         tokens: of prompts and answers, as far as the records tell.
     """
 
-    calls: list[Call] = field(default_factory=list)
+    calls: list[LoggedCall] = field(default_factory=list)
     rejected: list[Unusable] = field(default_factory=list)
     problems: Problems = field(default_factory=Problems)
     formats: Counter[str] = field(default_factory=Counter)
@@ -113,8 +113,8 @@ def read_logs(
         DataError: a file is missing or damaged, is too long, or no call in them was answered.
     """
     log = Log()
-    asked: defaultdict[str, list[Call]] = defaultdict(list)
-    answered: list[tuple[str, Call]] = []
+    asked: defaultdict[str, list[LoggedCall]] = defaultdict(list)
+    answered: list[tuple[str, LoggedCall]] = []
     for number, (origin, record) in enumerate(_records(paths, log.problems)):
         if number == MOST_RECORDS:
             raise DataError(f"{origin}: more than {MOST_RECORDS:,} records. Import some of them.")
@@ -128,11 +128,11 @@ def read_logs(
         log.formats[kind] += 1
         log.tokens += _tokens(record)
         if text and answer:
-            log.calls.append(Call(text, answer, origin))
+            log.calls.append(LoggedCall(text, answer, origin))
         elif key is not None and text:
-            asked[str(key)].append(Call(text, "", origin))
+            asked[str(key)].append(LoggedCall(text, "", origin))
         elif key is not None and answer:
-            answered.append((str(key), Call("", answer, origin)))
+            answered.append((str(key), LoggedCall("", answer, origin)))
         else:
             log.rejected.append(Unusable(origin, "no text or no answer", text, answer))
     for key, call in answered:
