@@ -74,19 +74,22 @@ def import_logs(
     kept = rows
     if student != "none":
         console(stderr=True).print(f"cross-validating a student on {len(rows)} rows")
-        predicted, doubtful = imported.judge(rows, student, seed)
-        verdict["student_agrees"] = _agreement(predicted, [row.answer for row in rows])
-        kept = [row for row, doubt in zip(rows, doubtful, strict=True) if not doubt]
-        reason = "doubtful by confident learning"
-        pairs = zip(rows, doubtful, strict=True)
-        rejected += [Unusable.of(row, reason) for row, doubt in pairs if doubt]
+        judged = imported.judge(rows, student, seed)
+        verdict["student_agrees"] = _agreement(judged.predicted, [row.answer for row in rows])
+        verdict["doubtful"] = int(judged.doubtful.sum())
+        verdict["doubtful_left_out"] = judged.pays
+        if judged.pays:
+            reason = "doubtful by confident learning"
+            pairs = list(zip(rows, judged.doubtful, strict=True))
+            kept = [row for row, doubt in pairs if not doubt]
+            rejected += [Unusable.of(row, reason) for row, doubt in pairs if doubt]
     if labelled:
         known = [i for i, row in enumerate(rows) if text_key(row.text) in right]
         gold = [right[text_key(rows[i].text)] for i in known]
         verdict["labelled_texts"] = len(known)
         verdict["accuracy"] = _agreement([rows[i].answer for i in known], gold)
         if student != "none":
-            verdict["student_accuracy"] = _agreement([predicted[i] for i in known], gold)
+            verdict["student_accuracy"] = _agreement([judged.predicted[i] for i in known], gold)
     rejects = out.with_name(f"{out.stem}.rejected{out.suffix}")
     write_answers(out, ("text", "label", "origin"), kept)
     write_answers(rejects, ("origin", "reason", "text", "answer"), rejected)
@@ -137,6 +140,8 @@ def _print_verdict(verdict: dict[str, Any], example: str) -> None:
         shell.print(f"the LLM agrees with itself: {share:.3f}, on {n} texts that it had repeatedly")
     if (share := verdict.get("student_agrees")) is not None:
         shell.print(f"a student agrees with the LLM: {share:.3f}, cross-validated")
+    if (n := verdict.get("doubtful")) and not verdict["doubtful_left_out"]:
+        shell.print(f"{n} answers are doubtful; a student agrees no better without them: kept")
     if n := verdict.get("labelled_texts"):
         shell.print(f"the LLM is right: {verdict['accuracy']:.3f}, on {n} labelled rows")
         if (share := verdict.get("student_accuracy")) is not None:

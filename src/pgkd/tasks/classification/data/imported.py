@@ -7,12 +7,15 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from pgkd.data.cells import name_of
 from pgkd.data.json_fields import read_fields
 from pgkd.errors import ConfigError, DataError
-from pgkd.tasks.classification.data.examples import LabelledText, label_indices
+from pgkd.evaluation import paired_change
+from pgkd.tasks.classification.data.examples import label_indices
 from pgkd.tasks.classification.data.logs import Unusable
 from pgkd.tasks.common.folds import stratified_folds
 from pgkd.teachers.replies import objects, without_thinking
@@ -21,7 +24,6 @@ from pgkd.text import label_key, shown, text_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from pgkd.tasks.classification.data.logs import LoggedCall
@@ -37,6 +39,7 @@ _NAMES = ("label", "class", "category", "intent", "topic", "sentiment", "answer"
 _PREFIX = re.compile(rf"\A(?:the\s+)?(?:{'|'.join(_NAMES)})\s*(?:is\b\s*:?|[:=])\s*", re.I)
 _QUOTES = " \t\r\n\"'`*“”‘’«»"
 _FOLDS = 5
+_SURE = 2  # standard errors
 _MANY = 50  # answers of which one that is seen once is a slip, and no class
 
 
@@ -249,18 +252,35 @@ def without_repeats(
     return kept, rejected, agreement
 
 
-def judge(rows: Sequence[LoggedCall], kind: str, seed: int) -> tuple[list[str], NDArray[np.bool_]]:
-    """What students say of n rows that they have not seen, by cross-validation.
+class JudgedAnswers(NamedTuple):
+    """What cross-validated students say of n answers.
+
+    Attributes:
+        predicted: the class that each text gets from students that have not seen it.
+        doubtful: shape (n,); answers that are probably wrong, by confident learning.
+        gain: how much more often students agree with the LLM that are trained without those.
+        standard_error: of the gain, paired over texts.
+    """
+
+    predicted: list[str]
+    doubtful: NDArray[np.bool_]
+    gain: float
+    standard_error: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether to leave the doubtful out: with few texts, hard ones are doubtful, too."""
+        return self.gain > _SURE * self.standard_error
+
+
+def judge(rows: Sequence[LoggedCall], kind: str, seed: int) -> JudgedAnswers:
+    """Cross-validate students on the answers, with and without the doubtful ones.
 
     Args:
-        rows: each text once.
+        rows: n rows, each text once.
         kind: of the students; an encoder is not fine-tuned for this.
         seed: of the folds.
-
-    Returns:
-        The predicted classes, and whether confident learning doubts an answer, shape (n,).
     """
-    from pgkd.tasks.classification.feedback.cross_validation import out_of_fold
     from pgkd.tasks.classification.feedback.mining import suspected
     from pgkd.tasks.classification.students import make_student
 
@@ -268,8 +288,25 @@ def judge(rows: Sequence[LoggedCall], kind: str, seed: int) -> tuple[list[str], 
     names = sorted(set(labels))
     settings = {"recipe": "frozen"} if kind == "encoder" else {}
     student = make_student(kind, names, seed=seed, **settings).tune(texts, labels, seed=seed)
-    real = [LabelledText(row.text, row.answer, row.origin) for row in rows]
     folds = stratified_folds(labels, min(_FOLDS, len(rows)), seed)
-    found = out_of_fold(student, real, [], folds)
-    doubtful = suspected(label_indices(labels, names), found.probabilities) & found.testable
-    return [names[i] for i in found.probabilities.argmax(axis=1)], doubtful
+    given = label_indices(labels, names)
+
+    def held_out(trains: NDArray[np.bool_]) -> NDArray[np.float64]:
+        found = np.full((len(rows), len(names)), 1 / len(names))
+        for fold in np.unique(folds):
+            training = np.flatnonzero(trains & (folds != fold)).tolist()
+            if len({labels[i] for i in training}) > 1:
+                fitted = student.proxy().fit(
+                    [texts[i] for i in training], [labels[i] for i in training]
+                )
+                held = np.flatnonzero(folds == fold).tolist()
+                found[held] = fitted.predict_proba([texts[i] for i in held])
+        return found
+
+    before = held_out(np.ones(len(rows), dtype=bool))
+    doubtful = suspected(given, before)
+    after = held_out(~doubtful) if doubtful.any() else before
+    wrong = [(each.argmax(axis=1) != given).astype(np.float64) for each in (after, before)]
+    change, error = paired_change(*wrong)
+    predicted = [names[i] for i in before.argmax(axis=1)]
+    return JudgedAnswers(predicted, doubtful, -change, error)
