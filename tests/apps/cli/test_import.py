@@ -8,13 +8,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from pgkd.apps.cli import app
 from pgkd.errors import ConfigError, DataError
-from pgkd.tasks.classification.data.imported import Template, find_field, find_template
-from pgkd.tasks.classification.data.logs import LONGEST, read_logs
+from pgkd.tasks.classification.data import imported as imported_data
+from pgkd.tasks.classification.data.imported import (
+    JudgedAnswers,
+    Template,
+    find_field,
+    find_template,
+)
+from pgkd.tasks.classification.data.logs import LONGEST, LoggedCall, read_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -217,24 +224,36 @@ def test_a_text_is_kept_once_and_tells_how_the_llm_agrees_with_itself(tmp_path: 
     assert told["rejected"] == {"another answer to the same text": 3, "repeated text": 1}
 
 
-def test_doubtful_answers_are_left_out_and_labelled_rows_judge(tmp_path: Path) -> None:
-    rows = tickets(copies=8)
-    wrong = chat("cannot connect to vpn, vpn drops", "printer")
-    log = write(tmp_path / "log.jsonl", [*rows, wrong])
-    right = tmp_path / "right.csv"
-    right.write_text(
-        'text,label\n"cannot connect to vpn, vpn drops",vpn\nno toner left 0,printer\n'
-    )
-    out = tmp_path / "out.csv"
+def test_labelled_rows_judge_the_llm_and_its_student(tmp_path: Path) -> None:
+    odd = [f"vpn drops, cannot connect to vpn at home {i}" for i in range(16)]
+    wrong = [chat(text, "printer" if i < 4 else "vpn") for i, text in enumerate(odd)]
+    log = write(tmp_path / "log.jsonl", [*tickets(copies=6), *wrong])
+    out, right = tmp_path / "out.csv", tmp_path / "right.csv"
+    right.write_text(f'text,label\n"{odd[0]}",vpn\n"{odd[9]}",vpn\nelsewhere,vpn\n')
     options = "--out", out, "--student", "linear", "--labelled", right
     told = json.loads(run("import", log, *options, "--json"))
-    assert told["rejected"] == {"doubtful by confident learning": 1}
     assert told["labelled_texts"] == 2
     assert (told["accuracy"], told["student_accuracy"]) == (0.5, 1.0)
-    assert told["student_agrees"] == pytest.approx(96 / 97, abs=1e-4)
+    assert told["doubtful"] == 4
+    assert not told["doubtful_left_out"]  # a student is as good with them
     printed = run("import", log, *options)
     assert "the LLM is right: 0.500, on 2 labelled rows" in printed
-    assert "a student of its answers is right: 1.000" in printed
+    assert "4 answers are doubtful; a student agrees no better without them: kept" in printed
+
+
+def test_doubtful_answers_are_left_out_where_that_pays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(rows: list[LoggedCall], kind: str, seed: int) -> JudgedAnswers:
+        doubtful = np.array([row.text == "vpn drops 0" for row in rows])
+        return JudgedAnswers([row.answer for row in rows], doubtful, 0.03, 0.01)
+
+    monkeypatch.setattr(imported_data, "judge", judge)
+    log, out = write(tmp_path / "log.jsonl", tickets()), tmp_path / "out.csv"
+    told = json.loads(run("import", log, "--out", out, "--json"))
+    assert told["rejected"] == {"doubtful by confident learning": 1}
+    assert "vpn drops 0" not in out.read_text()
+    assert not JudgedAnswers([], np.zeros(0, dtype=bool), 0.0, 0.0).pays
 
 
 @pytest.mark.parametrize(
