@@ -225,20 +225,20 @@ def test_a_text_is_kept_once_and_tells_how_the_llm_agrees_with_itself(tmp_path: 
 
 
 def test_labelled_rows_judge_the_llm_and_its_student(tmp_path: Path) -> None:
-    odd = [f"vpn drops, cannot connect to vpn at home {i}" for i in range(16)]
-    wrong = [chat(text, "printer" if i < 4 else "vpn") for i, text in enumerate(odd)]
+    odd = [f"vpn drops, cannot connect to vpn at home {i}" for i in range(48)]
+    wrong = [chat(text, "printer" if i < 12 else "vpn") for i, text in enumerate(odd)]
     log = write(tmp_path / "log.jsonl", [*tickets(copies=6), *wrong])
     out, right = tmp_path / "out.csv", tmp_path / "right.csv"
-    right.write_text(f'text,label\n"{odd[0]}",vpn\n"{odd[9]}",vpn\nelsewhere,vpn\n')
+    right.write_text(f'text,label\n"{odd[0]}",vpn\n"{odd[20]}",vpn\nelsewhere,vpn\n')
     options = "--out", out, "--student", "linear", "--labelled", right
     told = json.loads(run("import", log, *options, "--json"))
     assert told["labelled_texts"] == 2
     assert (told["accuracy"], told["student_accuracy"]) == (0.5, 1.0)
-    assert told["doubtful"] == 4
+    assert told["doubtful"]
     assert not told["doubtful_left_out"]  # a student is as good with them
     printed = run("import", log, *options)
     assert "the LLM is right: 0.500, on 2 labelled rows" in printed
-    assert "4 answers are doubtful; a student agrees no better without them: kept" in printed
+    assert "answers are doubtful; a student agrees no better without them: kept" in printed
 
 
 def test_doubtful_answers_are_left_out_where_that_pays(
