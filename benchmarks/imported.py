@@ -2,8 +2,9 @@
 
 The training rows of a data set become the log of an LLM that is wrong on a share of them, 15% by
 default: a chat a line, as for fine-tuning. `pgkd import` reads it, and round 0 of a run trains on
-what comes out; no other LLM is asked. The arm `cleaned` leaves out what confident learning doubts,
-`raw` does not. On the judged rows, the LLM is wrong as often, and in the same way:
+what comes out; no other LLM is asked. The arm `cleaned` is what `pgkd import` does: it leaves out
+what confident learning doubts if cross-validated students agree better without that. `always`
+leaves it out anyway, `raw` never. On the judged rows the LLM is wrong as often, in the same way:
 
 - `uniform`: on rows drawn at random, any other class
 - `confusable`: on rows drawn at random, the class whose mean text is nearest to the right one's
@@ -13,6 +14,7 @@ Choices were made with `--judge held`, 1,500 training rows that are not in the l
 are read by `--judge test`. A cell that is in the results is not run again.
 
     python benchmarks/imported.py --judge test
+    python benchmarks/imported.py --rows 1500 --wrong 0 --kinds uniform
     make bench-imported
 """
 
@@ -28,10 +30,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from recipes import ENCODER, MAX_LENGTH, Lines, shown, trained
 
+from pgkd.apps.bulk.answers import write_answers
 from pgkd.apps.cli import app
 from pgkd.encoders.transformer import load_encoder
 from pgkd.tasks.classification.data.dataset import load_dataset, read_rows
 from pgkd.tasks.classification.data.examples import label_indices
+from pgkd.tasks.classification.data.imported import judge
+from pgkd.tasks.classification.data.logs import LoggedCall
 from pgkd.tasks.classification.students import make_student
 
 if TYPE_CHECKING:
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 KINDS = ("uniform", "confusable", "hard")
-ARMS = ("raw", "cleaned")
+ARMS = ("raw", "cleaned", "always")
 HELD = 1500
 PROMPT = (
     "Which intent has this message of a bank's customer?\n\nMessage: {}\n\nName the intent only."
@@ -58,12 +63,13 @@ class Rows(NamedTuple):
 def main() -> None:
     """Run what is missing, one line of JSON a cell; then print the table."""
     args = arguments()
-    lines = Lines(args.out, ("data", "kind", "seed", "arm", "judge"))
+    lines = Lines(args.out, ("data", "kind", "wrong", "logged", "seed", "arm", "judge"))
     texts, labels = read_rows(args.data_root / args.data / "train.csv.gz", "text", "label")
     classes = sorted(set(labels))
     gold = label_indices(labels, classes)
     order = np.random.default_rng(12345).permutation(len(texts))
     log, held = (order[HELD:], order[:HELD]) if args.judge == "held" else (order, order[:0])
+    log = log[: args.rows]
     logged, judged = (Rows([texts[i] for i in part], gold[part]) for part in (log, held))
     if args.judge == "test":
         file = args.data_root / args.data / "test.csv.gz"
@@ -71,13 +77,13 @@ def main() -> None:
         judged = Rows(found, label_indices(labels, classes))
     for kind in args.kinds:
         for seed in args.seeds:
-            for arm in ARMS:
-                cell = {"data": args.data, "kind": kind, "seed": seed, "arm": arm}
-                cell |= {"judge": args.judge}
+            for arm in args.arms:
+                cell = {"data": args.data, "kind": kind, "wrong": args.wrong, "logged": len(log)}
+                cell |= {"seed": seed, "arm": arm, "judge": args.judge}
                 if tuple(cell.values()) not in lines:
                     lines.add(cell | measure(args, logged, judged, classes, kind, seed, arm))
                     print(json.dumps(lines.all[-1]), flush=True)
-    print_table([line for line in lines.all if line["judge"] == args.judge])
+    print_table(lines.all)
 
 
 def arguments() -> argparse.Namespace:
@@ -88,6 +94,8 @@ def arguments() -> argparse.Namespace:
     add("--data-root", type=Path, default=Path("../shared/data"), help="folder of the data sets")
     add("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="how the LLM is wrong")
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="one cell each")
+    add("--arms", nargs="+", choices=ARMS, default=list(ARMS[:2]), help="what is left out")
+    add("--rows", type=int, help="length of the log; default: all rows")
     add("--wrong", type=float, default=0.15, help="share of wrong answers")
     add("--judge", choices=("held", "test"), default="held", help="rows that judge")
     add("--out", type=Path, default=HERE / "results" / "imported.jsonl", help="a line a cell")
@@ -111,8 +119,10 @@ def measure(
                     {"role": "assistant", "content": classes[column]},
                 ]
                 file.write(json.dumps({"messages": messages}) + "\n")
-        by = "none" if arm == "raw" else "encoder"
+        by = "encoder" if arm == "cleaned" else "none"
         app(["import", str(log), "--out", str(rows), "--student", by], standalone_mode=False)
+        if arm == "always":
+            leave_out_doubtful(rows, seed)
         kept, labels = read_rows(rows, "text", "label")
         task = load_dataset(train=rows, seed=seed)
     student = make_student(
@@ -132,6 +142,15 @@ def measure(
         "judged": len(gold),
         "cpu_s": round(time.process_time() - started, 1),
     }
+
+
+def leave_out_doubtful(file: Path, seed: int) -> None:
+    """Take the rows out of a file that confident learning doubts."""
+    texts, labels = read_rows(file, "text", "label")
+    rows = [LoggedCall(*row, "") for row in zip(texts, labels, strict=True)]
+    doubtful = judge(rows, "encoder", seed).doubtful
+    kept = [row for row, doubt in zip(rows, doubtful, strict=True) if not doubt]
+    write_answers(file, ("text", "label", "origin"), kept)
 
 
 def answers(rows: Rows, known: Rows, kind: str, wrong: float, seed: int) -> NDArray[np.int64]:
@@ -170,16 +189,15 @@ def answers(rows: Rows, known: Rows, kind: str, wrong: float, seed: int) -> NDAr
 
 def print_table(lines: Sequence[dict[str, Any]]) -> None:
     """Markdown: mean and sample standard deviation over the seeds."""
-    print("\n| wrong answers | LLM | student | student, cleaned | rows left out |")
-    print("|---|---|---|---|---|")
-    for kind in dict.fromkeys(line["kind"] for line in lines):
-        raw, cleaned = ([x for x in lines if (x["kind"], x["arm"]) == (kind, a)] for a in ARMS)
-        cells = [shown([x["llm"] for x in raw], 3)]
-        cells += [shown([x["student"] for x in arm], 3) for arm in (raw, cleaned)]
-        cells.append(
-            shown([1 - b["rows"] / a["rows"] for a, b in zip(raw, cleaned, strict=False)], 3)
-        )
-        print(f"| {kind} | {' | '.join(cells)} |")
+    print(f"\n| judge, rows, wrong answers | LLM | {' | '.join(ARMS)} |")
+    print("|---|---|" + "---|" * len(ARMS))
+    keys = ("judge", "logged", "wrong", "kind")
+    for key in dict.fromkeys(tuple(line[name] for name in keys) for line in lines):
+        group = [line for line in lines if tuple(line[name] for name in keys) == key]
+        llm = shown([line["llm"] for line in group if line["arm"] == "raw"], 3)
+        arms = ([line["student"] for line in group if line["arm"] == arm] for arm in ARMS)
+        cells = " | ".join(shown(values, 3) for values in arms)
+        print(f"| {key[0]}, {key[1]}, {key[2]:.0%} {key[3]} | {llm} | {cells} |")
 
 
 if __name__ == "__main__":
