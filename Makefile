@@ -7,7 +7,7 @@ RUN ?= runs/helpdesk
 
 .PHONY: help setup demo test test-slow test-turn fuzz-runs test-docs test-ray check lock docs reference images clean \
   bench-quick bench-strong bench-weak bench-spending bench-round0 bench-recipes bench-setfit \
-  bench-pool bench-labelling bench-serving bench-growth bench-server soak
+  bench-pool bench-imported bench-labelling bench-serving bench-growth bench-server soak
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -105,6 +105,9 @@ $(SETFIT_VENV)/.ready: benchmarks/setfit_arm.py
 
 bench-pool: setup  ## labels for a pool, chosen or drawn at random; an hour, no LLM, goes on
 	$(BENCH) pool
+
+bench-imported: setup  ## a student of an LLM's logged answers against the LLM; half an hour, goes on
+	$(BENCH) imported
 
 bench-labelling: setup  ## how well the local teacher classifies, by the way it is asked; hours
 	$(BENCH) labelling

@@ -75,6 +75,14 @@ SPECS: dict[str, tuple[tuple[str, ...], ...]] = {
         (*_POOL, "$results/pool_test_held.jsonl", "--teacher", "held", "--data", *_FOUR),
         (*_POOL, "$results/pool_test_full.jsonl", "--teacher", "full", "--data", "trec6"),
     ),
+    "imported": (
+        ("imported.py", *_ROOT, "--judge", "test"),
+        *(
+            ("imported.py", *_ROOT, "--rows", "1500", "--wrong", wrong, "--kinds", kind,
+             "--arms", "raw", "cleaned", "always")
+            for wrong, kind in (("0", "uniform"), (".15", "confusable"))
+        ),
+    ),
     "labelling": (("labelling.py", *_ROOT, "--out", "$results/labelling.json"),),
     "serving": (
         ("serving.py", "--teacher"),

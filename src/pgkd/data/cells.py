@@ -162,7 +162,7 @@ def _type(cell: Any) -> str:
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
-_WRITTEN = (("text", "label", "probability"), ("text", "label", "confidence"))
+_WRITTEN = tuple(("text", "label", third) for third in ("probability", "confidence", "origin"))
 
 
 def disarmed(cell: str) -> str:

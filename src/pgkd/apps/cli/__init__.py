@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import typer
 
-from pgkd.apps.cli import bench, distill, doctor, evaluate, export, label, predict, show
+from pgkd.apps.cli import bench, distill, doctor, evaluate, export, import_, label, predict, show
 from pgkd.apps.cli.console import clean_log, print_error
 from pgkd.errors import PgkdError
 from pgkd.files import system_error
@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command("import")(import_.import_logs)
 for command in (
     distill.init, distill.distill, evaluate.evaluate, predict.predict, export.export,
     export.dataset, export.serve, evaluate.cascade, label.label, show.show, show.report,
